@@ -1,0 +1,60 @@
+"""Lengths to masks, and reductions over what they keep: where padding is decided."""
+
+import torch
+from torch import Tensor
+
+REDUCTIONS = ("batch", "token")
+
+
+def length_mask(lengths: Tensor, max_len: int) -> Tensor:
+    """Mark the real positions of a padded batch.
+
+    Args:
+        lengths: Real positions of each row, (B,), integer, 0 to ``max_len``.
+        max_len: Width of the padded axis.
+
+    Returns:
+        (B, max_len) bool, true at real positions, on the device of ``lengths``.
+    """
+    positions = torch.arange(max_len, device=lengths.device)
+    return positions[None, :] < lengths[:, None]  # (B, max_len)
+
+
+def check_pair(student: Tensor, teacher: Tensor, lengths: Tensor, what: str) -> None:
+    """Require two (B, L, C) tensors of one shape and their lengths, or say what is off.
+
+    Raises:
+        ValueError: If shapes differ, are not three-dimensional, or lengths do not fit.
+    """
+    if student.shape != teacher.shape or student.dim() != 3:
+        raise ValueError(
+            f"student_{what} {tuple(student.shape)} and teacher_{what} "
+            f"{tuple(teacher.shape)} must have one shape of three axes"
+        )
+    if lengths.shape != student.shape[:1]:
+        raise ValueError(
+            f"lengths must be ({student.shape[0]},), got {tuple(lengths.shape)}"
+        )
+    if lengths.numel() and int(lengths.max()) > student.shape[1]:
+        raise ValueError(
+            f"lengths reach {int(lengths.max())}, but {what} have only "
+            f"{student.shape[1]} positions"
+        )
+
+
+def reduce_positions(values: Tensor, batch_size: int, reduction: str) -> Tensor:
+    """Reduce one value per kept position to a scalar that keeps its graph.
+
+    ``batch`` divides the sum by the number of utterances: the scale of ESPnet's own
+    CTC and attention losses. ``token`` divides it by the number of kept positions.
+
+    Args:
+        values: (N,) float32 or wider, one value per kept position.
+        batch_size: Utterances in the batch, counted also when they keep nothing.
+        reduction: ``batch`` or ``token``.
+
+    Returns:
+        Scalar; exactly 0, with zero gradients, when no position was kept.
+    """
+    count = batch_size if reduction == "batch" else values.numel()
+    return values.sum() / max(count, 1)

@@ -1,0 +1,164 @@
+"""What distillation adds to any of ESPnet's tasks."""
+
+import argparse
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from espnet_kd.config import KDConfig, parse_config
+from espnet_kd.errors import ConfigError, KDError, Problem
+from espnet_kd.hook import PROJECTIONS, attach, attachment_of
+from espnet_kd.losses import LOSSES
+from espnet_kd.tasks.arguments import KDConfAction
+from espnet_kd.tasks.trainer import with_distillation
+
+# Models built for inference or as somebody's part are never attached.
+_FROM_FILE: ContextVar[bool] = ContextVar("espnet_kd_from_file", default=False)
+
+
+class KDTask:
+    """Mix-in in front of a stock task class.
+
+    Without ``--kd_conf`` every method is the stock task's.
+    """
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add ``--kd_conf`` to the stock arguments."""
+        super().add_task_arguments(parser)
+        group = parser.add_argument_group(description="Distillation related")
+        group.add_argument(
+            "--kd_conf",
+            action=KDConfAction,
+            default=None,
+            help="YAML file of the distillation, or key=value to change one of its "
+            "settings, e.g. losses.0.weight=0.5. May be given several times.",
+        )
+
+    @classmethod
+    def check_required_command_args(cls, args: argparse.Namespace) -> None:
+        """Refuse a bad ``kd_conf`` before anything is built or spawned."""
+        super().check_required_command_args(args)
+        if getattr(args, "kd_conf", None):
+            parse_config(args.kd_conf, LOSSES)
+            _check_host(args)
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> nn.Module:
+        """Build the stock model; for training with ``kd_conf``, attach the teacher."""
+        model = super().build_model(args)
+        if _distils(args) and not _FROM_FILE.get():
+            config = parse_config(args.kd_conf, LOSSES)
+            _attach(cls, model, config, args)
+        return model
+
+    @classmethod
+    def build_model_from_file(cls, *args: Any, **kwargs: Any) -> tuple:
+        """Load a model as stock ESPnet does, whatever its config says of teachers."""
+        with _loading():
+            return super().build_model_from_file(*args, **kwargs)
+
+    @classmethod
+    def build_optimizers(
+        cls, args: argparse.Namespace, model: nn.Module
+    ) -> list[torch.optim.Optimizer]:
+        """Let the optimizer train the projections and carry them through a resume."""
+        projections = model._modules.get(PROJECTIONS)
+        if projections is None:
+            return super().build_optimizers(args, model=model)
+        projections.requires_grad_(True)  # adapters freeze all that is not theirs
+        optimizers = super().build_optimizers(args, model=model)
+        _carry(projections, optimizers[0])
+        return optimizers
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        """Train with a trainer that knows of the teacher; then as stock."""
+        if not _distils(args):
+            super().main_worker(args)
+            return
+        _check_host(args)
+        stock = cls.trainer
+        cls.trainer = with_distillation(stock)
+        try:
+            super().main_worker(args)
+        finally:
+            cls.trainer = stock
+
+
+def _distils(args: argparse.Namespace) -> bool:
+    wanted = bool(getattr(args, "kd_conf", None))
+    return wanted and not getattr(args, "collect_stats", False)
+
+
+def _attach(
+    task: type, model: nn.Module, config: KDConfig, args: argparse.Namespace
+) -> None:
+    example = None
+    if getattr(model, "frontend", None) is None and getattr(args, "input_size", None):
+        frames = torch.zeros(1, 200, int(args.input_size))
+        frames.normal_(generator=torch.Generator().manual_seed(0))
+        example = {"speech": frames, "speech_lengths": torch.tensor([200])}
+    attach(model, config, example=example, task=task)
+
+
+def _check_host(args: argparse.Namespace) -> None:
+    """Refuse ways of running in which distillation would be wrong or lost."""
+    problems = []
+    distributed = getattr(args, "distributed", False) or getattr(
+        args, "multiprocessing_distributed", False
+    )
+    if args.ngpu > 1 and not distributed:
+        text = (
+            f"is {args.ngpu} with DataParallel, which runs replicas in threads; add "
+            "--multiprocessing_distributed true for one process per GPU"
+        )
+        problems.append(Problem("ngpu", text))
+    if getattr(args, "use_deepspeed", False):
+        text = "is not supported together with kd_conf; use plain DDP"
+        problems.append(Problem("use_deepspeed", text))
+    if problems:
+        raise ConfigError(problems, "the arguments beside --kd_conf")
+
+
+def _carry(projections: nn.ModuleDict, optimizer: torch.optim.Optimizer) -> None:
+    """Keep the projections in the optimizer's state, never in the model's.
+
+    ESPnet writes the model's ``state_dict`` both into the resume point and into every
+    epoch's model file. The optimizer's goes into the resume point alone.
+    """
+    parameters = dict(projections.named_parameters())
+
+    def save(_optimizer: torch.optim.Optimizer, state: dict) -> dict:
+        weights = {name: p.detach().clone() for name, p in parameters.items()}
+        return {**state, PROJECTIONS: weights}
+
+    def load(_optimizer: torch.optim.Optimizer, state: dict) -> dict:
+        saved: dict[str, Tensor] = state.get(PROJECTIONS, {})
+        if saved.keys() != parameters.keys():
+            raise KDError(
+                "the checkpoint to resume from was made with other distillation "
+                "projections; give the run its former --kd_conf, or a new --output_dir"
+            )
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(saved[name])
+        return {key: value for key, value in state.items() if key != PROJECTIONS}
+
+    optimizer.register_state_dict_post_hook(save)
+    optimizer.register_load_state_dict_pre_hook(load)
+
+
+@contextmanager
+def _loading():
+    token = _FROM_FILE.set(True)
+    try:
+        yield
+    finally:
+        _FROM_FILE.reset(token)
+
+
+__all__ = ["KDTask", "attachment_of"]

@@ -1,0 +1,178 @@
+"""The teacher: a guest. Frozen, always evaluating, outside the student, on its own RNG."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from espnet_kd.errors import KDError, TeacherError
+from espnet_kd.forward import Request, run_guest
+from espnet_kd.masking import length_mask
+from espnet_kd.taps import find_module, parse_tap
+from espnet_kd.targets import ModelOutputs, TeacherTargets
+from espnet_kd.views import view_of
+
+
+class Teacher:
+    """A frozen model that answers for a batch. Deliberately not an ``nn.Module``.
+
+    Held by a student's attachment as a plain object, it is in no ``state_dict``,
+    average, optimizer, DDP bucket or parameter count.
+
+    Args:
+        model: A trained ESPnet model; it is frozen and silenced in place.
+        view: ``clean``: it hears the batch as it came in. ``same``: it gets the
+            student's features after SpecAugment, normalised by its own statistics.
+        name: What to call it in messages.
+    """
+
+    def __init__(self, model: nn.Module, *, view: str = "clean", name: str = "") -> None:
+        self.model = freeze(model)
+        self.view = view
+        self.name = name or type(model).__name__
+        self._front_ends_agree: bool | None = None
+
+    def __call__(
+        self,
+        batch: Mapping[str, Tensor],
+        request: Request,
+        *,
+        decoder_inputs: tuple[Tensor, Tensor] | None = None,
+        feats: tuple[Tensor, Tensor] | None = None,
+    ) -> TeacherTargets:
+        """Targets for a batch.
+
+        Args:
+            batch: ``speech`` and ``speech_lengths`` as they came in, and ``utt_id``
+                for messages.
+            request: What the losses need.
+            decoder_inputs: The student's ``ys_in_pad`` and ``ys_in_lens``.
+            feats: The student's augmented features and lengths, for ``view: same``.
+
+        Raises:
+            TeacherError: If the targets hold nan or inf at real positions.
+        """
+        self._follow(batch["speech"])
+        inputs = {key: batch[key] for key in ("speech", "speech_lengths")}
+        if self.view == "same" and feats is not None:
+            inputs = dict(zip(inputs, feats, strict=True))
+            outputs = self._run_without_front_end(inputs, request, decoder_inputs)
+        else:
+            outputs = run_guest(self.model, inputs, request, decoder_inputs)
+        self._check_finite(outputs, batch.get("utt_id"))
+        return TeacherTargets(**vars(outputs))
+
+    def check_front_end(self, student: nn.Module, batch: Mapping[str, Tensor]) -> None:
+        """For ``view: same``, require equal features from both front ends, once.
+
+        Raises:
+            TeacherError: If they differ, with the way out.
+        """
+        if self.view != "same" or self._front_ends_agree:
+            return
+        self._follow(batch["speech"])
+        ours, theirs = (_features(m, batch) for m in (student, self.model))
+        if ours.shape != theirs.shape or not torch.allclose(ours, theirs, atol=1e-4):
+            raise TeacherError(
+                f"teacher {self.name}: 'view: same' needs the student's front end, but "
+                "the two give different features for the same audio. Use "
+                "'view: clean', or give the student the teacher's frontend_conf."
+            )
+        self._front_ends_agree = True
+
+    def _run_without_front_end(
+        self,
+        inputs: Mapping[str, Tensor],
+        request: Request,
+        decoder_inputs: tuple[Tensor, Tensor] | None,
+    ) -> ModelOutputs:
+        front_end, self.model.frontend = self.model.frontend, None
+        try:
+            return run_guest(self.model, inputs, request, decoder_inputs)
+        finally:
+            self.model.frontend = front_end
+
+    def _follow(self, speech: Tensor) -> None:
+        """Move to where the batch is: ESPnet moves the student after building it."""
+        parameter = next(self.model.parameters(), None)
+        dtype = speech.dtype if speech.is_floating_point() else None
+        if parameter is None or parameter.device != speech.device:
+            self.model.to(device=speech.device)
+        if dtype is not None and parameter is not None and parameter.dtype != dtype:
+            self.model.to(dtype=dtype)
+
+    def _check_finite(self, outputs: ModelOutputs, utt_ids: list[str] | None) -> None:
+        checks = {
+            "CTC posteriors": (outputs.ctc_logits, outputs.encoder_out_lens),
+            "decoder posteriors": (outputs.decoder_logits, outputs.ys_in_lens),
+        }
+        checks |= {
+            f"hidden '{tap}'": (h.values, h.lengths) for tap, h in outputs.hidden.items()
+        }
+        for what, (values, lengths) in checks.items():
+            if values is not None:
+                bad = _not_finite(values, lengths)
+                if bad.any():
+                    self._refuse(what, bad, utt_ids)
+
+    def _refuse(self, what: str, bad: Tensor, utt_ids: list[str] | None) -> None:
+        rows = bad.nonzero().flatten().tolist()
+        names = [utt_ids[i] if utt_ids else f"number {i} of the batch" for i in rows]
+        raise TeacherError(
+            f"teacher {self.name}: its {what} hold nan or inf for {len(rows)} "
+            f"utterance(s), first {names[0]}. Check the teacher's checkpoint and "
+            "normalisation statistics, and whether it can run in this precision "
+            "(without --use_amp, for one)."
+        )
+
+
+def freeze(model: nn.Module) -> nn.Module:
+    """Make a model a silent guest: evaluating, without gradients or side errands."""
+    model.eval().requires_grad_(False)
+    for name in ("error_calculator", "error_calculator_trans", "asr_error_calculator"):
+        if hasattr(model, name):
+            setattr(model, name, None)
+    ctc = getattr(model, "ctc", None)
+    if ctc is not None:
+        ctc.dropout_rate = 0.0  # ESPnet applies it in evaluation as well
+    encoder = getattr(model, "encoder", None)
+    if getattr(encoder, "dynamic_chunk_training", False):
+        encoder.dynamic_chunk_training = False  # random chunks, also in evaluation
+    return model
+
+
+def check_needs(model: nn.Module, request: Request, side: str) -> None:
+    """Require the parts that the losses read, before anything runs.
+
+    Raises:
+        KDError: Naming the missing part and what to do.
+    """
+    view = view_of(model)
+    if request.ctc and view.ctc_lo is None:
+        raise KDError(
+            f"the {side} has no CTC layer (ctc_weight is 0); train it with one, or "
+            "remove the ctc_* losses"
+        )
+    if request.decoder and view.decoder is None:
+        raise KDError(
+            f"the {side} has no attention decoder (a CTC-only or transducer model); "
+            "remove the token_* losses"
+        )
+    for tap in request.taps:
+        try:
+            find_module(model, parse_tap(tap).path)
+        except KDError as error:
+            raise KDError(f"the {side}: {error}") from None
+
+
+def _features(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    with torch.no_grad():
+        return model._extract_feats(batch["speech"].clone(), batch["speech_lengths"])[0]
+
+
+def _not_finite(values: Tensor, lengths: Tensor) -> Tensor:
+    """Which utterances hold nan or inf at a real position, (B,) bool."""
+    sums = values.sum(-1, dtype=torch.float32)  # (B, L); nan and inf survive a sum
+    width = int(lengths.max()) if lengths.numel() else 0
+    sums = sums[:, :width]
+    return (length_mask(lengths, sums.shape[1]) & ~sums.isfinite()).any(-1)
