@@ -1,0 +1,392 @@
+#!/usr/bin/env bash
+# Distil an ASR student from a teacher, from data to scores. Called by a recipe's run.sh.
+#
+#  1 data          2 speed perturbation   3 features         4 filter
+#  5 tokens        6 statistics           7 teacher          8 teacher gate
+# 10 control      11 distilled student   12 decoding        13 scoring
+# 15 results      16 packing             (9 and 14 are reserved)
+#
+# Every stage can be run again: what is there and still valid is skipped, what is stale
+# or unfinished is made anew, and training goes on from its last epoch.
+set -euo pipefail
+
+# General
+stage=1
+stop_stage=16
+nj=2                       # parallel jobs of data, features and decoding
+ngpu=0                     # GPUs of one node for training; 0 trains on the CPU
+num_nodes=1                # nodes for training
+train_threads=2            # CPU threads of a training without GPU
+expdir=exp
+dumpdir=dump
+datadir=data
+
+# Data
+corpus=mini                # mini | mini_librispeech | librispeech
+librispeech_dir=           # folder that holds the subsets; empty: downloads/
+download=false             # let stage 1 download missing subsets
+drop_bad_audio=false       # drop bad audio files instead of stopping
+train_set=train_all        # of the teacher
+student_train_set=train_small
+valid_set=dev
+test_sets="test"
+fs=16000
+feats_type=fbank           # fbank | raw
+n_mels=80
+speed_perturb_factors=     # e.g. "0.9 1.0 1.1"; empty: none
+min_seconds=0.1
+max_seconds=30.0
+mini_seed=0
+mini_scale=1.0             # of the mini corpus' sentences
+
+# Models
+nbpe=120
+bpemode=unigram
+teacher_config=
+student_config=
+kd_config=
+inference_configs=         # one or more; each is decoded and scored
+inference_model=valid.acc.ave.pth
+teacher_max_wer=50         # percent; stage 8 stops above it
+seeds=1                    # of the students, one or more
+teacher_seed=1
+teacher_args=              # more options for the teacher's training
+student_args=              # more options for both students' trainings
+kd_args=                   # more options for the distilled student's training
+
+log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') ${*}" >&2; }
+
+_help() { sed -n '2,/^set -e/p' "$0" | sed '$d' | cut -c3-; echo "Options:";
+    sed -n '/^# General/,/^log()/p' "$0" | grep '=' | sed 's/^/  --/'; }
+
+while [ $# -gt 0 ]; do
+    case "$1" in
+        -h | --help) _help; exit 0 ;;
+        --*)
+            _name=${1#--}; _name=${_name//-/_}
+            if ! grep -q "^${_name}=" "$0" || [ $# -lt 2 ]; then
+                log "unknown option or missing value: $1 (see --help)"; exit 2
+            fi
+            printf -v "${_name}" '%s' "$2"; shift 2 ;;
+        *) log "what is '$1'? (see --help)"; exit 2 ;;
+    esac
+done
+
+_template=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
+# shellcheck source=egs/TEMPLATE/asr_kd1/path.sh
+. "${PATH_SH:-${_template}/path.sh}"
+# shellcheck source=egs/TEMPLATE/asr_kd1/cmd.sh
+. "${CMD_SH:-${_template}/cmd.sh}"
+
+for _file in "${teacher_config}" "${student_config}" "${kd_config}" ${inference_configs}; do
+    if [ ! -f "${_file}" ]; then log "no such config: '${_file}'"; exit 2; fi
+done
+on() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
+if on 13; then "${python}" -m espnet_kd.bin.score --check; fi
+
+corpus_dir=${librispeech_dir:-downloads/${corpus}}
+train_data=${train_set}
+student_data=${student_train_set}
+if [ -n "${speed_perturb_factors}" ]; then
+    train_data=${train_set}_sp
+    student_data=${student_train_set}_sp
+fi
+all_sets=$(printf '%s\n' "${train_set}" "${student_train_set}" "${valid_set}" ${test_sets} \
+    | awk '!seen[$0]++')
+fit_sets=$(printf '%s\n' "${train_data}" "${student_data}" "${valid_set}" | awk '!seen[$0]++')
+eval_sets=$(printf '%s\n' "${valid_set}" ${test_sets} | awk '!seen[$0]++')
+bpe_dir=${datadir}/token_list/bpe_${bpemode}${nbpe}
+stats_dir=${expdir}/asr_stats_${feats_type}_bpe${nbpe}
+teacher_exp=${expdir}/asr_teacher_s${teacher_seed}
+control_exp() { echo "${expdir}/asr_control_s$1"; }
+distilled_exp() { echo "${expdir}/asr_distilled_s$1"; }
+
+if [ "${feats_type}" = raw ]; then
+    feature_file=wav.scp; feature_kind=sound
+    feature_opts=(--frontend_conf "fs=${fs}")
+else
+    feature_file=feats.scp; feature_kind=kaldi_ark
+    feature_opts=(--input_size "${n_mels}")
+fi
+text_opts=(--use_preprocessor true --token_type bpe --bpemodel "${bpe_dir}/bpe.model"
+    --token_list "${bpe_dir}/tokens.txt" --cleaner none --g2p none
+    --non_linguistic_symbols none)
+
+# fresh MARK [FILE ...] [-- WORD ...]: was this result made from just these?
+_landed() {
+    local verb=$1 mark=$2 inputs=(); shift 2
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do inputs+=("$1"); shift; done
+    [ $# -gt 0 ] && shift
+    # Settings may look like options; a leading blank keeps them from being read as such.
+    "${python}" "${pyscripts}/landed.py" "${verb}" "${mark}" \
+        --inputs "${inputs[@]}" --settings "${@/#/ }"
+}
+is_fresh() { _landed check "$@"; }
+mark_fresh() { _landed mark "$@"; }
+
+if on 1; then
+    log "Stage 1: data of ${corpus}: ${all_sets//$'\n'/ }"
+    if [ "${corpus}" = mini ] && [ -z "${librispeech_dir}" ]; then
+        _key=("${corpus_dir}/.done" "${pyscripts}/synthesise_mini.py"
+            "${pyscripts}/mini_grammar.py" -- "${mini_seed}" "${mini_scale}")
+        if ! is_fresh "${_key[@]}"; then
+            log "the mini corpus is SYNTHETIC speech (espeak-ng), for showing, not for claims"
+            "${python}" "${pyscripts}/synthesise_mini.py" --output_dir "${corpus_dir}" \
+                --seed "${mini_seed}" --scale "${mini_scale}"
+            mark_fresh "${_key[@]}"
+        fi
+    fi
+    _opts=()
+    if "${download}"; then _opts+=(--download); fi
+    if "${drop_bad_audio}"; then _opts+=(--drop_bad_audio); fi
+    # shellcheck disable=SC2086
+    "${python}" "${pyscripts}/prepare_data.py" --corpus "${corpus}" --fs "${fs}" \
+        --corpus_dir "${corpus_dir}" --output_dir "${datadir}" --sets ${all_sets} "${_opts[@]}"
+fi
+
+if on 2 && [ -n "${speed_perturb_factors}" ]; then
+    log "Stage 2: speed perturbation by ${speed_perturb_factors}"
+    for _set in $(printf '%s\n' "${train_set}" "${student_train_set}" | awk '!seen[$0]++'); do
+        # shellcheck disable=SC2086
+        "${python}" "${pyscripts}/perturb_speed.py" --data_dir "${datadir}/${_set}" \
+            --output_dir "${datadir}/${_set}_sp" --audio_dir "${dumpdir}/audio_sp/${_set}" \
+            --factors ${speed_perturb_factors}
+    done
+fi
+
+if on 3 && [ "${feats_type}" = fbank ]; then
+    log "Stage 3: ${n_mels}-dim filter banks, ${nj} jobs"
+    for _set in $(printf '%s\n' "${fit_sets}" "${eval_sets}" | awk '!seen[$0]++'); do
+        _out=${dumpdir}/fbank/${_set}
+        _key=("${_out}/.done" "${datadir}/${_set}/wav.scp"
+            "${datadir}/${_set}/utt2num_samples" -- "${fs}" "${n_mels}")
+        if is_fresh "${_key[@]}"; then log "${_set}: features are there"; continue; fi
+        _nj=$("${python}" "${pyscripts}/split_scp.py" "${datadir}/${_set}/wav.scp" \
+            "${nj}" "${_out}/logdir/wav")
+        ${train_cmd} JOB=1:"${_nj}" "${_out}/logdir/fbank.JOB.log" \
+            "${python}" "${pyscripts}/extract_fbank.py" \
+            --wav_scp "${_out}/logdir/wav.JOB.scp" --output "${_out}/feats.JOB" \
+            --fs "${fs}" --n_mels "${n_mels}" \
+            || { tail -n 5 "${_out}"/logdir/fbank.*.log >&2; exit 1; }
+        _parts=(); for _n in $(seq "${_nj}"); do _parts+=("${_out}/feats.${_n}"); done
+        "${python}" "${pyscripts}/merge_feats.py" --wav_scp "${datadir}/${_set}/wav.scp" \
+            --output_dir "${_out}" "${_parts[@]}"
+        mark_fresh "${_key[@]}"
+    done
+fi
+
+feats_dir=${dumpdir}/${feats_type}
+if on 4; then
+    log "Stage 4: drop too long, too short, empty"
+    for _set in $(printf '%s\n' "${fit_sets}" "${eval_sets}" | awk '!seen[$0]++'); do
+        _work=${feats_dir}/${_set}/org
+        mkdir -p "${_work}"
+        cp "${datadir}/${_set}"/{wav.scp,text,utt2spk,utt2num_samples} "${_work}"
+        if [ "${feats_type}" = fbank ]; then
+            cp "${feats_dir}/${_set}"/feats{.scp,_shape} "${_work}"
+        fi
+        _opts=()
+        # An utterance that is evaluated is never dropped for its length.
+        case " ${test_sets} " in *" ${_set} "*)
+            _opts=(--keep_empty_text --min_seconds 0 --max_seconds inf) ;;
+        esac
+        "${python}" "${pyscripts}/filter_data.py" --data_dir "${_work}" --fs "${fs}" \
+            --output_dir "${feats_dir}/${_set}/final" \
+            --min_seconds "${min_seconds}" --max_seconds "${max_seconds}" "${_opts[@]}"
+    done
+fi
+final() { echo "${feats_dir}/$1/final"; }
+
+if on 5; then
+    log "Stage 5: ${nbpe} ${bpemode} pieces from ${train_data}, shared by all models"
+    _key=("${bpe_dir}/.done" "$(final "${train_data}")/text" -- "${nbpe}" "${bpemode}")
+    if ! is_fresh "${_key[@]}"; then
+        "${python}" "${pyscripts}/train_tokens.py" --text "$(final "${train_data}")/text" \
+            --output_dir "${bpe_dir}" --nbpe "${nbpe}" --model_type "${bpemode}"
+        mark_fresh "${_key[@]}"
+    fi
+fi
+
+# data_opts SET: the options of ESPnet's training for a training set and the valid set
+set_data_opts() {
+    data_opts=(
+        --train_data_path_and_name_and_type "$(final "$1")/${feature_file},speech,${feature_kind}"
+        --train_data_path_and_name_and_type "$(final "$1")/text,text,text"
+        --valid_data_path_and_name_and_type
+        "$(final "${valid_set}")/${feature_file},speech,${feature_kind}"
+        --valid_data_path_and_name_and_type "$(final "${valid_set}")/text,text,text")
+}
+set_data_key() {
+    data_key=("$(final "$1")/${feature_file}" "$(final "$1")/text"
+        "$(final "${valid_set}")/text" "${bpe_dir}/tokens.txt")
+}
+
+if on 6; then
+    for _set in $(printf '%s\n' "${train_data}" "${student_data}" | awk '!seen[$0]++'); do
+        log "Stage 6: statistics of ${_set}"
+        _out=${stats_dir}/${_set}
+        set_data_opts "${_set}"; set_data_key "${_set}"
+        _key=("${_out}/.done" "${data_key[@]}" -- "${feature_opts[@]}")
+        if is_fresh "${_key[@]}"; then log "statistics are there"; continue; fi
+        ${train_cmd} "${_out}/stats.log" "${python}" -m espnet2.bin.asr_train \
+            --collect_stats true --config "${teacher_config}" --output_dir "${_out}" \
+            "${data_opts[@]}" "${feature_opts[@]}" "${text_opts[@]}" --ngpu 0 \
+            --train_shape_file "$(final "${_set}")/${feature_file}" \
+            --valid_shape_file "$(final "${valid_set}")/${feature_file}" \
+            || { tail -n 20 "${_out}/stats.log" >&2; exit 1; }
+        mark_fresh "${_key[@]}"
+    done
+fi
+
+# train DIR SET CONFIG SEED LAUNCHER [OPTION ...]; LAUNCHER is what runs asr_train
+train() {
+    local out=$1 set=$2 config=$3 seed=$4 launcher=$5; shift 5
+    local stats=${stats_dir}/${set} key
+    set_data_opts "${set}"; set_data_key "${set}"
+    # Every model is normalised by the teacher's statistics: posteriors then compare.
+    key=("${out}/.done" "${data_key[@]}" "${config}" -- "${seed}" "$@")
+    if is_fresh "${key[@]}"; then log "${out}: trained already"; return; fi
+    if [ -f "${out}/.begun" ] && ! is_fresh "${out}/.begun" "${key[@]:1}"; then
+        log "${out}: was begun with other data or settings; remove it, or change --expdir"
+        exit 1
+    fi
+    mark_fresh "${out}/.begun" "${key[@]:1}"
+    # shellcheck disable=SC2086
+    "${python}" -m espnet2.bin.launch --cmd "${cuda_cmd} --name ${out##*/}" \
+        --log "${out}/train.log" --ngpu "${ngpu}" --num_nodes "${num_nodes}" \
+        --init_file_prefix "${out}/.dist_init_" --multiprocessing_distributed true -- \
+        env OMP_NUM_THREADS="${train_threads}" "${python}" ${launcher} \
+        --config "${config}" --output_dir "${out}" --seed "${seed}" --resume true \
+        "${data_opts[@]}" "${feature_opts[@]}" "${text_opts[@]}" \
+        --normalize global_mvn \
+        --normalize_conf "stats_file=${stats_dir}/${train_data}/train/feats_stats.npz" \
+        --train_shape_file "${stats}/train/speech_shape" \
+        --train_shape_file "${stats}/train/text_shape" \
+        --valid_shape_file "${stats}/valid/speech_shape" \
+        --valid_shape_file "${stats}/valid/text_shape" "$@" \
+        > "${out}/launch.log" 2>&1 || { tail -n 20 "${out}/train.log" >&2; exit 1; }
+    mark_fresh "${key[@]}"
+}
+# Show how far a training in the background is, until it ends.
+follow() {
+    local pid=$1 file=$2 last='' now
+    while kill -0 "${pid}" 2> /dev/null; do
+        sleep 10
+        now=$(grep -o '[0-9]*/[0-9]*epoch started.*' "${file}" 2> /dev/null | tail -n 1 || true)
+        if [ "${now}" != "${last}" ]; then log "${file%/*}: ${now}"; last=${now}; fi
+    done
+    wait "${pid}"
+}
+followed() { train "$@" & follow $! "$1/train.log"; }
+
+if on 7; then
+    log "Stage 7: teacher on ${train_data}; log: ${teacher_exp}/train.log"
+    mkdir -p "${teacher_exp}"
+    # shellcheck disable=SC2086
+    followed "${teacher_exp}" "${train_data}" "${teacher_config}" "${teacher_seed}" \
+        "-m espnet2.bin.asr_train" ${teacher_args}
+fi
+
+if on 8; then
+    log "Stage 8: decode ${valid_set} with the teacher as the students will hear it"
+    "${python}" -m espnet_kd.bin.check_teacher --exp "${teacher_exp}" \
+        --file "${inference_model}" --max_wer "${teacher_max_wer}" --ngpu "${ngpu}" \
+        --data_path_and_name_and_type \
+        "$(final "${valid_set}")/${feature_file},speech,${feature_kind}" \
+        --text "$(final "${valid_set}")/text" --output "${teacher_exp}/gate.json"
+fi
+
+for _seed in ${seeds}; do
+    if on 10; then
+        _out=$(control_exp "${_seed}"); mkdir -p "${_out}"
+        log "Stage 10: control, the student alone, seed ${_seed}; log: ${_out}/train.log"
+        # shellcheck disable=SC2086
+        followed "${_out}" "${student_data}" "${student_config}" "${_seed}" \
+            "-m espnet2.bin.asr_train" ${student_args}
+    fi
+    if on 11; then
+        _out=$(distilled_exp "${_seed}"); mkdir -p "${_out}"
+        log "Stage 11: distilled student, seed ${_seed}; log: ${_out}/train.log"
+        # shellcheck disable=SC2086
+        followed "${_out}" "${student_data}" "${student_config}" "${_seed}" \
+            "-m espnet_kd -m espnet2.bin.asr_train" --kd_conf "${kd_config}" \
+            --kd_conf "teachers=[{exp: ${teacher_exp}, file: ${inference_model}}]" \
+            ${student_args} ${kd_args}
+    fi
+done
+
+# models: role, seed and directory of every trained model, a line each
+models() {
+    echo "teacher ${teacher_seed} ${teacher_exp}"
+    for _seed in ${seeds}; do
+        echo "control ${_seed} $(control_exp "${_seed}")"
+        echo "distilled ${_seed} $(distilled_exp "${_seed}")"
+    done
+}
+# decodings: model directory, test set, inference config, output directory
+decodings() {
+    models | while read -r _role _seed _dir; do
+        for _set in ${test_sets}; do
+            for _conf in ${inference_configs}; do
+                _name=$(basename "${_conf}" .yaml)
+                echo "${_dir} ${_set} ${_conf} ${_dir}/${_name}/${_set} ${_role} ${_seed}"
+            done
+        done
+    done
+}
+
+if on 12; then
+    decodings | while read -r _dir _set _conf _out _role _seed; do
+        _key=("${_out}/.done" "${_dir}/${inference_model}" "${_conf}"
+            "$(final "${_set}")/${feature_file}")
+        if is_fresh "${_key[@]}"; then log "${_out}: decoded already"; continue; fi
+        log "Stage 12: decode ${_set} with ${_dir##*/}, $(basename "${_conf}")"
+        rm -rf "${_out}"
+        _nj=$("${python}" "${pyscripts}/split_scp.py" "$(final "${_set}")/${feature_file}" \
+            "${nj}" "${_out}/logdir/keys")
+        ${decode_cmd} JOB=1:"${_nj}" "${_out}/logdir/asr_inference.JOB.log" \
+            "${python}" -m espnet2.bin.asr_inference --ngpu 0 --batch_size 1 \
+            --config "${_conf}" --key_file "${_out}/logdir/keys.JOB.scp" \
+            --data_path_and_name_and_type \
+            "$(final "${_set}")/${feature_file},speech,${feature_kind}" \
+            --asr_train_config "${_dir}/config.yaml" \
+            --asr_model_file "${_dir}/${inference_model}" --output_dir "${_out}/logdir/output.JOB" \
+            < /dev/null || { tail -n 20 "${_out}"/logdir/asr_inference.*.log >&2; exit 1; }
+        sort "${_out}"/logdir/output.*/1best_recog/text > "${_out}/text"
+        mark_fresh "${_key[@]}"
+    done
+fi
+
+if on 13; then
+    log "Stage 13: score by sclite"
+    decodings | while read -r _dir _set _conf _out _role _seed; do
+        "${python}" -m espnet_kd.bin.score --data_dir "$(final "${_set}")" \
+            --decode_dir "${_out}" > /dev/null
+    done
+fi
+
+if on 15; then
+    log "Stage 15: results"
+    _runs=()
+    while read -r _dir _set _conf _out _role _seed; do
+        _runs+=(--run "${_role},${_seed},$(basename "${_conf}" .yaml),${_set},${_dir},${_out}")
+    done < <(decodings)
+    "${python}" -m espnet_kd.bin.report "${_runs[@]}" --corpus "${corpus}" \
+        --output_dir "${expdir}/results"
+    log "written: ${expdir}/results/RESULTS.md and wer_by_size.png"
+fi
+
+if on 16; then
+    for _seed in ${seeds}; do
+        _dir=$(distilled_exp "${_seed}")
+        log "Stage 16: pack ${_dir##*/}"
+        "${python}" -m espnet2.bin.pack asr --asr_train_config "${_dir}/config.yaml" \
+            --asr_model_file "${_dir}/${inference_model}" \
+            --option "${bpe_dir}/bpe.model" \
+            --option "${stats_dir}/${train_data}/train/feats_stats.npz" \
+            --outpath "${_dir}/packed.zip.partial.zip" > "${_dir}/pack.log" 2>&1 \
+            || { tail -n 20 "${_dir}/pack.log" >&2; exit 1; }
+        mv "${_dir}/packed.zip.partial.zip" "${_dir}/packed.zip"
+    done
+fi
+log "done"

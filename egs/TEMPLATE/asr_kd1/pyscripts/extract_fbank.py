@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Kaldi-compatible log Mel filter banks of one job's utterances, as ark and scp."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import kaldi_native_fbank
+import kaldiio
+import numpy as np
+import soundfile
+from kaldi_dir import read_table
+
+from espnet_kd.errors import KDError
+
+REPORT_SECONDS = 10
+
+
+def main() -> None:
+    """Extract the features of one list of utterances."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--wav_scp", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True, help="without .ark")
+    parser.add_argument("--fs", type=int, default=16000)
+    parser.add_argument("--n_mels", type=int, default=80)
+    args = parser.parse_args()
+    try:
+        extract(args.wav_scp, args.output, args.fs, args.n_mels)
+    except KDError as error:
+        sys.exit(f"extract_fbank: {error}")
+
+
+def extract(wav_scp: Path, output: Path, fs: int, n_mels: int) -> None:
+    """Write ``output.ark``, then ``output.scp`` and ``output.shape``, which make it so.
+
+    The index appears last, under its name only when everything is written: a job that
+    was killed leaves no index, and is done again.
+    """
+    wavs, start, shown = read_table(wav_scp), time.monotonic(), time.monotonic()
+    ark, scp = output.with_suffix(".ark"), output.with_suffix(".scp")
+    partial = output.with_suffix(".scp.partial")
+    scp.unlink(missing_ok=True)
+    ark.parent.mkdir(parents=True, exist_ok=True)
+    shapes = []
+    try:
+        with kaldiio.WriteHelper(f"ark,scp:{ark},{partial}") as writer:
+            for done, (utt, wav) in enumerate(wavs.items(), 1):
+                feats = fbank(read_audio(Path(wav), fs), fs, n_mels)
+                writer(utt, feats)
+                shapes.append(f"{utt} {feats.shape[0]},{feats.shape[1]}\n")
+                if time.monotonic() - shown > REPORT_SECONDS:
+                    shown = time.monotonic()
+                    left = (shown - start) / done * (len(wavs) - done)
+                    print(f"{done}/{len(wavs)}, {left:.0f} s left", file=sys.stderr)
+        output.with_suffix(".shape").write_text("".join(shapes))
+    except OSError as error:
+        for path in (ark, partial):
+            path.unlink(missing_ok=True)
+        raise KDError(
+            f"cannot write {ark}: {error.strerror or error}. Free some space, then run "
+            "the stage again; the finished jobs are kept."
+        ) from None
+    partial.rename(scp)
+
+
+def read_audio(path: Path, fs: int) -> np.ndarray:
+    """Samples of a file at the expected rate, in 16-bit units as Kaldi counts."""
+    try:
+        samples, rate = soundfile.read(path, dtype="float32")
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise KDError(f"{path} cannot be read: {error}; run stage 1 again") from None
+    if rate != fs:
+        raise KDError(f"{path} is at {rate} Hz instead of {fs}")
+    return samples * 32768
+
+
+def fbank(samples: np.ndarray, fs: int, n_mels: int) -> np.ndarray:
+    """Log Mel energies, (frames, n_mels) float32; 25 ms windows every 10 ms."""
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.samp_freq = fs
+    options.frame_opts.dither = 0.0  # dither would make features differ by run
+    options.mel_opts.num_bins = n_mels
+    computer = kaldi_native_fbank.OnlineFbank(options)
+    computer.accept_waveform(fs, samples.tolist())
+    computer.input_finished()
+    frames = [computer.get_frame(i) for i in range(computer.num_frames_ready)]
+    return np.stack(frames) if frames else np.zeros((0, n_mels), np.float32)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Train a BPE model on a text and write ESPnet's token list."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import sentencepiece
+from kaldi_dir import read_table
+
+from espnet_kd.atomic import whole_file
+from espnet_kd.errors import KDError
+
+SPECIAL = 3  # sentencepiece's own <unk>, <s>, </s>, which ESPnet replaces
+
+
+def main() -> None:
+    """Write bpe.model and tokens.txt."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--nbpe", type=int, required=True)
+    parser.add_argument("--model_type", default="unigram")
+    args = parser.parse_args()
+    try:
+        train(args.text, args.output_dir, args.nbpe, args.model_type)
+    except KDError as error:
+        sys.exit(f"train_tokens: {error}")
+
+
+def train(text: Path, output_dir: Path, nbpe: int, model_type: str) -> None:
+    """Train on the transcripts of a Kaldi ``text`` file."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    sentences = [line for line in read_table(text).values() if line]
+    prefix = output_dir / "training"
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sentences),
+            model_prefix=str(prefix),
+            vocab_size=nbpe,
+            model_type=model_type,
+            character_coverage=1.0,
+            input_sentence_size=100_000_000,
+            minloglevel=1,
+        )
+    except RuntimeError as error:
+        raise KDError(f"--nbpe {nbpe} does not suit this text: {error}") from None
+    vocabulary = prefix.with_suffix(".vocab").read_text(encoding="utf-8").splitlines()
+    pieces = [line.split("\t")[0] for line in vocabulary[SPECIAL:]]
+    prefix.with_suffix(".vocab").unlink()
+    prefix.with_suffix(".model").replace(output_dir / "bpe.model")
+    with whole_file(output_dir / "tokens.txt") as file:
+        file.writelines(f"{t}\n" for t in ["<blank>", "<unk>", *pieces, "<sos/eos>"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Decode a set with the teacher through the code that distils, and stop if it is bad.
+
+Greedy CTC over the very posteriors that the student would learn from: a wrong checkpoint,
+wrong normalisation statistics or a wrong token list shows here, before hours are spent.
+The word error rate counts every error as one (unit cost), which may differ a little
+from sclite's.
+"""
+
+import argparse
+import json
+import sys
+import time
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+
+import editdistance
+import torch
+
+from espnet_kd.atomic import whole_file
+from espnet_kd.compat import stock_class, task_class
+from espnet_kd.config import TeacherConfig
+from espnet_kd.errors import KDError
+from espnet_kd.forward import Request
+from espnet_kd.loading import find_teacher, load_teacher, read_settings
+from espnet_kd.teacher import Teacher, check_needs
+
+REPORT_SECONDS = 10
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--exp", required=True, help="as 'exp' of a kd_conf's teacher")
+    parser.add_argument("--file", default=None, help="as 'file' of a kd_conf's teacher")
+    parser.add_argument("--task", default="asr")
+    parser.add_argument(
+        "--data_path_and_name_and_type",
+        action="append",
+        required=True,
+        help="PATH,speech,TYPE of the set to decode",
+    )
+    parser.add_argument("--text", type=Path, required=True, help="its transcripts")
+    parser.add_argument("--max_wer", type=float, required=True, help="in percent")
+    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--ngpu", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=None, help="a JSON file")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Print the teacher's error rate; exit 1 if it is above the limit."""
+    args = get_parser().parse_args(cmd)
+    try:
+        wer = teacher_wer(args)
+    except KDError as error:
+        sys.exit(f"check_teacher: {error}")
+    print(f"teacher {args.exp}: greedy CTC WER {wer:.2f} % (unit cost)")
+    if args.output is not None:
+        with whole_file(args.output) as file:
+            json.dump({"wer": round(wer, 3), "limit": args.max_wer}, file)
+    if not wer <= args.max_wer:
+        sys.exit(
+            f"check_teacher: {wer:.2f} % is above --teacher_max_wer {args.max_wer:g} %. "
+            "A student would learn its errors. Check that checkpoint, token list, "
+            "statistics and features belong together, train the teacher longer, or "
+            "raise the limit if this is what you expect of it."
+        )
+
+
+def teacher_wer(args: argparse.Namespace) -> float:
+    """Word error rate of the teacher's greedy CTC output, in percent."""
+    task, config = task_class(args.task), TeacherConfig(args.exp, args.file)
+    teacher = load_teacher(config, task)
+    check_needs(teacher.model, Request(ctc=True), "teacher")
+    with ExitStack() as stack:
+        settings = read_settings(find_teacher(config, stack))
+        to_text = _detokeniser(settings)
+        hypotheses = decode(teacher, _batches(args, task, settings), args.ngpu)
+    lines = args.text.read_text(encoding="utf-8").splitlines()
+    references = {utt: text for utt, _, text in (line.partition(" ") for line in lines)}
+    if missing := references.keys() - hypotheses.keys():
+        raise KDError(f"{len(missing)} utterances of {args.text} have no audio, first "
+                      f"'{min(missing)}'")
+    return error_rate(references, {u: to_text(t) for u, t in hypotheses.items()})
+
+
+def decode(teacher: Teacher, batches, ngpu: int) -> dict[str, list[str]]:
+    """Greedy tokens of every utterance, by the teacher's own call in training."""
+    start = shown = time.monotonic()
+    device = "cuda" if ngpu else "cpu"
+    found: dict[str, list[str]] = {}
+    for utts, batch in batches:
+        batch = {key: value.to(device) for key, value in batch.items()}
+        targets = teacher({**batch, "utt_id": utts}, Request(ctc=True))
+        best = targets.ctc_logits.argmax(-1).tolist()
+        lens = targets.encoder_out_lens.tolist()
+        for utt, row, length in zip(utts, best, lens, strict=True):
+            ids = collapse(row[:length], targets.blank_id)
+            found[utt] = [teacher.model.token_list[i] for i in ids]
+        if time.monotonic() - shown > REPORT_SECONDS:
+            shown = time.monotonic()
+            rate = len(found) / (shown - start)
+            print(f"{len(found)} utterances, {rate:.1f} a second", file=sys.stderr)
+    return found
+
+
+def collapse(path: list[int], blank_id: int) -> list[int]:
+    """CTC's map from a path to labels: join repeats, then drop blanks."""
+    return [label for label, _ in groupby(path) if label != blank_id]
+
+
+def error_rate(references: dict[str, str], hypotheses: dict[str, str]) -> float:
+    """Edits a hundred reference words."""
+    edits = words = 0
+    for utt, text in references.items():
+        edits += editdistance.eval(text.split(), hypotheses[utt].split())
+        words += len(text.split())
+    return 100.0 * edits / max(words, 1)
+
+
+def _batches(args: argparse.Namespace, task: type, settings: dict):
+    """ESPnet's own iterator, with the teacher's own preprocessing."""
+    namespace = argparse.Namespace(**settings)
+    stock = stock_class(task)
+    return stock.build_streaming_iterator(
+        [tuple(path.split(",")) for path in args.data_path_and_name_and_type],
+        dtype="float32",
+        batch_size=args.batch_size,
+        key_file=None,
+        num_workers=0,
+        preprocess_fn=stock.build_preprocess_fn(namespace, train=False),
+        collate_fn=stock.build_collate_fn(namespace, train=False),
+        allow_variable_data_keys=True,
+        inference=True,
+    )
+
+
+def _detokeniser(settings: dict):
+    from espnet2.text.build_tokenizer import build_tokenizer
+
+    kind = settings["token_type"]
+    tokenizer = build_tokenizer(token_type=kind, bpemodel=settings.get("bpemodel"))
+    return tokenizer.tokens2text
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()

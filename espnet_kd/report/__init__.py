@@ -1,0 +1,1 @@
+"""Measure, score and show what a distillation gave."""

@@ -1,0 +1,35 @@
+"""How large a model is."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+from torch import nn
+
+from espnet_kd.compat import build_model
+from espnet_kd.loading import TeacherFiles, read_settings
+
+
+def parameters_by_part(model: nn.Module) -> dict[str, int]:
+    """Trainable parameters of each top-level part, a shared one counted once."""
+    counts: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        counts[name.split(".")[0]] += parameter.numel()
+    return dict(counts)
+
+
+def parameters_of(config: Path, task: type) -> int:
+    """Parameters of the model that an experiment's config describes."""
+    files = TeacherFiles(config, config.parent / "unused")
+    return sum(parameters_by_part(build_model(task, read_settings(files))).values())
+
+
+def gap_recovered(teacher: float, control: float, distilled: float) -> float:
+    """Share of the control's distance to the teacher that distillation closed.
+
+    Returns:
+        (control - distilled) / (control - teacher); 1 reaches the teacher, negative is
+        worse than without distillation. nan if there is no gap to close.
+    """
+    gap = control - teacher
+    return (control - distilled) / gap if gap > 0 else math.nan
