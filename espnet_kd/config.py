@@ -140,7 +140,7 @@ class _Parser:
         teachers = self._list(raw, "teachers")
         if self.teacher_given and teachers:
             self._add("teachers", "a teacher was handed over as well; remove one")
-        elif not self.teacher_given and len(teachers) != 1:
+        elif len(teachers) != 1 and not (self.teacher_given or self._is_known("teachers")):
             text = f"name exactly one teacher, '- exp: DIR'; got {len(teachers)}"
             self._add("teachers", text)
         items = (self._teacher(f"teachers[{i}]", t) for i, t in enumerate(teachers))
@@ -160,7 +160,7 @@ class _Parser:
 
     def _losses(self, raw: Mapping) -> tuple[LossTermConfig, ...]:
         items = self._list(raw, "losses")
-        if not items:
+        if not items and not self._is_known("losses"):
             text = f"name at least one loss; known: {', '.join(self.registry.names())}"
             self._add("losses", text)
         terms = [self._loss(f"losses[{i}]", term) for i, term in enumerate(items)]
@@ -252,6 +252,10 @@ class _Parser:
             self._add(key, f"must be a list, got {value!r}")
             return []
         return list(value)
+
+    def _is_known(self, path: str) -> bool:
+        """Whether a problem at this path was found already."""
+        return any(problem.path == path for problem in self.problems)
 
     def _unknown_keys(self, path: str, raw: Mapping, known: tuple[str, ...]) -> bool:
         unknown = [key for key in raw if key not in known]

@@ -72,11 +72,11 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-_template=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
+# The recipe's own, beside its run.sh.
 # shellcheck source=egs/TEMPLATE/asr_kd1/path.sh
-. "${PATH_SH:-${_template}/path.sh}"
+. ./path.sh
 # shellcheck source=egs/TEMPLATE/asr_kd1/cmd.sh
-. "${CMD_SH:-${_template}/cmd.sh}"
+. ./cmd.sh
 
 for _file in "${teacher_config}" "${student_config}" "${kd_config}" ${inference_configs}; do
     if [ ! -f "${_file}" ]; then log "no such config: '${_file}'"; exit 2; fi
@@ -251,6 +251,12 @@ train() {
         exit 1
     fi
     mark_fresh "${out}/.begun" "${key[@]:1}"
+    # Held by the training itself, so that it outlives a killed run.sh.
+    exec 9> "${out}/.lock"
+    if ! flock -n 9; then
+        log "${out}: another run is training it; wait for it, or end it"
+        exit 1
+    fi
     # shellcheck disable=SC2086
     "${python}" -m espnet2.bin.launch --cmd "${cuda_cmd} --name ${out##*/}" \
         --log "${out}/train.log" --ngpu "${ngpu}" --num_nodes "${num_nodes}" \

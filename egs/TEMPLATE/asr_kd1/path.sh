@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Where the recipe finds its programs. Sourced by asr_kd.sh.
-_template=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+_template=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 # shellcheck source=conf/install.sh
 . "${_template}/../../../conf/install.sh"
 

@@ -38,8 +38,10 @@ def extract(wav_scp: Path, output: Path, fs: int, n_mels: int) -> None:
     was killed leaves no index, and is done again.
     """
     wavs, start, shown = read_table(wav_scp), time.monotonic(), time.monotonic()
-    ark, scp = output.with_suffix(".ark"), output.with_suffix(".scp")
-    partial = output.with_suffix(".scp.partial")
+    # Not with_suffix: 'feats.1' has none to replace.
+    ark, scp, partial, shape = (
+        Path(f"{output}{suffix}") for suffix in (".ark", ".scp", ".scp.partial", ".shape")
+    )
     scp.unlink(missing_ok=True)
     ark.parent.mkdir(parents=True, exist_ok=True)
     shapes = []
@@ -53,7 +55,7 @@ def extract(wav_scp: Path, output: Path, fs: int, n_mels: int) -> None:
                     shown = time.monotonic()
                     left = (shown - start) / done * (len(wavs) - done)
                     print(f"{done}/{len(wavs)}, {left:.0f} s left", file=sys.stderr)
-        output.with_suffix(".shape").write_text("".join(shapes))
+        shape.write_text("".join(shapes))
     except OSError as error:
         for path in (ark, partial):
             path.unlink(missing_ok=True)

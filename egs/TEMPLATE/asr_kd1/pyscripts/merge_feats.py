@@ -28,7 +28,7 @@ def merge(wav_scp: Path, output_dir: Path, parts: list[Path]) -> None:
     for suffix, name in ((".scp", "feats.scp"), (".shape", "feats_shape")):
         joined: dict[str, str] = {}
         for part in parts:
-            table = read_table(part.with_suffix(suffix))
+            table = read_table(Path(f"{part}{suffix}"))
             if double := joined.keys() & table.keys():
                 raise KDError(f"{part}: '{min(double)}' is in another part as well")
             joined |= table

@@ -35,10 +35,10 @@ class Subset:
 
 
 SUBSETS = {
-    "train-small": Subset(16, 30),
-    "train-more": Subset(30, 40),
-    "dev-clean": Subset(6, 15),
-    "test-clean": Subset(8, 25),
+    "train-small": Subset(40, 12),
+    "train-more": Subset(120, 10),
+    "dev-clean": Subset(10, 9),
+    "test-clean": Subset(20, 10),
 }
 
 

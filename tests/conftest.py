@@ -1,0 +1,131 @@
+"""Tiny ESPnet models and data that every test may use."""
+
+import os
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+import torch
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+REPO = Path(__file__).resolve().parents[1]
+RECIPE = REPO / "egs" / "TEMPLATE" / "asr_kd1"
+SHARED = REPO.parent / "shared" / "data"
+LETTERS = list("abcdefgh")
+TOKENS = ["<blank>", "<unk>", *LETTERS, "<sos/eos>"]
+INPUT_SIZE = 20
+ENCODER = {
+    "attention_heads": 2,
+    "linear_units": 16,
+    "dropout_rate": 0.1,
+    "positional_dropout_rate": 0.0,
+    "attention_dropout_rate": 0.0,
+}
+
+
+def asr_options(
+    width: int = 8,
+    blocks: int = 2,
+    *,
+    encoder: str = "transformer",
+    decoder_blocks: int = 1,
+    ctc_weight: float = 0.3,
+    tokens: list[str] | None = None,
+    **more,
+) -> dict:
+    """Settings of a tiny hybrid model, as ESPnet's config.yaml holds them."""
+    from espnet2.tasks.asr import ASRTask
+
+    args = ASRTask.get_parser().parse_args(["--output_dir", "unused"])
+    settings = vars(args) | {
+        "token_list": list(tokens or TOKENS),
+        "token_type": "char",
+        "input_size": INPUT_SIZE,
+        "frontend": None,
+        "specaug": None,
+        "normalize": None,
+        "encoder": encoder,
+        "encoder_conf": ENCODER | {"output_size": width, "num_blocks": blocks},
+        "decoder": "transformer",
+        "decoder_conf": {
+            "attention_heads": 2,
+            "linear_units": 16,
+            "num_blocks": decoder_blocks,
+            "dropout_rate": 0.1,
+        },
+        "model_conf": {"ctc_weight": ctc_weight},
+        "ctc_conf": {},
+        "required": ["output_dir", "token_list"],
+    }
+    return settings | more
+
+
+def build_asr(seed: int = 0, **options) -> torch.nn.Module:
+    """A tiny untrained ASR model, deterministic by seed."""
+    from espnet2.tasks.asr import ASRTask
+
+    from espnet_kd.compat import build_model
+
+    torch.manual_seed(seed)
+    return build_model(ASRTask, asr_options(**options))
+
+
+@pytest.fixture
+def student():
+    """The smaller of the two models."""
+    return build_asr(seed=1, width=8, blocks=2)
+
+
+@pytest.fixture
+def teacher():
+    """The larger of the two models."""
+    return build_asr(seed=2, width=12, blocks=3)
+
+
+@pytest.fixture
+def batch():
+    """Three utterances of different lengths with their texts, as the trainer gives."""
+    gen = torch.Generator().manual_seed(0)
+    lengths = torch.tensor([60, 45, 33])
+    speech = torch.randn(3, 60, INPUT_SIZE, generator=gen)
+    speech[1, 45:] = 0
+    speech[2, 33:] = 0
+    text = torch.tensor([[2, 3, 4, 5], [6, 7, 8, -1], [9, 2, -1, -1]])
+    return {
+        "speech": speech,
+        "speech_lengths": lengths,
+        "text": text,
+        "text_lengths": torch.tensor([4, 3, 2]),
+        "utt_id": ["utt-a", "utt-b", "utt-c"],
+    }
+
+
+def clone(batch: dict) -> dict:
+    """A batch of its own for a model that may overwrite it."""
+    return {k: v.clone() if hasattr(v, "clone") else v for k, v in batch.items()}
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory) -> Path:
+    """A tiny Kaldi-style corpus of random features: train and dev."""
+    root = tmp_path_factory.mktemp("features")
+    rng = np.random.default_rng(0)
+    (root / "tokens.txt").write_text("\n".join(TOKENS) + "\n")
+    for name, count in (("train", 24), ("dev", 6)):
+        folder = root / name
+        folder.mkdir()
+        texts, shapes = [], []
+        specifier = f"ark,scp:{folder}/feats.ark,{folder}/feats.scp"
+        with kaldiio.WriteHelper(specifier) as writer:
+            for index in range(count):
+                utt, frames = f"{name}-{index:02d}", int(rng.integers(40, 80))
+                values = rng.standard_normal((frames, INPUT_SIZE))
+                writer(utt, values.astype(np.float32))
+                texts.append(f"{utt} {''.join(rng.choice(LETTERS, 5))}\n")
+                shapes.append(f"{utt} {frames},{INPUT_SIZE}\n")
+        (folder / "text").write_text("".join(texts))
+        (folder / "feats_shape").write_text("".join(shapes))
+    return root

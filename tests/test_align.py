@@ -1,0 +1,78 @@
+"""Frame bridge and vocabulary check, by hand-counted frames."""
+
+import pytest
+import torch
+
+from espnet_kd.align import bridge_frames, check_vocabulary
+from espnet_kd.errors import AlignmentError
+
+
+def ramp(frames: int) -> torch.Tensor:
+    """One utterance whose frame i holds the value i."""
+    return torch.arange(frames, dtype=torch.float32)[None, :, None]
+
+
+def bridged(teacher: torch.Tensor, wanted: int, **options) -> list[float]:
+    lens = torch.tensor([teacher.shape[1]])
+    out = bridge_frames(teacher, lens, torch.tensor([wanted]), **options)
+    return out[0, :, 0].tolist()
+
+
+def test_equal_counts_change_nothing():
+    assert bridged(ramp(5), 5) == [0, 1, 2, 3, 4]
+
+
+def test_one_frame_of_difference_is_an_edge_not_a_rate():
+    assert bridged(ramp(5), 4) == [0, 1, 2, 3]
+    assert bridged(ramp(4), 5) == [0, 1, 2, 3, 3]
+
+
+def test_integer_ratio_averages_its_frames():
+    # spans [0,2) [2,4) [4,6)
+    assert bridged(ramp(6), 3) == [0.5, 2.5, 4.5]
+
+
+def test_non_integer_ratio_averages_the_frames_it_touches():
+    # R = 1.5: spans [0,1.5) [1.5,3) [3,4.5) [4.5,6) touch 0-1, 1-2, 3-4, 4-5
+    assert bridged(ramp(6), 4) == [0.5, 1.5, 3.5, 4.5]
+
+
+def test_a_slower_teacher_is_repeated():
+    assert bridged(ramp(3), 6) == [0, 0, 1, 1, 2, 2]
+
+
+def test_spike_keeps_the_least_blank_frame():
+    # blank is class 0; frames 1 and 4 are spikes, on an odd and an even place
+    logits = torch.tensor([[[9.0, 0], [0, 9.0], [9.0, 0], [9.0, 0], [0, 9.0], [9.0, 0]]])
+    out = bridge_frames(logits, torch.tensor([6]), torch.tensor([3]), how="spike")
+    assert out.argmax(-1).tolist() == [[1, 0, 1]]
+
+
+def test_padding_is_zero_and_its_content_never_read():
+    teacher = ramp(6).repeat(2, 1, 1)
+    teacher[1, 4:] = float("nan")
+    out = bridge_frames(teacher, torch.tensor([6, 4]), torch.tensor([3, 2]))
+    assert out[..., 0].tolist() == [[0.5, 2.5, 4.5], [0.5, 2.5, 0]]
+
+
+@pytest.mark.parametrize(
+    ("frames", "wanted"), [([90], [10]), ([10], [90]), ([4], [0]), ([40, 40], [40, 10])]
+)
+def test_counts_that_cannot_be_bridged_are_refused(frames, wanted):
+    teacher = torch.zeros(len(frames), max(frames), 2)
+    with pytest.raises(AlignmentError, match="cannot be bridged.*same audio"):
+        bridge_frames(teacher, torch.tensor(frames), torch.tensor(wanted))
+
+
+def test_equal_vocabularies_pass():
+    assert check_vocabulary(["a", "b"], ("a", "b")) is None
+
+
+def test_vocabulary_differences_are_shown_with_the_way_out():
+    with pytest.raises(AlignmentError) as error:
+        check_vocabulary(["<blank>", "a", "b"], ["<blank>", "b", "a", "c"])
+    text = str(error.value)
+    assert "3 and 4 tokens, 3 differ" in text
+    assert "1: student 'a', teacher 'b'" in text
+    assert "3: student nothing, teacher 'c'" in text
+    assert "hidden_*" in text
