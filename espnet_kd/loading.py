@@ -67,7 +67,7 @@ def find_teacher(config: TeacherConfig, stack: ExitStack) -> TeacherFiles:
     place = Path(config.exp)
     if place.is_dir():
         return TeacherFiles(place / "config.yaml", _weights_in(place, config.file))
-    if place.is_file() and zipfile.is_zipfile(place):
+    if place.is_file() and _is_packed(place):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         return unpack_teacher(place, folder)
     if place.exists():
@@ -105,6 +105,14 @@ def unpack_teacher(archive: Path, folder: Path) -> TeacherFiles:
         text = "its meta.yaml names no model; make it with espnet2.bin.pack"
         raise TeacherError(f"teacher {archive}: {text}") from None
     return TeacherFiles(folder / config, folder / weights, root=folder)
+
+
+def _is_packed(place: Path) -> bool:
+    """Whether a file is a packed model; a checkpoint is a zip as well."""
+    if not zipfile.is_zipfile(place):
+        return False
+    with zipfile.ZipFile(place) as archive:
+        return "meta.yaml" in archive.namelist()
 
 
 def read_settings(files: TeacherFiles) -> dict[str, Any]:

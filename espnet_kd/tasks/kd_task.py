@@ -69,7 +69,7 @@ class KDTask:
         projections = model._modules.get(PROJECTIONS)
         if projections is None:
             return super().build_optimizers(args, model=model)
-        projections.requires_grad_(True)  # adapters freeze all that is not theirs
+        projections.requires_grad_(True)  # whatever freezes a model means the student
         optimizers = super().build_optimizers(args, model=model)
         _carry(projections, optimizers[0])
         return optimizers

@@ -70,8 +70,8 @@ def write_kept(data_dir: Path, output_dir: Path, reasons: dict[str, str]) -> Non
     copy_subset(data_dir, output_dir, set(keep))
     write_table(output_dir / "dropped", reasons)
     for reason, count in Counter(reasons.values()).items():
-        print(f"{data_dir.name}: dropped {count} ({reason})", file=sys.stderr)
-    print(f"{data_dir.name}: kept {len(keep)}", file=sys.stderr)
+        print(f"{output_dir}: dropped {count} ({reason})", file=sys.stderr)
+    print(f"{output_dir}: kept {len(keep)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

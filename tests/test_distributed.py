@@ -1,0 +1,93 @@
+"""Two processes on the CPU say and learn what one does on the joint batch."""
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from conftest import build_asr
+
+import espnet_kd
+
+TERMS = [
+    {"type": "ctc_frame_kl", "weight": 0.3},
+    {"type": "token_kl", "weight": 0.7, "temperature": 2.0},
+    {
+        "type": "hidden_mse",
+        "weight": 0.5,
+        "student": "encoder.encoders.1",
+        "teacher": "encoder.encoders.2",
+    },
+]
+
+
+def models(batch):
+    """Student and teacher without dropout, alike in every process."""
+    encoder = {"attention_heads": 2, "linear_units": 16, "dropout_rate": 0.0}
+    encoder |= {"positional_dropout_rate": 0.0, "attention_dropout_rate": 0.0}
+    decoder = {"attention_heads": 2, "linear_units": 16, "num_blocks": 1}
+    decoder |= {"dropout_rate": 0.0, "positional_dropout_rate": 0.0}
+    shapes = ((8, 2), (12, 3))
+    student, teacher = (
+        build_asr(
+            seed=seed,
+            encoder_conf=encoder | {"output_size": width, "num_blocks": blocks},
+            decoder_conf=decoder,
+        )
+        for seed, (width, blocks) in enumerate(shapes)
+    )
+    example = {key: batch[key] for key in ("speech", "speech_lengths")}
+    espnet_kd.attach(student, {"losses": TERMS}, teacher, example=example)
+    return student
+
+
+def rows(batch, keep):
+    """A part of a batch; features stay padded as they were."""
+    utts = [batch["utt_id"][i] for i in keep]
+    parts = {k: v[keep].clone() for k, v in batch.items() if k != "utt_id"}
+    return {**parts, "utt_id": utts}
+
+
+def averaged(loss, stats, weight):
+    """What ESPnet's trainer makes of a batch's outputs in distributed training."""
+    from espnet2.torch_utils.recursive_op import recursive_average
+
+    stats = {key: value for key, value in stats.items() if value is not None}
+    loss = (loss * weight.type(loss.dtype)).sum()
+    stats, weight = recursive_average(stats, weight, distributed=True)
+    return loss / weight * dist.get_world_size(), stats
+
+
+def worker(rank, store, batch, results):
+    """One of two ranks, with two and one utterances."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{store}", world_size=2, rank=rank)
+    student = models(batch)
+    parallel = torch.nn.parallel.DistributedDataParallel(student)
+    loss, stats = averaged(*parallel(**rows(batch, [[0, 2], [1]][rank])))
+    loss.backward()
+    grads = {n: p.grad.clone() for n, p in student.named_parameters()}
+    shown = {k: v.item() for k, v in stats.items() if "kd" in k or k == "loss_task"}
+    torch.save({"stats": shown, "grads": grads, "keys": list(stats)}, results[rank])
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def test_stats_and_gradients_equal_the_single_process(batch, tmp_path):
+    # Both parts reach the full width: ESPnet's subsampling sees a frame past the end
+    # of a padded utterance, so another padding would be another input.
+    batch["speech"][1] = batch["speech"][0].flip(0)
+    batch["speech_lengths"][1] = 60
+    results = [str(tmp_path / f"rank{rank}.pt") for rank in range(2)]
+    store = str(tmp_path / "store")
+    mp.spawn(worker, args=(store, batch, results), nprocs=2)
+    first, second = (torch.load(path, weights_only=True) for path in results)
+    assert first["keys"] == second["keys"]
+    assert first["stats"] == second["stats"]
+    student = models(batch)
+    loss, stats, _ = student(**rows(batch, [0, 1, 2]))
+    loss.sum().backward()
+    for key, value in first["stats"].items():
+        torch.testing.assert_close(value, stats[key].item(), rtol=1e-5, atol=1e-5)
+    for name, parameter in student.named_parameters():
+        torch.testing.assert_close(
+            first["grads"][name], parameter.grad, rtol=1e-5, atol=1e-5, msg=name
+        )

@@ -1,0 +1,88 @@
+"""python -m espnet_kd: transparent for whatever it runs."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import REPO
+
+import espnet_kd
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "espnet_kd", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=REPO, check=False, **options
+    )
+
+
+def test_version_names_what_results_depend_on():
+    answer = run("--version")
+    assert answer.stdout.startswith(f"espnet_kd {espnet_kd.__version__} (espnet 20")
+    assert "torch 2." in answer.stdout
+
+
+def test_a_script_gets_its_arguments_verbatim_and_stdout_is_its_own(tmp_path):
+    script = tmp_path / "echo.py"
+    script.write_text(
+        "import sys\nassert __name__ == '__main__'\nprint(sys.argv[1:])\n"
+        "assert 'torch' not in sys.modules and 'espnet2' not in sys.modules\n"
+    )
+    answer = run(str(script), "-m", "--", "a b", "--kd_conf", "x=1")
+    assert answer.stdout == "['-m', '--', 'a b', '--kd_conf', 'x=1']\n"
+    assert answer.stderr == ""
+
+
+def test_a_module_reads_stdin_and_writes_stdout_as_without_us():
+    arguments = ["--token_type", "char", "--input", "-", "--output", "-"]
+    command = ["-m", "espnet2.bin.tokenize_text", *arguments]
+    plain = subprocess.run(
+        [sys.executable, *command], input="AB\n", capture_output=True, text=True
+    )
+    ours = run(*command, input="AB\n")
+    assert ours.stdout == plain.stdout == "A B\n"
+
+
+def test_exit_codes_pass_through(tmp_path):
+    (tmp_path / "fail.py").write_text("raise SystemExit(7)\n")
+    assert run(str(tmp_path / "fail.py")).returncode == 7
+
+
+@pytest.mark.parametrize("arguments", [[], ["-m"], ["--help"]])
+def test_usage(arguments):
+    answer = run(*arguments)
+    assert answer.returncode != 0
+    assert "usage: python -m espnet_kd -m MODULE" in answer.stderr
+
+
+def test_training_modules_understand_kd_conf_and_report_in_one_sentence(tmp_path):
+    conf = tmp_path / "kd.yaml"
+    conf.write_text("teachers: [{exp: a}]\nlosses: [{type: tokn_kl, weight: -1}]\n")
+    (tmp_path / "tokens").write_text("a\n")
+    answer = run(
+        *("-m", "espnet2.bin.asr_train", "--output_dir", str(tmp_path / "out")),
+        *("--token_list", str(tmp_path / "tokens"), "--kd_conf", str(conf)),
+    )
+    assert answer.returncode == 1
+    message = answer.stderr[answer.stderr.index("espnet_kd: ") :]
+    assert message.startswith("espnet_kd: 2 problems in kd_conf\n")
+    assert "did you mean 'token_kl'?" in message
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("task", ["asr", "asr_transducer", "st"])
+def test_every_task_has_its_variant_importable_by_name(task, tmp_path):
+    from espnet_kd.compat import TASKS
+
+    module, name = TASKS[task]
+    script = tmp_path / "look.py"
+    script.write_text(
+        f"import pickle, {module} as stock\n"
+        f"cls = stock.{name}\n"
+        f"assert cls.__module__ == 'espnet_kd.tasks.{task}', cls\n"
+        "assert pickle.loads(pickle.dumps(cls.main_worker)).__self__ is cls\n"
+        "assert '--kd_conf' in cls.get_parser().format_help()\n"
+    )
+    answer = run(str(script))
+    assert answer.returncode == 0, answer.stderr[-2000:]

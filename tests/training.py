@@ -1,0 +1,95 @@
+"""Run ESPnet's own training on tiny random features, stock or with distillation."""
+
+from pathlib import Path
+
+import torch
+import yaml
+from conftest import ENCODER, INPUT_SIZE
+
+ENCODERS = {
+    name: ENCODER | {"output_size": width, "num_blocks": blocks}
+    for name, width, blocks in (("student", 8, 2), ("teacher", 12, 3))
+}
+SPECAUG = {
+    "apply_time_warp": True,
+    "apply_freq_mask": True,
+    "freq_mask_width_range": [0, 5],
+    "num_freq_mask": 2,
+    "apply_time_mask": True,
+    "time_mask_width_range": [0, 5],
+    "num_time_mask": 2,
+}
+KD = {
+    "losses": [
+        {"type": "ctc_frame_kl", "weight": 0.3},
+        {"type": "token_kl", "weight": 0.7, "temperature": 2.0},
+        {
+            "type": "hidden_l1_cosine",
+            "weight": 0.1,
+            "student": "encoder.encoders.1",
+            "teacher": "encoder.encoders.2",
+        },
+    ],
+    "schedule": {"warmup_steps": 9},
+}
+
+
+def arguments(features: Path, output_dir: Path, role: str = "student", **more) -> list:
+    """Command line of asr_train for a tiny hybrid model with SpecAug and dropout."""
+    config = {
+        "encoder": "transformer",
+        "encoder_conf": ENCODERS[role],
+        "decoder": "transformer",
+        "decoder_conf": {"attention_heads": 2, "linear_units": 16, "num_blocks": 1},
+        "model_conf": {"ctc_weight": 0.3},
+        "specaug": "specaug",
+        "specaug_conf": SPECAUG,
+        "normalize": "utterance_mvn",
+        "optim": "adam",
+        "optim_conf": {"lr": 0.005},
+        "scheduler": "warmuplr",
+        "scheduler_conf": {"warmup_steps": 10},
+        "batch_type": "unsorted",
+        "batch_size": 4,
+        "max_epoch": 2,
+        "keep_nbest_models": 2,
+        "best_model_criterion": [["valid", "acc", "max"]],
+        "use_tensorboard": False,
+        "use_matplotlib": False,
+        "num_workers": 0,
+        "resume": True,
+    }
+    config |= more
+    file = output_dir.with_name(f"{output_dir.name}.train.yaml")
+    file.write_text(yaml.safe_dump(config))
+    paths = []
+    for split, prefix in (("train", "train"), ("dev", "valid")):
+        folder = features / split
+        option = f"--{prefix}_data_path_and_name_and_type"
+        paths += [option, f"{folder}/feats.scp,speech,kaldi_ark"]
+        paths += [option, f"{folder}/text,text,text"]
+        paths += [f"--{prefix}_shape_file", f"{folder}/feats_shape"]
+    tokens = ["--token_type", "char", "--token_list", f"{features}/tokens.txt"]
+    fixed = ["--config", str(file), "--output_dir", str(output_dir)]
+    return [*fixed, "--input_size", str(INPUT_SIZE), *tokens, *paths]
+
+
+def write_kd(path: Path, teacher: Path, *changes: dict, **more) -> str:
+    """A kd_conf file for a teacher; ``changes`` are merged into the terms in turn."""
+    terms = [dict(term) for term in KD["losses"]]
+    for term, change in zip(terms, changes, strict=False):
+        term.update(change)
+    conf = {**KD, "teachers": [{"exp": str(teacher)}], "losses": terms, **more}
+    path.write_text(yaml.safe_dump(conf))
+    return str(path)
+
+
+def weights(output_dir: Path, epoch: int = 2) -> dict[str, torch.Tensor]:
+    """The model file of an epoch."""
+    return torch.load(output_dir / f"{epoch}epoch.pth", weights_only=True)
+
+
+def equal(one: dict, other: dict) -> bool:
+    """Whether two state dicts are the same, bit for bit."""
+    same_keys = one.keys() == other.keys()
+    return same_keys and all(torch.equal(one[k], other[k]) for k in one)
