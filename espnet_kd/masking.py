@@ -20,6 +20,17 @@ def length_mask(lengths: Tensor, max_len: int) -> Tensor:
     return positions[None, :] < lengths[:, None]  # (B, max_len)
 
 
+def keep_rows(values: Tensor, mask: Tensor) -> Tensor:
+    """Rows of (B, L, C) where the (B, L) mask is true, as (N, C).
+
+    Their gradient goes back by rows: indexing by a mask would accumulate element by
+    element, which at thousands of classes costs as much as the loss.
+    """
+    rows = mask.flatten().nonzero().squeeze(1)
+    flat = values.flatten(0, 1)
+    return flat if len(rows) == len(flat) else flat.index_select(0, rows)
+
+
 def check_pair(student: Tensor, teacher: Tensor, lengths: Tensor, what: str) -> None:
     """Require two (B, L, C) tensors of one shape and their lengths, or say what is off.
 

@@ -42,7 +42,13 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--text", type=Path, required=True, help="its transcripts")
     parser.add_argument("--max_wer", type=float, required=True, help="in percent")
-    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument(
+        "--batch_size",
+        type=int,
+        default=1,
+        help="more than 1 is faster, and worse: convolutions of ESPnet's encoders look "
+        "into the padding, which training avoids by batches of equal lengths",
+    )
     parser.add_argument("--ngpu", type=int, default=0)
     parser.add_argument("--output", type=Path, default=None, help="a JSON file")
     return parser

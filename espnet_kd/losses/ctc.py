@@ -8,7 +8,13 @@ from espnet_kd.align import bridge_frames
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.logits import kl_rows
-from espnet_kd.masking import REDUCTIONS, check_pair, length_mask, reduce_positions
+from espnet_kd.masking import (
+    REDUCTIONS,
+    check_pair,
+    keep_rows,
+    length_mask,
+    reduce_positions,
+)
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 
 FRAMES = ("all", "nonblank")
@@ -101,7 +107,8 @@ def ctc_frame_kl(
         blank_id=blank_id,
     )
     # Frames leave before the softmax: padding reaches nothing, blanks cost nothing.
-    values = kl_rows(student_logits[keep], teacher_logits[keep], temperature)  # (N,)
+    student, teacher = (keep_rows(z, keep) for z in (student_logits, teacher_logits))
+    values = kl_rows(student, teacher, temperature)  # (N,)
     return reduce_positions(values, len(lengths), reduction)
 
 

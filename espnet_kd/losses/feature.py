@@ -7,7 +7,13 @@ from torch import Tensor, nn
 from espnet_kd.align import bridge_frames
 from espnet_kd.errors import ArgumentCheck, KDError
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
-from espnet_kd.masking import REDUCTIONS, check_pair, length_mask, reduce_positions
+from espnet_kd.masking import (
+    REDUCTIONS,
+    check_pair,
+    keep_rows,
+    length_mask,
+    reduce_positions,
+)
 from espnet_kd.taps import parse_tap
 from espnet_kd.targets import Hidden, ModelOutputs, TeacherTargets
 
@@ -95,7 +101,8 @@ def _kept(student: Tensor, teacher: Tensor, lengths: Tensor) -> tuple[Tensor, Te
     check_pair(student, teacher, lengths, "hidden")
     mask = length_mask(lengths, student.shape[1])  # (B, T)
     dtype = torch.promote_types(student.dtype, torch.float32)
-    return student[mask].to(dtype), teacher[mask].detach().to(dtype)
+    teacher = teacher.detach()
+    return keep_rows(student, mask).to(dtype), keep_rows(teacher, mask).to(dtype)
 
 
 class Projection(nn.Linear):

@@ -16,7 +16,9 @@ stop_stage=16
 nj=2                       # parallel jobs of data, features and decoding
 ngpu=0                     # GPUs of one node for training; 0 trains on the CPU
 num_nodes=1                # nodes for training
-train_threads=2            # CPU threads of a training without GPU
+train_threads=1            # CPU threads of one training
+train_jobs=1               # trainings at once; with 2 the control is trained beside the
+                           # teacher, which uses two cores better than two threads do
 expdir=exp
 dumpdir=dump
 datadir=data
@@ -244,7 +246,11 @@ train() {
     local stats=${stats_dir}/${set} key
     set_data_opts "${set}"; set_data_key "${set}"
     # Every model is normalised by the teacher's statistics: posteriors then compare.
-    key=("${out}/.done" "${data_key[@]}" "${config}" -- "${seed}" "$@")
+    key=("${out}/.done" "${data_key[@]}" "${config}")
+    if [[ "$*" == *--kd_conf* ]]; then
+        key+=("${kd_config}" "${teacher_exp}/${inference_model}")
+    fi
+    key+=(-- "${seed}" "$@")
     if is_fresh "${key[@]}"; then log "${out}: trained already"; return; fi
     if [ -f "${out}/.begun" ] && ! is_fresh "${out}/.begun" "${key[@]:1}"; then
         log "${out}: was begun with other data or settings; remove it, or change --expdir"
@@ -285,15 +291,46 @@ follow() {
 }
 followed() { train "$@" & follow $! "$1/train.log"; }
 
+running=()
+# start DIR ...: train in the background, as soon as one of train_jobs places is free
+start() {
+    while [ "${#running[@]}" -ge "${train_jobs}" ]; do finish; done
+    mkdir -p "$1"
+    followed "$@" &
+    running+=($!)
+}
+# finish: wait for the training that was started first
+finish() {
+    if ! wait "${running[0]}"; then
+        log "a training failed; its log is shown above. Run the same again to go on."
+        exit 1
+    fi
+    running=("${running[@]:1}")
+}
+finish_all() { while [ "${#running[@]}" -gt 0 ]; do finish; done; }
+
+start_controls() {
+    for _seed in ${seeds}; do
+        _out=$(control_exp "${_seed}")
+        log "Stage 10: control, the student alone, seed ${_seed}; log: ${_out}/train.log"
+        # shellcheck disable=SC2086
+        start "${_out}" "${student_data}" "${student_config}" "${_seed}" \
+            "-m espnet2.bin.asr_train" ${student_args}
+    done
+}
+
 if on 7; then
     log "Stage 7: teacher on ${train_data}; log: ${teacher_exp}/train.log"
-    mkdir -p "${teacher_exp}"
     # shellcheck disable=SC2086
-    followed "${teacher_exp}" "${train_data}" "${teacher_config}" "${teacher_seed}" \
+    start "${teacher_exp}" "${train_data}" "${teacher_config}" "${teacher_seed}" \
         "-m espnet2.bin.asr_train" ${teacher_args}
 fi
 
+# The control needs no teacher; alone on the machine, it waits for the teacher's gate.
+if on 10 && [ "${train_jobs}" -gt 1 ]; then start_controls; fi
+
 if on 8; then
+    while [ "${#running[@]}" -gt 0 ] && [ ! -f "${teacher_exp}/.done" ]; do finish; done
     log "Stage 8: decode ${valid_set} with the teacher as the students will hear it"
     "${python}" -m espnet_kd.bin.check_teacher --exp "${teacher_exp}" \
         --file "${inference_model}" --max_wer "${teacher_max_wer}" --ngpu "${ngpu}" \
@@ -302,24 +339,20 @@ if on 8; then
         --text "$(final "${valid_set}")/text" --output "${teacher_exp}/gate.json"
 fi
 
-for _seed in ${seeds}; do
-    if on 10; then
-        _out=$(control_exp "${_seed}"); mkdir -p "${_out}"
-        log "Stage 10: control, the student alone, seed ${_seed}; log: ${_out}/train.log"
-        # shellcheck disable=SC2086
-        followed "${_out}" "${student_data}" "${student_config}" "${_seed}" \
-            "-m espnet2.bin.asr_train" ${student_args}
-    fi
-    if on 11; then
-        _out=$(distilled_exp "${_seed}"); mkdir -p "${_out}"
+if on 10 && [ "${train_jobs}" -le 1 ]; then start_controls; fi
+
+if on 11; then
+    for _seed in ${seeds}; do
+        _out=$(distilled_exp "${_seed}")
         log "Stage 11: distilled student, seed ${_seed}; log: ${_out}/train.log"
         # shellcheck disable=SC2086
-        followed "${_out}" "${student_data}" "${student_config}" "${_seed}" \
+        start "${_out}" "${student_data}" "${student_config}" "${_seed}" \
             "-m espnet_kd -m espnet2.bin.asr_train" --kd_conf "${kd_config}" \
             --kd_conf "teachers=[{exp: ${teacher_exp}, file: ${inference_model}}]" \
             ${student_args} ${kd_args}
-    fi
-done
+    done
+fi
+finish_all
 
 # models: role, seed and directory of every trained model, a line each
 models() {

@@ -12,6 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --valid_set dev \
     --test_sets test \
     --nbpe 240 \
+    --train_jobs 2 \
     --teacher_config conf/mini/teacher.yaml \
     --student_config conf/mini/student.yaml \
     --kd_config conf/mini/kd.yaml \

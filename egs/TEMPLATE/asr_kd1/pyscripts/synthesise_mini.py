@@ -35,8 +35,8 @@ class Subset:
 
 
 SUBSETS = {
-    "train-small": Subset(40, 12),
-    "train-more": Subset(120, 10),
+    "train-small": Subset(60, 14),
+    "train-more": Subset(100, 10),
     "dev-clean": Subset(10, 9),
     "test-clean": Subset(20, 10),
 }

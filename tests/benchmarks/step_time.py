@@ -1,0 +1,159 @@
+"""Step time with a live teacher, against the parts that cannot be saved.
+
+    python tests/benchmarks/step_time.py [--vocabulary 5000] [--frames 800] [--repeats 15]
+
+One process, one thread unless --threads says more, the two interleaved, medians:
+
+    distilled   one training step of the student with a live teacher
+    parts       one stock training step, plus the teacher's encoder, CTC layer and decoder
+                in evaluation under no_grad
+
+The bar is a ratio of at most 1.05.
+"""
+
+import argparse
+import copy
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from conftest import build_asr  # noqa: E402  (tests/ is no package)
+
+import espnet_kd  # noqa: E402
+from espnet_kd.compat import versions  # noqa: E402
+
+TERMS = [
+    {"type": "ctc_frame_kl", "weight": 0.15},
+    {"type": "token_kl", "weight": 0.35, "temperature": 2.0},
+]
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--vocabulary", type=int, default=5000)
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--frames", type=int, default=800)
+    parser.add_argument("--tokens", type=int, default=30)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    return parser
+
+
+def model(width: int, blocks: int, vocabulary: int, seed: int) -> torch.nn.Module:
+    """A conformer of the LibriSpeech 100 h recipe's kind."""
+    tokens = ["<blank>", "<unk>", *map(str, range(vocabulary - 3)), "<sos/eos>"]
+    encoder = {
+        "output_size": width,
+        "attention_heads": 4,
+        "linear_units": 4 * width,
+        "num_blocks": blocks,
+        "macaron_style": True,
+        "rel_pos_type": "latest",
+        "pos_enc_layer_type": "rel_pos",
+        "selfattention_layer_type": "rel_selfattn",
+        "activation_type": "swish",
+        "use_cnn_module": True,
+        "cnn_module_kernel": 31,
+    }
+    decoder = {"attention_heads": 4, "linear_units": 4 * width, "num_blocks": blocks // 2}
+    return build_asr(
+        seed=seed,
+        tokens=tokens,
+        encoder="conformer",
+        encoder_conf=encoder,
+        decoder_conf=decoder,
+        input_size=80,
+    )
+
+
+def make_batch(args: argparse.Namespace) -> dict[str, torch.Tensor]:
+    gen = torch.Generator().manual_seed(0)
+    text = torch.randint(2, args.vocabulary - 1, (args.batch, args.tokens), generator=gen)
+    batch = {
+        "speech": torch.randn(args.batch, args.frames, 80, generator=gen),
+        "speech_lengths": torch.full((args.batch,), args.frames),
+        "text": text,
+        "text_lengths": torch.full((args.batch,), args.tokens),
+    }
+    return {key: value.to(args.device) for key, value in batch.items()}
+
+
+class Step:
+    """A training step of a student: forward, backward, update."""
+
+    def __init__(self, student: torch.nn.Module) -> None:
+        self.student = student.train()
+        self.optimizer = torch.optim.Adam(student.parameters(), lr=1e-5)
+
+    def __call__(self, batch: dict[str, torch.Tensor]) -> None:
+        batch = {key: value.clone() for key, value in batch.items()}
+        self.optimizer.zero_grad()
+        self.student(**batch)[0].sum().backward()
+        self.optimizer.step()
+
+
+def prefix(teacher: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple:
+    """What the student's decoder is forced along: start, then the text."""
+    start = torch.full_like(batch["text"][:, :1], teacher.sos)
+    return torch.cat([start, batch["text"]], 1), batch["text_lengths"] + 1
+
+
+@torch.no_grad()
+def run_teacher(teacher: torch.nn.Module, batch: dict[str, torch.Tensor]) -> None:
+    """The teacher's parts that the losses read, and nothing else."""
+    out, lens = teacher.encode(batch["speech"].clone(), batch["speech_lengths"])
+    teacher.ctc.ctc_lo(out)
+    teacher.decoder(out, lens, *prefix(teacher, batch))
+
+
+def timed(work, device: str) -> float:
+    """Seconds that a piece of work takes."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and print."""
+    args = get_parser().parse_args()
+    torch.set_num_threads(args.threads)
+    student = model(128, 6, args.vocabulary, seed=0).to(args.device)
+    teacher = model(256, 12, args.vocabulary, seed=1).to(args.device).eval()
+    batch, stock = make_batch(args), Step(copy.deepcopy(student))
+    espnet_kd.attach(student, {"losses": TERMS, "task_weight": 0.5}, teacher)
+    distilled = Step(student)
+    seconds = {"distilled": [], "parts": []}
+    for repeat in range(args.repeats + 2):
+        works = {
+            "distilled": lambda: distilled(batch),
+            "parts": lambda: (stock(batch), run_teacher(teacher, batch)),
+        }
+        order = list(works) if repeat % 2 else list(works)[::-1]
+        took = {name: timed(works[name], args.device) for name in order}
+        if repeat >= 2:  # the first two warm up
+            for name, value in took.items():
+                seconds[name].append(value)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    ratios = [a / b for a, b in zip(*seconds.values(), strict=True)]
+    print(f"{versions()}; {args.device}, {args.threads} thread(s)")
+    print(f"B={args.batch} frames={args.frames} V={args.vocabulary}")
+    for name, value in medians.items():
+        print(f"{name:10s} {value * 1e3:9.1f} ms")
+    spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
+    print(f"ratio      {statistics.median(ratios):9.3f}   ({spread} over the pairs)")
+
+
+if __name__ == "__main__":
+    main()

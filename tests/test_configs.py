@@ -1,0 +1,103 @@
+"""Every shipped configuration is loaded, validated and, if it is a training, dry-run."""
+
+import pytest
+import yaml
+from conftest import REPO
+
+from espnet_kd.config import parse_config
+from espnet_kd.losses import LOSSES
+
+RECIPE = REPO / "egs" / "librispeech" / "asr_kd1" / "conf"
+KD = sorted([*(REPO / "conf" / "kd").glob("*.yaml"), *RECIPE.glob("*/kd*.yaml")])
+TRAIN = sorted(
+    path
+    for folder in ("mini", "tiny", "100h", "960h")
+    for path in (RECIPE / folder).glob("*.yaml")
+    if path.name.startswith(("teacher", "student"))
+)
+DECODE = sorted(p for p in RECIPE.rglob("*.yaml") if p not in {*TRAIN, *KD})
+
+
+def names(paths):
+    return [str(path.relative_to(REPO)) for path in paths]
+
+
+@pytest.mark.parametrize("path", KD, ids=names(KD))
+def test_kd_configs_validate(path):
+    assert parse_config(yaml.safe_load(path.read_text()), LOSSES, source=str(path))
+
+
+@pytest.mark.parametrize("path", [*KD, *TRAIN, *DECODE], ids=names([*KD, *TRAIN, *DECODE]))
+def test_every_config_opens_with_its_purpose(path):
+    assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("path", DECODE, ids=names(DECODE))
+def test_decoding_configs_are_understood(path):
+    from espnet2.bin.asr_inference import get_parser
+
+    known = {action.dest for action in get_parser()._actions}
+    assert yaml.safe_load(path.read_text()).keys() <= known
+
+
+def parameters(path, tmp_path, vocabulary):
+    """Parameters of a training config, by ESPnet's own dry run."""
+    import torch
+    from espnet2.tasks.asr import ASRTask
+
+    from espnet_kd.compat import task_class
+    from espnet_kd.report.measure import parameters_of
+
+    tokens = tmp_path / "tokens.txt"
+    pieces = [f"p{i}" for i in range(vocabulary - 3)]
+    tokens.write_text("\n".join(["<blank>", "<unk>", *pieces, "<sos/eos>"]))
+    features = ["--input_size", "80"] if path.parent.name in ("mini", "tiny") else []
+    out = tmp_path / path.stem
+    with torch.device("cpu"):
+        ASRTask.main(
+            cmd=[
+                *("--config", str(path), "--token_list", str(tokens)),
+                *("--output_dir", str(out), "--dry_run", "true", "--use_amp", "false"),
+                *features,
+            ]
+        )
+    return parameters_of(out / "config.yaml", task_class("asr"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "vocabulary", "pairs", "largest_share"),
+    [
+        ("mini", 240, [("teacher", "student")], 0.25),
+        ("tiny", 40, [("teacher", "student")], 0.25),
+        (
+            "100h",
+            5000,
+            [(f"teacher_{k}", f"student_{k}") for k in ("conformer", "transformer")]
+            + [("teacher_e_branchformer", "student_e_branchformer")],
+            0.25,
+        ),
+        ("960h", 5000, [("teacher_conformer", "student_conformer")], 0.25),
+    ],
+)
+def test_trainings_dry_run_and_students_are_small(
+    folder, vocabulary, pairs, largest_share, tmp_path
+):
+    for teacher, student in pairs:
+        sizes = [
+            parameters(RECIPE / folder / f"{name}.yaml", tmp_path, vocabulary)
+            for name in (teacher, student)
+        ]
+        assert sizes[1] <= largest_share * sizes[0], sizes
+
+
+def test_the_published_sizes_are_met(tmp_path):
+    # ESPnet's own figures for these recipes at 5000 pieces: 34.23 M, 38.47 M, 148.92 M
+    published = {
+        "100h/teacher_conformer": 34.23e6,
+        "100h/teacher_e_branchformer": 38.47e6,
+        "960h/teacher_conformer": 116.15e6,
+        "960h/teacher_e_branchformer": 148.92e6,
+    }
+    for name, size in published.items():
+        found = parameters(RECIPE / f"{name}.yaml", tmp_path, 5000)
+        assert found == pytest.approx(size, rel=0.01), name
