@@ -51,6 +51,7 @@ def build_model(task: type, config: dict[str, Any]) -> nn.Module:
 
 def versions() -> str:
     """Versions that a result depends on, in one line."""
+
     def found(name: str) -> str:
         try:
             return f"{name} {version(name)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from espnet_kd.errors import (
-    ArgumentProblems,
+    ArgumentsError,
     ConfigError,
     KDError,
     Problem,
@@ -206,7 +206,7 @@ class _Parser:
     def _try(self, path: str, loss: type, options: Mapping) -> None:
         try:
             loss(**options)
-        except ArgumentProblems as error:
+        except ArgumentsError as error:
             self.problems += [problem.under(path) for problem in error.problems]
 
     def _double_names(self, terms: list[LossTermConfig | None]) -> None:

@@ -58,7 +58,7 @@ def suggest(wrong: str, known: Iterable[str]) -> str:
     return f"{hint}known: {', '.join(known) or 'none'}"
 
 
-class ArgumentProblems(ValueError):
+class ArgumentsError(ValueError):
     """What is wrong with the arguments of one component, all of it at once."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -99,9 +99,9 @@ class ArgumentCheck:
             self._add(name, reason)
 
     def done(self) -> None:
-        """Raise ArgumentProblems if anything was wrong."""
+        """Raise ArgumentsError if anything was wrong."""
         if self._problems:
-            raise ArgumentProblems(self._problems)
+            raise ArgumentsError(self._problems)
 
     def _add(self, name: str, text: str) -> None:
         self._problems.append(Problem(name, text))

@@ -58,7 +58,7 @@ def outputs_of_pass(
     outputs = ModelOutputs(encoder_out_lens=lens, blank_id=view.blank_id)
     if request.ctc:
         outputs.ctc_logits = _ctc_logits(model, view, calls, encoder_out)
-    if view.decoder in calls and calls[view.decoder]:
+    if calls.get(view.decoder):
         call = calls[view.decoder][0]
         outputs.decoder_logits = first_tensor(call.output)
         outputs.ys_in_pad, outputs.ys_in_lens = call.args[2:4]

@@ -229,9 +229,7 @@ class Attachment:
         if self._augmented and calls["specaug"]:
             self.teacher.check_front_end(model, batch)
             feats = calls["specaug"][0].output
-        return self.teacher(
-            batch, self.teacher_request, decoder_inputs=prefix, feats=feats
-        )
+        return self.teacher(batch, self.teacher_request, decoder_inputs=prefix, feats=feats)
 
     def _count(self, model: nn.Module) -> None:
         if model.training and torch.is_grad_enabled():
@@ -247,9 +245,7 @@ def _load(config: KDConfig, task: type | None) -> Teacher:
 
 
 def _check_token_lists(student: nn.Module, teacher: nn.Module) -> None:
-    check_vocabulary(
-        getattr(student, "token_list", ()), getattr(teacher, "token_list", ())
-    )
+    check_vocabulary(getattr(student, "token_list", ()), getattr(teacher, "token_list", ()))
 
 
 def _example(model: nn.Module) -> dict[str, Tensor]:

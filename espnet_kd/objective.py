@@ -27,11 +27,11 @@ class Term:
 
 
 class Objective:
-    """The whole distillation objective.
+    r"""The whole distillation objective.
 
     .. math::
-        L = w_{\\mathrm{task}} L_{\\mathrm{task}}
-            + s(n) \\sum_i w_i L_i, \\quad s(n) = \\min(1, (n + 1) / \\mathrm{warmup})
+        L = w_{\mathrm{task}} L_{\mathrm{task}}
+            + s(n) \sum_i w_i L_i, \quad s(n) = \min(1, (n + 1) / \mathrm{warmup})
 
     A term of weight 0 is observed: it appears in the stats and nowhere else, so that a
     run with all weights 0 and task weight 1 is the stock run bit for bit.

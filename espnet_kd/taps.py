@@ -15,9 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import KDError
 
-SPEC = re.compile(
-    r"(?P<path>[\w.]+)(:(?P<selector>\d+(\.\d+)*))?(@(?P<call>-?\d+))?"
-)
+SPEC = re.compile(r"(?P<path>[\w.]+)(:(?P<selector>\d+(\.\d+)*))?(@(?P<call>-?\d+))?")
 # ESPnet goes on to change these outputs in place (time warp, masks, mean and variance).
 OVERWRITTEN = ("frontend", "specaug", "normalize")
 

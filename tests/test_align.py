@@ -60,7 +60,7 @@ def test_padding_is_zero_and_its_content_never_read():
 )
 def test_counts_that_cannot_be_bridged_are_refused(frames, wanted):
     teacher = torch.zeros(len(frames), max(frames), 2)
-    with pytest.raises(AlignmentError, match="cannot be bridged.*same audio"):
+    with pytest.raises(AlignmentError, match=r"cannot be bridged.*same audio"):
         bridge_frames(teacher, torch.tensor(frames), torch.tensor(wanted))
 
 

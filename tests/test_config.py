@@ -98,7 +98,11 @@ def test_two_terms_of_one_name_must_be_told_apart():
         ({"teachers": []}, "teachers", "exactly one teacher"),
         ({"teachers": "exp"}, "teachers", "must be a list"),
         ({"teachers": [{"file": "x"}]}, "teachers[0]", "needs 'exp'"),
-        ({"teachers": [{"exp": "a", "view": "dim"}]}, "teachers[0].view", "clean, same"),
+        (
+            {"teachers": [{"exp": "a", "view": "dim"}]},
+            "teachers[0].view",
+            "clean, same",
+        ),
         ({"losses": [3]}, "losses[0]", "needs 'type'"),
         ({"targets": "cache/"}, "targets", "only 'live' targets"),
         ({"schedule": 3}, "schedule", "must be a mapping"),

@@ -72,7 +72,10 @@ def test_same_keys_in_training_and_validation(student, teacher, batch):
 
 def test_gradients_reach_the_student_and_never_the_teacher(student, teacher, batch):
     espnet_kd.attach(
-        student, conf(CTC, TOKEN, HIDDEN, task_weight=0), teacher, example=example(batch)
+        student,
+        conf(CTC, TOKEN, HIDDEN, task_weight=0),
+        teacher,
+        example=example(batch),
     )
     before = copy.deepcopy(teacher.state_dict())
     student.train()(**clone(batch))[0].sum().backward()
@@ -207,7 +210,8 @@ def test_the_dict_form_is_kept(student, teacher, batch):
     result = student(**clone(batch))
     assert result["optim_idx"] == 0
     torch.testing.assert_close(
-        result["loss"].detach(), result["stats"]["loss_task"] + result["stats"]["loss_kd"]
+        result["loss"].detach(),
+        result["stats"]["loss_task"] + result["stats"]["loss_kd"],
     )
 
 
@@ -254,9 +258,7 @@ def test_intermediate_ctc_does_not_confuse_the_final_one(teacher, batch):
 
 
 def test_bfloat16_autocast_stays_finite(student, teacher, batch):
-    espnet_kd.attach(
-        student, conf(CTC, TOKEN, HIDDEN), teacher, example=example(batch)
-    )
+    espnet_kd.attach(student, conf(CTC, TOKEN, HIDDEN), teacher, example=example(batch))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss, stats, _ = student(**clone(batch))
     loss.sum().backward()

@@ -83,9 +83,7 @@ def test_loading_leaves_the_students_random_numbers_alone(recipe):
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_paths_are_resolved_against_the_teachers_own_recipe(
-    recipe, tmp_path, monkeypatch
-):
+def test_paths_are_resolved_against_the_teachers_own_recipe(recipe, tmp_path, monkeypatch):
     # Both recipes have statistics at the same relative path; the teacher's are meant.
     relative = "exp/stats/feats_stats.npz"
     other = tmp_path / "other"
@@ -136,7 +134,7 @@ def test_missing_keys_are_refused_though_espnet_lets_them_pass(recipe):
 
 def test_a_checkpoint_of_another_size_is_refused(recipe):
     save(recipe, build_asr(width=8, blocks=3).state_dict())
-    with pytest.raises(TeacherError, match="does not fit its config.yaml"):
+    with pytest.raises(TeacherError, match=r"does not fit its config\.yaml"):
         load(recipe)
 
 

@@ -35,7 +35,7 @@ def test_a_taken_name_is_refused_naming_both():
 
 
 def test_unknown_names_suggest_the_closest():
-    with pytest.raises(KDError, match="did you mean 'token_kl'.*ctc_frame_kl"):
+    with pytest.raises(KDError, match=r"did you mean 'token_kl'.*ctc_frame_kl"):
         LOSSES.get("tokn_kl")
 
 

@@ -160,8 +160,8 @@ def test_data_parallel_is_refused_before_anything_runs(runs, features):
 
 
 def test_deepspeed_is_refused(runs, features):
+    extra = ["--use_deepspeed", "true"]
     with pytest.raises(ConfigError, match="use_deepspeed: is not supported"):
-        extra = ["--use_deepspeed", "true"]
         distil(str(runs / "kd.yaml"), features, runs / "ds", extra=extra)
 
 
@@ -175,7 +175,7 @@ def test_resuming_with_other_projections_is_refused(runs, features):
     distil(str(runs / "kd.yaml"), features, runs / "first", seed=7, max_epoch=1)
     narrow = {"student": "encoder.encoders.0", "name": "another"}
     kd = write_kd(runs / "other.yaml", runs / "teacher", {}, {}, narrow)
-    with pytest.raises(KDError, match="other distillation projections.*--output_dir"):
+    with pytest.raises(KDError, match=r"other distillation projections.*--output_dir"):
         distil(kd, features, runs / "first", seed=7, max_epoch=2)
 
 

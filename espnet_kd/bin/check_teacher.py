@@ -86,8 +86,10 @@ def teacher_wer(args: argparse.Namespace) -> float:
     lines = args.text.read_text(encoding="utf-8").splitlines()
     references = {utt: text for utt, _, text in (line.partition(" ") for line in lines)}
     if missing := references.keys() - hypotheses.keys():
-        raise KDError(f"{len(missing)} utterances of {args.text} have no audio, first "
-                      f"'{min(missing)}'")
+        raise KDError(
+            f"{len(missing)} utterances of {args.text} have no audio, first "
+            f"'{min(missing)}'"
+        )
     return error_rate(references, {u: to_text(t) for u, t in hypotheses.items()})
 
 

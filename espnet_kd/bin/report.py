@@ -84,7 +84,15 @@ def collect(decodings: list[Decoding], task: str) -> list[Run]:
         scores = _scores(item.decode_dir / "score.json")
         wer, cer = (scores[unit]["error_rate"] for unit in ("wer", "cer"))
         runs.append(
-            Run(item.role, item.seed, item.decode, item.test_set, sizes[folder], wer, cer)
+            Run(
+                item.role,
+                item.seed,
+                item.decode,
+                item.test_set,
+                sizes[folder],
+                wer,
+                cer,
+            )
         )
     return runs
 

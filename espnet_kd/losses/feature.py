@@ -89,9 +89,7 @@ def hidden_l1_cosine(
     """
     student, teacher = _kept(student_hidden, teacher_hidden, lengths)  # (N, D)
     # 1 - cos = |s/|s| - t/|t||^2 / 2, which is exactly 0 for equal vectors.
-    apart = F.normalize(student, dim=-1, eps=TINY) - F.normalize(
-        teacher, dim=-1, eps=TINY
-    )
+    apart = F.normalize(student, dim=-1, eps=TINY) - F.normalize(teacher, dim=-1, eps=TINY)
     cosine = apart.square().sum(-1) / 2
     values = (student - teacher).abs().mean(-1) + cosine_weight * cosine
     return reduce_positions(values, len(lengths), reduction)
@@ -131,9 +129,7 @@ class HiddenLoss(DistillationLoss):
 
     def needs(self) -> Needs:
         """One tap of either model."""
-        return Needs(
-            student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,)
-        )
+        return Needs(student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
         """Make a projection if the two widths differ."""

@@ -105,8 +105,10 @@ def score(
                 units = " ".join(UNITS[unit](texts.get(utt, "")))
                 file.write(f"{units} ({speakers.get(utt, utt)}-{utt})\n")
     answer = subprocess.run(
-        [program, "-r", folder / "ref.trn", "trn", "-h", folder / "hyp.trn", "trn"]
-        + ["-i", "rm", "-o", "all", "stdout"],
+        [
+            *(program, "-r", folder / "ref.trn", "trn", "-h", folder / "hyp.trn", "trn"),
+            *("-i", "rm", "-o", "all", "stdout"),
+        ],
         capture_output=True,
         text=True,
         check=False,

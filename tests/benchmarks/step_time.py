@@ -22,10 +22,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import build_asr  # noqa: E402  (tests/ is no package)
+from conftest import build_asr
 
-import espnet_kd  # noqa: E402
-from espnet_kd.compat import versions  # noqa: E402
+import espnet_kd
+from espnet_kd.compat import versions
 
 TERMS = [
     {"type": "ctc_frame_kl", "weight": 0.15},
@@ -63,7 +63,11 @@ def model(width: int, blocks: int, vocabulary: int, seed: int) -> torch.nn.Modul
         "use_cnn_module": True,
         "cnn_module_kernel": 31,
     }
-    decoder = {"attention_heads": 4, "linear_units": 4 * width, "num_blocks": blocks // 2}
+    decoder = {
+        "attention_heads": 4,
+        "linear_units": 4 * width,
+        "num_blocks": blocks // 2,
+    }
     return build_asr(
         seed=seed,
         tokens=tokens,

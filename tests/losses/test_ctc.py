@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from espnet_kd.errors import ArgumentProblems
+from espnet_kd.errors import ArgumentsError
 from espnet_kd.losses import CTCFrameKL, ctc_frame_kl, select_frames
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 
@@ -75,7 +75,7 @@ def test_the_term_bridges_two_frame_rates():
 
 
 def test_constructor_reports_every_bad_argument():
-    with pytest.raises(ArgumentProblems) as error:
+    with pytest.raises(ArgumentsError) as error:
         CTCFrameKL(frames="nonblanc", context=-1, temperature=0, reduction="mean")
     text = str(error.value)
     assert "frames: got 'nonblanc'; did you mean 'nonblank'?" in text
@@ -85,5 +85,5 @@ def test_constructor_reports_every_bad_argument():
 
 
 def test_context_without_nonblank_is_a_mistake():
-    with pytest.raises(ArgumentProblems, match="context: needs 'frames: nonblank'"):
+    with pytest.raises(ArgumentsError, match="context: needs 'frames: nonblank'"):
         CTCFrameKL(context=1)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet_kd.errors import ArgumentProblems, KDError
+from espnet_kd.errors import ArgumentsError, KDError
 from espnet_kd.losses import (
     HiddenL1Cosine,
     HiddenMSE,
@@ -104,7 +104,7 @@ def test_taps_that_are_no_sequence_are_refused():
 
 
 def test_constructor_reports_every_bad_argument():
-    with pytest.raises(ArgumentProblems) as error:
+    with pytest.raises(ArgumentsError) as error:
         HiddenL1Cosine(student="a b", teacher="c@x", cosine_weight=-1)
     paths = [problem.path for problem in error.value.problems]
     assert paths == ["student", "teacher", "cosine_weight"]

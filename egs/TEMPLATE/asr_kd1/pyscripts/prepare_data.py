@@ -127,9 +127,7 @@ def inspect_audio(path: Path, fs: int) -> tuple[int, str]:
         return 0, f"unreadable or truncated ({error})"
 
 
-def refuse_or_drop(
-    utterances: list[Utterance], name: str, drop: bool
-) -> list[Utterance]:
+def refuse_or_drop(utterances: list[Utterance], name: str, drop: bool) -> list[Utterance]:
     """Stop at bad audio, naming it, unless told to drop it."""
     bad = [u for u in utterances if u.problem]
     for utterance in bad[:SHOWN]:

@@ -95,7 +95,12 @@ def draw_sentences(rng: random.Random, count: int, taken: set[str]) -> list[str]
 
 
 def write_chapter(
-    espeak: Espeak, folder: Path, speaker: int, voice: Voice, texts: list[str], seed: int
+    espeak: Espeak,
+    folder: Path,
+    speaker: int,
+    voice: Voice,
+    texts: list[str],
+    seed: int,
 ) -> None:
     """Speak the texts into ``SPEAKER/1/*.flac`` and their transcript."""
     chapter = folder / str(speaker) / "1"
