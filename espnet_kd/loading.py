@@ -1,6 +1,7 @@
 """Find a teacher on disk, build it and load its weights, trusting nothing in it."""
 
 import pickle
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from espnet_kd.forward import fork_rng
 from espnet_kd.teacher import Teacher
 
 SHOWN = 3
+TAG = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -208,20 +210,31 @@ def _selected_names(config: Path) -> list[str]:
 
 
 def _from_zoo(tag: str) -> TeacherFiles:
+    """Download a model by its tag: ``owner/name``."""
+    if not TAG.fullmatch(tag):
+        raise TeacherError(_no_such(tag, "and it has not the form owner/name of a model tag"))
     try:
         from espnet_model_zoo.downloader import ModelDownloader
+
+        found = ModelDownloader().download_and_unpack(tag)
     except ImportError:
-        raise TeacherError(
-            f"teacher '{tag}': no such directory or file. If it is a model tag, "
-            "install espnet_model_zoo to download it; if it is a path, check it "
-            "against the directory that training starts in."
-        ) from None
-    found = ModelDownloader().download_and_unpack(tag)
+        way_out = "install espnet_model_zoo if it is a model tag"
+        raise TeacherError(_no_such(tag, way_out)) from None
+    except Exception as error:  # the hub's client raises many kinds of its own
+        reason = f"as a model tag it cannot be downloaded: {error}"
+        raise TeacherError(_no_such(tag, reason)) from error
     config = next((v for k, v in found.items() if k.endswith("_train_config")), None)
     weights = next((v for k, v in found.items() if k.endswith("_model_file")), None)
     if config is None or weights is None:
         raise TeacherError(f"model tag '{tag}' gave no config and weights: {found}")
     return TeacherFiles(Path(config), Path(weights))
+
+
+def _no_such(tag: str, detail: str) -> str:
+    return (
+        f"teacher '{tag}': no such directory or file; {detail}. If it is a path, check it "
+        "against the directory that training starts in."
+    )
 
 
 def _resolved(key: str, value: Any, files: TeacherFiles) -> Any:

@@ -112,6 +112,8 @@ def test_statistics_that_are_gone_are_named(recipe):
 def test_missing_things_are_named(recipe, tmp_path):
     with pytest.raises(TeacherError, match=r"no such directory or file.*model tag"):
         load(tmp_path / "nowhere")
+    with pytest.raises(TeacherError, match=r"no such directory or file.*model tag"):
+        load("nobody/no_such_model")
     with pytest.raises(TeacherError, match="neither an experiment directory nor a zip"):
         load(recipe / "1epoch.pth")
     with pytest.raises(TeacherError, match=r"9epoch.pth does not exist"):
