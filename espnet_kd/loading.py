@@ -212,7 +212,9 @@ def _selected_names(config: Path) -> list[str]:
 def _from_zoo(tag: str) -> TeacherFiles:
     """Download a model by its tag: ``owner/name``."""
     if not TAG.fullmatch(tag):
-        raise TeacherError(_no_such(tag, "and it has not the form owner/name of a model tag"))
+        raise TeacherError(
+            _no_such(tag, "and it has not the form owner/name of a model tag")
+        )
     try:
         from espnet_model_zoo.downloader import ModelDownloader
 

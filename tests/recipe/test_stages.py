@@ -76,11 +76,12 @@ def decode_without_us(recipe, scp, packed, out):
         "sys.modules['espnet_kd'] = None\n"
         "from espnet2.main_funcs.pack_funcs import unpack\n"
         f"d = unpack({str(packed)!r}, {str(out / 'unpacked')!r})\n"
-        f"sys.argv = ['x', '--data_path_and_name_and_type', {scp + ',speech,kaldi_ark'!r},\n"
+        "sys.argv = ['x', '--data_path_and_name_and_type',\n"
+        f"  {scp + ',speech,kaldi_ark'!r},\n"
         f"  '--output_dir', {str(out)!r}, '--beam_size', '1', '--ctc_weight', '1.0',\n"
         "  '--asr_train_config', d['asr_train_config'],\n"
         "  '--asr_model_file', d['asr_model_file']]\n"
-        "runpy.run_module('espnet2.bin.asr_inference', run_name='__main__')\n"
+        "runpy.run_module('espnet2.bin.asr_inference', None, '__main__', alter_sys=True)\n"
     )
     return subprocess.run(
         [sys.executable, "-c", blocked], cwd=recipe, capture_output=True, text=True

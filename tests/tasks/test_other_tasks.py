@@ -113,7 +113,11 @@ def test_a_transducer_has_no_attention_decoder_to_teach(batch):
 
 def test_speech_translation_by_decoder_source_ctc_and_hidden(batch):
     student, teacher = translator(8), translator(12)
-    terms = [HIDDEN, {"type": "token_kl", "weight": 1}, {"type": "ctc_frame_kl", "weight": 1}]
+    terms = [
+        HIDDEN,
+        {"type": "token_kl", "weight": 1},
+        {"type": "ctc_frame_kl", "weight": 1},
+    ]
     espnet_kd.attach(student, {"losses": terms}, teacher, example=example(batch))
     pairs = {"src_text": batch["text"], "src_text_lengths": batch["text_lengths"]}
     loss, stats, _ = student.train()(**clone(batch | pairs))
