@@ -290,6 +290,15 @@ def test_the_warm_up_counts_training_passes_only(student, teacher, batch):
     assert attachment.passes == 12
 
 
+def test_an_utterance_without_text_is_taught_like_any_other(student, teacher, batch):
+    batch["text"][2] = -1
+    batch["text_lengths"][2] = 0
+    espnet_kd.attach(student, conf(CTC, TOKEN), teacher)
+    loss, stats, _ = student(**clone(batch))
+    loss.sum().backward()
+    assert all(v.isfinite().all() for k, v in stats.items() if "kd" in k)
+
+
 # What a user can do wrong
 
 

@@ -63,6 +63,14 @@ def test_what_is_not_asked_for_is_not_computed(teacher, batch):
     assert ran == []
 
 
+def test_an_utterance_too_short_for_its_subsampling_is_named(batch):
+    guest = Teacher(build_asr())
+    short = {"speech": batch["speech"][:, :5], "utt_id": ["long", "short", "other"]}
+    short["speech_lengths"] = torch.tensor([5, 4, 5])
+    with pytest.raises(TeacherError, match=r"utterance short is shorter.*--min_seconds"):
+        guest(short, Request(ctc=True))
+
+
 def test_view_same_refuses_two_different_front_ends(batch):
     fs = {"fs": 16000, "n_fft": 128, "hop_length": 64, "n_mels": 20}
     student = build_asr(frontend="default", frontend_conf=fs, input_size=None)

@@ -36,7 +36,7 @@ fs=16000
 feats_type=fbank           # fbank | raw
 n_mels=80
 speed_perturb_factors=     # e.g. "0.9 1.0 1.1"; empty: none
-min_seconds=0.1
+min_seconds=0.25           # less than an encoder's subsampling needs stops a training
 max_seconds=30.0
 mini_seed=0
 mini_scale=1.0             # of the mini corpus' sentences
@@ -391,7 +391,8 @@ if on 12; then
             --asr_train_config "${_dir}/config.yaml" \
             --asr_model_file "${_dir}/${inference_model}" --output_dir "${_out}/logdir/output.JOB" \
             < /dev/null || { tail -n 20 "${_out}"/logdir/asr_inference.*.log >&2; exit 1; }
-        sort "${_out}"/logdir/output.*/1best_recog/text > "${_out}/text"
+        sort "${_out}"/logdir/output.*/1best_recog/text > "${_out}/text.partial"
+        mv "${_out}/text.partial" "${_out}/text"
         mark_fresh "${_key[@]}"
     done
 fi

@@ -66,9 +66,12 @@ def write_kept(data_dir: Path, output_dir: Path, reasons: dict[str, str]) -> Non
     if not keep:
         counts = ", ".join(f"{n} {r}" for r, n in Counter(reasons.values()).items())
         raise KDError(f"{data_dir}: nothing is left to train on ({counts})")
+    partial = output_dir.with_name(output_dir.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    copy_subset(data_dir, partial, set(keep))
+    write_table(partial / "dropped", reasons)
     shutil.rmtree(output_dir, ignore_errors=True)
-    copy_subset(data_dir, output_dir, set(keep))
-    write_table(output_dir / "dropped", reasons)
+    partial.rename(output_dir)
     for reason, count in Counter(reasons.values()).items():
         print(f"{output_dir}: dropped {count} ({reason})", file=sys.stderr)
     print(f"{output_dir}: kept {len(keep)}", file=sys.stderr)

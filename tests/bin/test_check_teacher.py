@@ -1,0 +1,67 @@
+"""The gate: the teacher as students will hear it."""
+
+import kaldiio
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr
+
+from espnet_kd.bin.check_teacher import collapse, error_rate, main
+
+
+def test_collapse_joins_repeats_then_drops_blanks():
+    assert collapse([0, 2, 2, 0, 2, 3, 3, 0], blank_id=0) == [2, 2, 3]
+
+
+def test_error_rate_by_hand():
+    # one substitution and one deletion in four words
+    assert error_rate({"a": "x y", "b": "z w"}, {"a": "x q", "b": "z"}) == 50.0
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """A teacher that always says 'c', and one utterance; gives the arguments."""
+    model = build_asr(width=8, blocks=1)
+    with torch.no_grad():
+        model.ctc.ctc_lo.bias[TOKENS.index("c")] = 1e4
+    exp = tmp_path / "teacher"
+    exp.mkdir()
+    torch.save(model.state_dict(), exp / "valid.acc.ave.pth")
+    kept = (str, int, float, bool, list, dict, type(None))
+    settings = {
+        k: v for k, v in asr_options(width=8, blocks=1).items() if isinstance(v, kept)
+    }
+    settings["best_model_criterion"] = [["valid", "acc", "max"]]
+    (exp / "config.yaml").write_text(yaml.safe_dump(settings))
+    feats = np.random.default_rng(0).standard_normal((60, INPUT_SIZE)).astype(np.float32)
+    with kaldiio.WriteHelper(f"ark,scp:{tmp_path}/f.ark,{tmp_path}/f.scp") as writer:
+        writer("utt", feats)
+    (tmp_path / "text").write_text("utt c\n")
+    return [
+        *("--exp", str(exp), "--text", str(tmp_path / "text")),
+        *("--data_path_and_name_and_type", f"{tmp_path}/f.scp,speech,kaldi_ark"),
+        *("--output", str(tmp_path / "gate.json")),
+    ]
+
+
+def test_a_good_teacher_passes(gate, capsys, tmp_path):
+    main([*gate, "--max_wer", "10"])
+    assert "greedy CTC WER 0.00 % (unit cost)" in capsys.readouterr().out
+    assert '"wer": 0.0' in (tmp_path / "gate.json").read_text()
+
+
+def test_a_bad_teacher_stops_with_the_way_out(gate, tmp_path):
+    (tmp_path / "text").write_text("utt d\n")
+    with pytest.raises(
+        SystemExit, match=r"100.00 % is above --teacher_max_wer 10 %.*check"
+    ):
+        main([*gate, "--max_wer", "10"])
+
+
+def test_text_without_audio_is_named(gate, tmp_path):
+    (tmp_path / "text").write_text("utt c\nother c\n")
+    with pytest.raises(
+        SystemExit, match=r"1 utterances of .* have no audio, first 'other'"
+    ):
+        main([*gate, "--max_wer", "10"])
