@@ -134,6 +134,30 @@ def test_a_dry_run_builds_everything(runs, features):
     assert not (runs / "dry" / "1epoch.pth").exists()
 
 
+def test_two_processes_of_the_trainer_on_the_cpu(runs, features):
+    rank_options = ["--dist_backend", "gloo", "--dist_world_size", "2", "--ngpu", "0"]
+    rank_options += ["--dist_init_method", f"file://{runs}/ddp_store"]
+    rank_options += ["--multiprocessing_distributed", "true"]
+    processes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "espnet_kd", "-m", "espnet2.bin.asr_train"),
+                *arguments(features, runs / "ddp", seed=7, resume=False),
+                *("--kd_conf", str(runs / "kd.yaml"), "--dist_rank", str(rank)),
+                *rank_options,
+            ],
+            cwd=REPO,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert [p.returncode for p in processes] == [0, 0], errors[0][-2000:] + errors[1][-2000:]
+    assert "loss_kd_hidden_l1_cosine=" in errors[0]
+    assert weights(runs / "ddp").keys() == weights(runs / "stock").keys()
+
+
 # What a user can do wrong
 
 
