@@ -153,7 +153,9 @@ def test_two_processes_of_the_trainer_on_the_cpu(runs, features):
         for rank in range(2)
     ]
     errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert [p.returncode for p in processes] == [0, 0], errors[0][-2000:] + errors[1][-2000:]
+    assert [p.returncode for p in processes] == [0, 0], (
+        errors[0][-2000:] + errors[1][-2000:]
+    )
     assert "loss_kd_hidden_l1_cosine=" in errors[0]
     assert weights(runs / "ddp").keys() == weights(runs / "stock").keys()
 
