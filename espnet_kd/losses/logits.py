@@ -52,26 +52,22 @@ class _KLRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        student_log_probs = _log_probs(student, temperature)
-        teacher_log_probs = _log_probs(teacher, temperature)
-        probs = teacher_log_probs.exp()
-        gap = teacher_log_probs.sub_(student_log_probs)
-        # Where p is 0 the term is 0, though its logarithms may be inf - inf.
-        gap.masked_fill_(probs == 0, 0.0)
-        value = gap.mul_(probs).sum(-1).mul_(temperature**2)
+        if temperature != 1.0:
+            student, teacher = student / temperature, teacher / temperature
+        probs = teacher.softmax(-1)
+        gap = teacher.log_softmax(-1).sub_(student.log_softmax(-1))
+        value = (probs * gap).sum(-1)
+        if not value.isfinite().all():
+            # Where p is 0 the term is 0, though its logarithms may be inf - inf.
+            value = (probs * gap.masked_fill_(probs == 0, 0.0)).sum(-1)
         if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(student_log_probs.exp_().sub_(probs).mul_(temperature))
-        return value
+            ctx.save_for_backward(student.softmax(-1).sub_(probs).mul_(temperature))
+        return value * temperature**2
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         return grad[:, None] * slope, None, None
-
-
-def _log_probs(logits: Tensor, temperature: float) -> Tensor:
-    scaled = logits if temperature == 1.0 else logits / temperature
-    return scaled.log_softmax(-1)
 
 
 def token_kl(
