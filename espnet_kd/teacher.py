@@ -1,6 +1,7 @@
 """The teacher: a guest. Frozen, always evaluating, outside the student, on its own RNG."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -54,11 +55,13 @@ class Teacher:
         """
         self._follow(batch["speech"])
         inputs = {key: batch[key] for key in ("speech", "speech_lengths")}
-        run = self._run
+        front_end = nullcontext()
         if self.view == "same" and feats is not None:
-            inputs, run = dict(zip(inputs, feats, strict=True)), self._run_without_front_end
+            inputs = dict(zip(inputs, feats, strict=True))
+            front_end = _without_front_end(self.model)
         try:
-            outputs = run(inputs, request, decoder_inputs)
+            with front_end:
+                outputs = run_guest(self.model, inputs, request, decoder_inputs)
         except Exception as error:
             # By name: this floor does not know ESPnet, where the class lives.
             if type(error).__name__ != "TooShortUttError":
@@ -85,33 +88,10 @@ class Teacher:
             )
         self._front_ends_agree = True
 
-    def _run(
-        self,
-        inputs: Mapping[str, Tensor],
-        request: Request,
-        decoder_inputs: tuple[Tensor, Tensor] | None,
-    ) -> ModelOutputs:
-        return run_guest(self.model, inputs, request, decoder_inputs)
-
-    def _run_without_front_end(
-        self,
-        inputs: Mapping[str, Tensor],
-        request: Request,
-        decoder_inputs: tuple[Tensor, Tensor] | None,
-    ) -> ModelOutputs:
-        front_end, self.model.frontend = self.model.frontend, None
-        try:
-            return run_guest(self.model, inputs, request, decoder_inputs)
-        finally:
-            self.model.frontend = front_end
-
     def _too_short(self, error: Exception, batch: Mapping[str, Tensor]) -> TeacherError:
-        shortest = int(batch["speech_lengths"].argmin())
-        names = batch.get("utt_id") or [
-            f"number {i} of the batch" for i in range(shortest + 1)
-        ]
+        shortest = _utterance(int(batch["speech_lengths"].argmin()), batch.get("utt_id"))
         return TeacherError(
-            f"teacher {self.name}: utterance {names[shortest]} is shorter than its "
+            f"teacher {self.name}: utterance {shortest} is shorter than its "
             f"subsampling needs ({error}). Drop such utterances, by --min_seconds in "
             "stage 4 of the recipe."
         )
@@ -141,10 +121,10 @@ class Teacher:
 
     def _refuse(self, what: str, bad: Tensor, utt_ids: list[str] | None) -> None:
         rows = bad.nonzero().flatten().tolist()
-        names = [utt_ids[i] if utt_ids else f"number {i} of the batch" for i in rows]
+        first = _utterance(rows[0], utt_ids)
         raise TeacherError(
             f"teacher {self.name}: its {what} hold nan or inf for {len(rows)} "
-            f"utterance(s), first {names[0]}. Check the teacher's checkpoint and "
+            f"utterance(s), first {first}. Check the teacher's checkpoint and "
             "normalisation statistics, and whether it can run in this precision "
             "(without --use_amp, for one)."
         )
@@ -187,6 +167,20 @@ def check_needs(model: nn.Module, request: Request, side: str) -> None:
             find_module(model, parse_tap(tap).path)
         except KDError as error:
             raise KDError(f"the {side}: {error}") from None
+
+
+@contextmanager
+def _without_front_end(model: nn.Module) -> Iterator[None]:
+    """Let a model take features for a while, as if it had been built for them."""
+    front_end, model.frontend = model.frontend, None
+    try:
+        yield
+    finally:
+        model.frontend = front_end
+
+
+def _utterance(index: int, utt_ids: list[str] | None) -> str:
+    return utt_ids[index] if utt_ids else f"number {index} of the batch"
 
 
 def _features(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:

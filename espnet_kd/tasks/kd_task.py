@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from espnet_kd.config import KDConfig, parse_config
 from espnet_kd.errors import ConfigError, KDError, Problem
-from espnet_kd.hook import PROJECTIONS, attach, attachment_of
+from espnet_kd.hook import PROJECTIONS, attach
 from espnet_kd.losses import LOSSES
 from espnet_kd.tasks.arguments import KDConfAction
 from espnet_kd.tasks.trainer import with_distillation
@@ -159,6 +159,3 @@ def _loading():
         yield
     finally:
         _FROM_FILE.reset(token)
-
-
-__all__ = ["KDTask", "attachment_of"]
