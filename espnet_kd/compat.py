@@ -4,14 +4,18 @@ from __future__ import annotations  # keeps torch out of light-weight commands
 
 import argparse
 import importlib
+import importlib.util
 import platform
+import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from espnet_kd.errors import KDError, suggest
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 # Task name -> (module, class) of the stock task, and where our variant is.
 TASKS = {
@@ -41,6 +45,7 @@ def stock_class(task: type) -> type:
 
 def build_model(task: type, config: dict[str, Any]) -> nn.Module:
     """Build an untrained model from an experiment's configuration."""
+    provide_rnnt_loss()
     args = argparse.Namespace(**config)
     model = task.build_model(args)
     if config.get("use_adapter"):
@@ -48,6 +53,78 @@ def build_model(task: type, config: dict[str, Any]) -> nn.Module:
 
         create_adapter(model, args.adapter, args.adapter_conf)
     return model
+
+
+def beam_search(model: nn.Module, beam_size: int) -> Callable[[Tensor], list[Any]]:
+    """ESPnet's own beam search over a model, for one utterance's encoder output (T, D).
+
+    CTC and attention decoder count alike where a model has both, as in ESPnet's
+    defaults. The hypotheses come best first, each with ``yseq`` and ``score``.
+    """
+    if getattr(model, "use_transducer_decoder", False):
+        from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
+
+        parts = (model.decoder, model.joint_network, beam_size)
+        return BeamSearchTransducer(*parts, nbest=beam_size)
+    from espnet2.bin.asr_inference import BatchBeamSearch, CTCPrefixScorer
+
+    ctc_weight = 1.0 if model.decoder is None else 0.5 if model.ctc is not None else 0.0
+    scorers = {"decoder": model.decoder}
+    if model.ctc is not None:
+        scorers["ctc"] = CTCPrefixScorer(ctc=model.ctc, eos=model.eos)
+    return BatchBeamSearch(
+        scorers=scorers,
+        weights={"decoder": 1.0 - ctc_weight, "ctc": ctc_weight},
+        beam_size=beam_size,
+        vocab_size=len(model.token_list),
+        sos=model.sos,
+        eos=model.eos,
+        token_list=model.token_list,
+        pre_beam_score_key=None if ctc_weight == 1.0 else "full",
+    ).eval()
+
+
+def rnnt_loss_module() -> ModuleType:
+    """A stand-in for ``warprnnt_pytorch``, which ESPnet's transducers import.
+
+    PyPI does not have that package. The loss is torchaudio's, computed in float32.
+    """
+    import torch
+    from torchaudio.functional import rnnt_loss
+
+    class RNNTLoss(torch.nn.Module):
+        """``RNNTLoss`` with the arguments that ESPnet gives it."""
+
+        def __init__(
+            self, blank: int = 0, reduction: str = "mean", fastemit_lambda: float = 0.0
+        ) -> None:
+            super().__init__()
+            if fastemit_lambda:
+                raise KDError(
+                    "fastemit_lambda needs warprnnt_pytorch, which is not installed; "
+                    "set it to 0, or build that package"
+                )
+            self.blank = blank
+            self.reduction = reduction
+
+        def forward(
+            self, logits: Tensor, targets: Tensor, t_lens: Tensor, u_lens: Tensor
+        ) -> Tensor:
+            """Mean negative log-probability of the transcripts."""
+            lengths = (t_lens.int(), u_lens.int())
+            options = {"blank": self.blank, "reduction": self.reduction}
+            return rnnt_loss(logits.float(), targets.int(), *lengths, **options)
+
+    module = ModuleType("warprnnt_pytorch")
+    module.RNNTLoss = RNNTLoss
+    return module
+
+
+def provide_rnnt_loss() -> None:
+    """Let transducers train where ``warprnnt_pytorch`` is not installed."""
+    name = "warprnnt_pytorch"
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
+        sys.modules[name] = rnnt_loss_module()
 
 
 def versions() -> str:

@@ -1,6 +1,6 @@
 """The errors a user can meet, each a sentence that names the culprit and the remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -82,10 +82,19 @@ class ArgumentCheck:
         if not _is_number(value) or not value >= 0:
             self._add(name, f"must be a number of at least 0, got {value!r}")
 
+    def between(self, name: str, value: object, low: float, high: float) -> None:
+        """Require a number strictly between two."""
+        if not _is_number(value) or not low < value < high:
+            self._add(name, f"must be between {low} and {high}, got {value!r}")
+
+    def at_least(self, name: str, value: object, low: int) -> None:
+        """Require a whole number of at least ``low``."""
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            self._add(name, f"must be a whole number of at least {low}, got {value!r}")
+
     def count(self, name: str, value: object) -> None:
         """Require a whole number of at least 0."""
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            self._add(name, f"must be a whole number of at least 0, got {value!r}")
+        self.at_least(name, value, 0)
 
     def one_of(self, name: str, value: object, choices: Iterable[str]) -> None:
         """Require one of the given words."""
@@ -97,6 +106,13 @@ class ArgumentCheck:
         """Add a problem if there is a reason for one."""
         if reason is not None:
             self._add(name, reason)
+
+    def collect(self, build: Callable[..., object], **options: object) -> None:
+        """Take over the problems that another constructor finds."""
+        try:
+            build(**options)
+        except ArgumentsError as error:
+            self._problems += error.problems
 
     def done(self) -> None:
         """Raise ArgumentsError if anything was wrong."""

@@ -31,6 +31,11 @@ def keep_rows(values: Tensor, mask: Tensor) -> Tensor:
     return flat if len(rows) == len(flat) else flat.index_select(0, rows)
 
 
+def widened(values: Tensor) -> Tensor:
+    """The values in float32, or as they are if that is wider already."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def check_pair(student: Tensor, teacher: Tensor, lengths: Tensor, what: str) -> None:
     """Require two (B, L, C) tensors of one shape and their lengths, or say what is off.
 
@@ -53,19 +58,26 @@ def check_pair(student: Tensor, teacher: Tensor, lengths: Tensor, what: str) -> 
         )
 
 
-def reduce_positions(values: Tensor, batch_size: int, reduction: str) -> Tensor:
+def reduce_positions(
+    values: Tensor, keep: Tensor, reduction: str, weights: Tensor | None = None
+) -> Tensor:
     """Reduce one value per kept position to a scalar that keeps its graph.
 
     ``batch`` divides the sum by the number of utterances: the scale of ESPnet's own
     CTC and attention losses. ``token`` divides it by the number of kept positions.
 
     Args:
-        values: (N,) float32 or wider, one value per kept position.
-        batch_size: Utterances in the batch, counted also when they keep nothing.
+        values: (N,) float32 or wider, one value per kept position, in their order.
+        keep: The N kept positions, true, (B, ...) bool. An utterance that keeps
+            nothing counts as one all the same.
         reduction: ``batch`` or ``token``.
+        weights: Factor of each utterance, (B,); None counts each as it is.
 
     Returns:
         Scalar; exactly 0, with zero gradients, when no position was kept.
     """
-    count = batch_size if reduction == "batch" else values.numel()
+    if weights is not None:
+        rows = keep.flatten(1).nonzero()[:, 0]  # (N,) the utterance of each position
+        values = values * weights.to(values.dtype)[rows]
+    count = len(keep) if reduction == "batch" else values.numel()
     return values.sum() / max(count, 1)

@@ -1,13 +1,17 @@
 """Terms times weights times schedule: one loss, and the stats that explain it."""
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from espnet_kd.confidence import confidence
 from espnet_kd.config import KDConfig, LossTermConfig, ScheduleConfig
+from espnet_kd.diagnostics import diagnose
 from espnet_kd.errors import KDError
+from espnet_kd.gradients import GradientMeter
 from espnet_kd.losses import LOSSES, DistillationLoss, Needs
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 
@@ -30,11 +34,12 @@ class Objective:
     r"""The whole distillation objective.
 
     .. math::
-        L = w_{\mathrm{task}} L_{\mathrm{task}}
-            + s(n) \sum_i w_i L_i, \quad s(n) = \min(1, (n + 1) / \mathrm{warmup})
+        L = w_{\mathrm{task}} L_{\mathrm{task}} + \sum_i w_i s_i(n) f_i L_i
 
-    A term of weight 0 is observed: it appears in the stats and nowhere else, so that a
-    run with all weights 0 and task weight 1 is the stock run bit for bit.
+    with the schedule :math:`s_i` at update n and the balancing factor :math:`f_i` (1
+    unless gradients are balanced). A term of weight 0 is observed: it appears in the
+    stats and nowhere else, so that a run with all weights 0 and task weight 1 is the
+    stock run bit for bit.
 
     Args:
         config: A validated configuration.
@@ -43,6 +48,8 @@ class Objective:
     def __init__(self, config: KDConfig) -> None:
         self.task_weight = config.task_weight
         self.schedule = config.schedule
+        self.diagnostics = config.diagnostics
+        self.meter = GradientMeter(config.gradients)
         self.terms = [
             Term(term, LOSSES.get(term.type)(**term.options)) for term in config.losses
         ]
@@ -50,13 +57,15 @@ class Objective:
     @property
     def needs(self) -> Needs:
         """What all terms together read."""
-        needs = [term.loss.needs() for term in self.terms]
-        return Needs(
-            ctc=any(n.ctc for n in needs),
-            decoder=any(n.decoder for n in needs),
-            student_taps=_unique(tap for n in needs for tap in n.student_taps),
-            teacher_taps=_unique(tap for n in needs for tap in n.teacher_taps),
-        )
+        return Needs.union(term.loss.needs() for term in self.terms)
+
+    @property
+    def teacher_needs(self) -> Needs:
+        """What those terms read together that read a teacher."""
+        needs = [n for n in (t.loss.needs() for t in self.terms) if n.teacher]
+        union = Needs.union(needs) if needs else Needs(teacher=False)
+        unsure = any(term.config.confidence for term in self.terms)
+        return replace(union, ctc=union.ctc or (unsure and not union.decoder))
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
         """Make the learned parts of the terms that train, from example outputs."""
@@ -73,34 +82,46 @@ class Objective:
         self,
         loss_task: Tensor,
         student: ModelOutputs,
-        teacher: TeacherTargets,
+        teacher: TeacherTargets | None,
         step: int,
+        parameters: Iterable[nn.Parameter] = (),
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Combine the student's own loss with the terms.
 
         Args:
             loss_task: The student's loss, any shape of one element.
             student: The student's outputs, with their graph.
-            teacher: The teacher's targets.
+            teacher: The teacher's targets; None if no term reads them.
             step: Updates made so far.
+            parameters: The student's trained parameters, for their gradients' norms.
 
         Returns:
             The loss, shaped like ``loss_task``, and detached float32 stats of shape
             (1,): ``loss_kd`` (weighted and scheduled sum), ``loss_kd_<name>``
-            (unweighted, comparable across runs), ``loss_task`` (unweighted).
+            (unweighted, comparable across runs), ``loss_task`` (unweighted), and as
+            configured ``kd_*`` (see ``diagnose``) and ``grad_<name>`` (see
+            ``GradientMeter``).
         """
-        stats, total = {}, None
-        for term in self.terms:
-            value = self._evaluate(term, student, teacher)
-            stats[f"loss_kd_{term.config.name}"] = _stat(value)
-            if term.is_trained:
-                part = term.config.weight * warmup_scale(self.schedule, step) * value
-                total = part if total is None else total + part
+        values = {t.config.name: self._evaluate(t, student, teacher) for t in self.terms}
         loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task
-        if total is not None:
-            loss = loss + total.to(loss.dtype)
-        kd = torch.zeros((), device=loss_task.device) if total is None else total
-        return loss, {"loss_kd": _stat(kd), **stats, "loss_task": _stat(loss_task)}
+        trained = [term.config.name for term in self.terms if term.is_trained]
+        if torch.is_grad_enabled() and self.meter.is_due(step):
+            measured = {name: values[name] for name in trained}
+            self.meter.measure(loss, measured, parameters, step)
+        weights = self._weights(step)
+        parts = [weights[name] * values[name] for name in trained]
+        kd = torch.zeros((), device=loss_task.device)
+        if parts:
+            kd = sum(parts[1:], parts[0])
+            loss = loss + kd.to(loss.dtype)
+        stats = {"loss_kd": kd}
+        stats |= {f"loss_kd_{name}": value for name, value in values.items()}
+        stats["loss_task"] = loss_task
+        if self.diagnostics and teacher is not None:
+            stats |= diagnose(student, teacher)
+        stats |= self.meter.stats(weights)
+        device = loss_task.device
+        return loss, {key: _stat(value, device) for key, value in stats.items()}
 
     def check_fired(self) -> None:
         """Refuse to go on when a term never contributed.
@@ -118,13 +139,27 @@ class Objective:
                 f"{', '.join(idle)}: exactly 0 in every training step so far, so "
                 "nothing is being distilled by it. Usual causes: the teacher says "
                 "blank on every frame (use 'frames: all', or another teacher), the "
-                "tapped layer never runs, or student and teacher are the same model. "
+                "tapped layer never runs, a batch holds a single utterance (losses "
+                "across a batch need more), or student and teacher are the same model. "
                 "Mend it, or remove the term."
             )
 
+    def _weights(self, step: int) -> dict[str, float]:
+        """What each trained term's value is multiplied by at an update."""
+        return {
+            term.config.name: term.config.weight
+            * schedule_scale(term.config.schedule or self.schedule, step)
+            * self.meter.factor(term.config.name)
+            for term in self.terms
+            if term.is_trained
+        }
+
     def _evaluate(
-        self, term: Term, student: ModelOutputs, teacher: TeacherTargets
+        self, term: Term, student: ModelOutputs, teacher: TeacherTargets | None
     ) -> Tensor:
+        if term.config.confidence:
+            weights = confidence(teacher) ** term.config.confidence
+            teacher = replace(teacher, weights=weights)
         grad = torch.is_grad_enabled() and term.is_trained
         with torch.set_grad_enabled(grad):
             value = term.loss(student, teacher)
@@ -139,19 +174,25 @@ class Objective:
         self.terms = kept
 
 
-def warmup_scale(schedule: ScheduleConfig, step: int) -> float:
-    """Common weight of the terms after ``step`` updates, in (0, 1]."""
-    return min(1.0, (step + 1) / max(schedule.warmup_steps, 1))
+def schedule_scale(schedule: ScheduleConfig, step: int) -> float:
+    r"""Part of a weight that is in force after ``step`` updates.
+
+    It rises linearly, (n + 1) / warmup, and from the end of the warm-up falls from 1 to
+    ``final`` over ``decay_steps``: linearly, or as half a cosine.
+    """
+    rise = min(1.0, (step + 1) / max(schedule.warmup_steps, 1))
+    if schedule.decay == "none" or rise < 1.0:
+        return rise
+    done = min(1.0, (step + 1 - schedule.warmup_steps) / schedule.decay_steps)
+    fallen = done if schedule.decay == "linear" else (1 - math.cos(math.pi * done)) / 2
+    return 1.0 + (schedule.final - 1.0) * fallen
 
 
-def _stat(value: Tensor) -> Tensor:
+def _stat(value: Tensor | float, device: torch.device) -> Tensor:
     # ESPnet's reporter and its all_gather want exactly this: detached, shape (1,).
+    value = torch.as_tensor(value, device=device)
     return value.detach().float().reshape(1)
 
 
 def _parameters(loss: DistillationLoss) -> bool:
     return next(loss.parameters(), None) is not None
-
-
-def _unique(taps: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(taps))

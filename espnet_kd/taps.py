@@ -2,8 +2,9 @@
 
 A tap is written ``PATH[:SELECTOR][@CALL]``. ``PATH`` is a module path as in
 ``model.named_modules()``; ``SELECTOR`` picks a part of a nested output by its indices
-(``0.1``) and defaults to the first tensor found; ``CALL`` says which call is meant when
-a module runs more than once in a forward pass (``@0`` the first, ``@-1`` the last).
+(``0.1``) and defaults to the first tensor found, or is ``attn`` for the map that an
+attention module keeps; ``CALL`` says which call is meant when a module runs more than
+once in a forward pass (``@0`` the first, ``@-1`` the last).
 """
 
 import re
@@ -15,7 +16,9 @@ from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import KDError
 
-SPEC = re.compile(r"(?P<path>[\w.]+)(:(?P<selector>\d+(\.\d+)*))?(@(?P<call>-?\d+))?")
+SPEC = re.compile(
+    r"(?P<path>[\w.]+)(:((?P<selector>\d+(\.\d+)*)|(?P<attn>attn)))?(@(?P<call>-?\d+))?"
+)
 # ESPnet goes on to change these outputs in place (time warp, masks, mean and variance).
 OVERWRITTEN = ("frontend", "specaug", "normalize")
 
@@ -27,19 +30,22 @@ class Tap:
     path: str
     selector: tuple[int, ...] | None = None
     call: int | None = None
+    attn: bool = False
 
     def __str__(self) -> str:
         """The tap as a user writes it."""
         selector = "" if self.selector is None else ":" + ".".join(map(str, self.selector))
+        selector = ":attn" if self.attn else selector
         return f"{self.path}{selector}{'' if self.call is None else f'@{self.call}'}"
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module: what went in by position and what came out."""
+    """One call of a module: what went in by position, what came out, what it attended."""
 
     args: tuple
     output: object
+    attn: Tensor | None = None
 
 
 def parse_tap(text: str) -> Tap:
@@ -59,6 +65,7 @@ def parse_tap(text: str) -> Tap:
         path=match["path"],
         selector=None if selector is None else tuple(map(int, selector.split("."))),
         call=None if call is None else int(call),
+        attn=match["attn"] is not None,
     )
 
 
@@ -96,8 +103,9 @@ class Taps:
         calls = self._calls[path]
         copy = path.split(".")[0] in OVERWRITTEN
 
-        def record(_module: nn.Module, args: tuple, output: object) -> None:
-            calls.append(Call(args, _clone(output) if copy else output))
+        def record(module: nn.Module, args: tuple, output: object) -> None:
+            attn = getattr(module, "attn", None)
+            calls.append(Call(args, _clone(output) if copy else output, attn))
 
         return record
 
@@ -135,7 +143,10 @@ def select(tap: Tap, calls: list[Call]) -> object | None:
             f"say which call is meant, for example {tap.path}@0 or {tap.path}@-1"
         )
     try:
-        output = calls[tap.call or 0].output
+        call = calls[tap.call or 0]
+        if tap.attn:
+            return call.attn
+        output = call.output
         for index in tap.selector or ():
             output = output[index]
     except (IndexError, KeyError, TypeError):

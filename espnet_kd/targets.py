@@ -1,8 +1,12 @@
 """What a model says about one batch: the student's side and the teacher's."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
+
+# ys_in (M, U+1), ys_in_lens (M,), rows (M,) of the batch -> logits (M, U+1, V).
+Decode = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -10,12 +14,45 @@ class Hidden:
     """A hidden representation of a batch.
 
     Attributes:
-        values: (B, L, D), L frames or label positions.
+        values: (B, L, D), L frames or label positions; (B, H, L, L') for the attention
+            maps of H heads.
         lengths: Real positions, (B,).
     """
 
     values: Tensor
     lengths: Tensor
+
+
+@dataclass(frozen=True)
+class NBest:
+    """The best hypotheses of each utterance, best first.
+
+    Attributes:
+        tokens: (B, N, L) int64, without start, end or blank; padding is arbitrary.
+        lengths: Tokens of each, (B, N); -1 marks a hypothesis that is not there.
+        log_probs: The search's score of each, (B, N), in nats.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    log_probs: Tensor
+
+
+@dataclass(frozen=True)
+class Path:
+    """One alignment through each transducer lattice.
+
+    Attributes:
+        frames: Frame of each node, (B, P).
+        labels: Labels emitted before each node, (B, P).
+        lengths: Nodes of each path, T + U of them, (B,).
+        logits: Joint output at the nodes, (B, P, V).
+    """
+
+    frames: Tensor
+    labels: Tensor
+    lengths: Tensor
+    logits: Tensor
 
 
 @dataclass
@@ -24,23 +61,52 @@ class ModelOutputs:
 
     Attributes:
         encoder_out_lens: Encoder frames of each utterance, (B,).
+        encoder_out: The encoder's output, (B, T, D).
         ctc_logits: (B, T, V) before the softmax, or None if not asked for.
+        interctc_logits: The same of intermediate CTC heads, by encoder layer.
         decoder_logits: (B, U+1, V) before the softmax, or None if not asked for.
         ys_in_pad: The prefix that the decoder was forced along, (B, U+1).
         ys_in_lens: Real label positions of both, (B,), start or end included.
+        ys_pad: The transcript, (B, U), padded arbitrarily.
+        ys_lens: Its real labels, (B,).
+        joint_logits: A transducer's joint output, (B, T, U+1, V), before the softmax.
+        joint_classes: Its log-probabilities of {label, blank, rest}, (B, T, U+1, 3).
+        path: The best alignment of a transducer, with the joint output along it.
+        nbest: Hypotheses of a beam search.
+        decode: Runs the attention decoder, with its graph, along other prefixes.
         hidden: Hidden representations by the tap that names them; a layer that was
             dropped in this pass is absent.
-        blank_id: Index of CTC's blank.
+        two_views: Whether the second half of the batch is the first once more.
+        blank_id: Index of blank.
+        eos_id: Index of start and end of sentence.
     """
 
     encoder_out_lens: Tensor
+    encoder_out: Tensor | None = None
     ctc_logits: Tensor | None = None
+    interctc_logits: dict[int, Tensor] = field(default_factory=dict)
     decoder_logits: Tensor | None = None
     ys_in_pad: Tensor | None = None
     ys_in_lens: Tensor | None = None
+    ys_pad: Tensor | None = None
+    ys_lens: Tensor | None = None
+    joint_logits: Tensor | None = None
+    joint_classes: Tensor | None = None
+    path: Path | None = None
+    nbest: NBest | None = None
+    decode: Decode | None = None
     hidden: dict[str, Hidden] = field(default_factory=dict)
+    two_views: bool = False
     blank_id: int = 0
+    eos_id: int = -1
 
 
+@dataclass
 class TeacherTargets(ModelOutputs):
-    """The teacher's side. Nothing in it carries a gradient."""
+    """The teacher's side. Nothing in it carries a gradient.
+
+    Attributes:
+        weights: How much each utterance counts, (B,); None counts each as one.
+    """
+
+    weights: Tensor | None = None

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError, TeacherError
-from espnet_kd.forward import Request, run_guest
+from espnet_kd.forward import Labels, Request, fork_rng, run_guest
 from espnet_kd.masking import length_mask
+from espnet_kd.search import find_nbest
 from espnet_kd.taps import find_module, parse_tap
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 from espnet_kd.views import view_of
@@ -38,7 +39,7 @@ class Teacher:
         batch: Mapping[str, Tensor],
         request: Request,
         *,
-        decoder_inputs: tuple[Tensor, Tensor] | None = None,
+        labels: Labels | None = None,
         feats: tuple[Tensor, Tensor] | None = None,
     ) -> TeacherTargets:
         """Targets for a batch.
@@ -47,7 +48,7 @@ class Teacher:
             batch: ``speech`` and ``speech_lengths`` as they came in, and ``utt_id``
                 for messages.
             request: What the losses need.
-            decoder_inputs: The student's ``ys_in_pad`` and ``ys_in_lens``.
+            labels: What the student's decoder was given.
             feats: The student's augmented features and lengths, for ``view: same``.
 
         Raises:
@@ -61,13 +62,16 @@ class Teacher:
             front_end = _without_front_end(self.model)
         try:
             with front_end:
-                outputs = run_guest(self.model, inputs, request, decoder_inputs)
+                outputs = run_guest(self.model, inputs, request, labels)
         except Exception as error:
             # By name: this floor does not know ESPnet, where the class lives.
             if type(error).__name__ != "TooShortUttError":
                 raise
             raise self._too_short(error, batch) from None
         self._check_finite(outputs, batch.get("utt_id"))
+        if request.nbest:
+            with torch.no_grad(), fork_rng(batch["speech"].device):
+                outputs.nbest = find_nbest(self.model, outputs, request.nbest)
         return TeacherTargets(**vars(outputs))
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Tensor]) -> None:
@@ -110,6 +114,11 @@ class Teacher:
             "CTC posteriors": (outputs.ctc_logits, outputs.encoder_out_lens),
             "decoder posteriors": (outputs.decoder_logits, outputs.ys_in_lens),
         }
+        if outputs.joint_classes is not None:
+            # -inf is right where a class has no probability; nan nowhere.
+            broken = outputs.joint_classes.isnan().any(-1).any(-1, keepdim=True)
+            values = torch.where(broken, float("nan"), 0.0)  # (B, T, 1)
+            checks["joint output"] = (values, outputs.encoder_out_lens)
         checks |= {
             f"hidden '{tap}'": (h.values, h.lengths) for tap, h in outputs.hidden.items()
         }
@@ -149,24 +158,49 @@ def check_needs(model: nn.Module, request: Request, side: str) -> None:
     """Require the parts that the losses read, before anything runs.
 
     Raises:
-        KDError: Naming the missing part and what to do.
+        KDError: Naming the first missing part and what to do.
     """
     view = view_of(model)
-    if request.ctc and view.ctc_lo is None:
+    if (request.ctc or request.interctc) and view.ctc_lo is None:
         raise KDError(
             f"the {side} has no CTC layer (ctc_weight is 0); train it with one, or "
             "remove the ctc_* losses"
         )
-    if request.decoder and view.decoder is None:
+    missing = [layer for layer in request.interctc if layer not in view.interctc]
+    if missing:
+        has = ", ".join(map(str, view.interctc)) or "none"
+        raise KDError(
+            f"head {missing[0]}: the {side} has no intermediate CTC behind that encoder "
+            f"layer (it has: {has}). Name it in encoder_conf.interctc_layer_idx, and set "
+            "model_conf.interctc_weight above 0"
+        )
+    if (request.decoder or request.decode) and view.decoder is None:
         raise KDError(
             f"the {side} has no attention decoder (a CTC-only or transducer model); "
             "remove the token_* losses"
         )
+    if request.joint:
+        _check_joint(model, side)
     for tap in request.taps:
         try:
             find_module(model, parse_tap(tap).path)
         except KDError as error:
             raise KDError(f"the {side}: {error}") from None
+
+
+def _check_joint(model: nn.Module, side: str) -> None:
+    reason = None
+    if view_of(model).joint is None:
+        reason = "is no transducer"
+    elif getattr(model, "use_k2_pruned_loss", False):
+        reason = "is trained by the pruned loss, which makes no whole lattice"
+    elif getattr(model, "transducer_multi_blank_durations", None):
+        reason = "has blanks of several durations, which leave the lattice's steps"
+    if reason is not None:
+        raise KDError(
+            f"the {side} {reason}; remove the transducer_* losses (hidden_* losses, and "
+            "ctc_* losses on an auxiliary CTC, need no lattice)"
+        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Where a model keeps what the losses need: its encoder, CTC layer and decoder.
+"""Where a model keeps what the losses need: its encoder, CTC layer, decoder and joint.
 
 Models are recognised by what they have, not by their class, so that this file needs no
 ESPnet and a new task costs a line.
@@ -16,24 +16,42 @@ class View:
     Attributes:
         encoder: Gives the encoder's output and its lengths.
         ctc_lo: The linear layer in front of CTC's softmax.
-        decoder: The attention decoder (a transducer's prediction network is none).
-        blank_id: Index of CTC's blank.
+        decoder: The attention decoder.
+        predictor: A transducer's prediction network.
+        joint: Its joint network.
+        interctc: Encoder layers, from 1, behind which CTC is applied as well.
+        text: Key of a batch under which the transcript is, that CTC is over.
+        blank_id: Index of blank.
+        eos_id: Index of start and end of sentence.
     """
 
     encoder: str
     ctc_lo: str | None
     decoder: str | None
+    predictor: str | None
+    joint: str | None
+    interctc: tuple[int, ...]
+    text: str
     blank_id: int
+    eos_id: int
 
 
 def view_of(model: nn.Module) -> View:
     """Find the parts of an ESPnet model (ASR, transducer, speech translation)."""
     post = getattr(model, "postencoder", None)
+    encoder = getattr(model, "encoder", None)
+    decoder = "decoder" if isinstance(getattr(model, "decoder", None), nn.Module) else None
+    joint = _joint_path(model)
     return View(
         encoder="encoder" if post is None else "postencoder",
         ctc_lo=_ctc_path(model),
-        decoder=_decoder_path(model),
+        decoder=None if joint else decoder,
+        predictor=decoder if joint else None,
+        joint=joint,
+        interctc=tuple(getattr(encoder, "interctc_layer_idx", ())),
+        text="src_text" if hasattr(model, "src_vocab_size") else "text",
         blank_id=int(getattr(model, "blank_id", 0)),
+        eos_id=int(getattr(model, "eos", -1)),
     )
 
 
@@ -45,8 +63,7 @@ def _ctc_path(model: nn.Module) -> str | None:
     return None
 
 
-def _decoder_path(model: nn.Module) -> str | None:
+def _joint_path(model: nn.Module) -> str | None:
     joints = ("joint_network", "st_joint_network")
-    is_transducer = any(getattr(model, name, None) is not None for name in joints)
-    has_decoder = isinstance(getattr(model, "decoder", None), nn.Module)
-    return "decoder" if has_decoder and not is_transducer else None
+    found = (name for name in joints if getattr(model, name, None) is not None)
+    return next(found, None)

@@ -4,8 +4,8 @@ import pytest
 import yaml
 from conftest import REPO
 
-from espnet_kd.config import parse_config
 from espnet_kd.losses import LOSSES
+from espnet_kd.parse import parse_config
 
 RECIPE = REPO / "egs" / "librispeech" / "asr_kd1" / "conf"
 KD = sorted([*(REPO / "conf" / "kd").glob("*.yaml"), *RECIPE.glob("*/kd*.yaml")])

@@ -15,14 +15,15 @@ def test_mask_by_hand():
 def test_reductions_by_hand():
     values = torch.tensor([1.0, 2.0, 3.0])
     # 6 / 4 utterances; 6 / 3 positions
-    assert reduce_positions(values, 4, "batch").item() == 1.5
-    assert reduce_positions(values, 4, "token").item() == 2.0
+    keep = torch.tensor([[True, False], [True, True], [False, False], [False, False]])
+    assert reduce_positions(values, keep, "batch").item() == 1.5
+    assert reduce_positions(values, keep, "token").item() == 2.0
 
 
 @pytest.mark.parametrize("reduction", ["batch", "token"])
 def test_nothing_gives_zero_on_the_graph(reduction):
     source = torch.tensor([float("nan")], requires_grad=True)
-    loss = reduce_positions(source[:0], 2, reduction)
+    loss = reduce_positions(source[:0], torch.zeros(2, 3, dtype=torch.bool), reduction)
     loss.backward()
     assert loss.item() == 0
     assert source.grad.tolist() == [0.0]

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from espnet_kd.config import ScheduleConfig, parse_config
+from espnet_kd.config import ScheduleConfig
 from espnet_kd.errors import KDError
 from espnet_kd.losses import LOSSES
-from espnet_kd.objective import Objective, warmup_scale
+from espnet_kd.objective import Objective, schedule_scale
+from espnet_kd.parse import parse_config
 from espnet_kd.targets import Hidden, ModelOutputs, TeacherTargets
 
 MSE = {"type": "hidden_mse", "student": "layer", "teacher": "layer"}
@@ -55,9 +56,9 @@ def test_stats_are_what_the_reporter_wants():
 
 def test_warm_up_is_linear_from_the_first_update():
     schedule = ScheduleConfig(warmup_steps=4)
-    scales = [warmup_scale(schedule, step) for step in (0, 1, 3, 4, 100)]
+    scales = [schedule_scale(schedule, step) for step in (0, 1, 3, 4, 100)]
     assert scales == [0.25, 0.5, 1.0, 1.0, 1.0]
-    assert warmup_scale(ScheduleConfig(), 0) == 1.0
+    assert schedule_scale(ScheduleConfig(), 0) == 1.0
 
 
 def test_warm_up_scales_the_terms_and_not_the_task():

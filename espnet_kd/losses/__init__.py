@@ -5,30 +5,60 @@ function, a class decorated by ``@LOSSES.register("name")`` whose keyword-only
 constructor is its schema, and, inside this package, a line below.
 """
 
+from espnet_kd.losses.attention import attention_kl, relation_kl
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
-from espnet_kd.losses.ctc import CTCFrameKL, ctc_frame_kl, select_frames
+from espnet_kd.losses.consistency import cr_ctc
+from espnet_kd.losses.ctc import ctc_frame_kl
+from espnet_kd.losses.ctc_frames import select_frames
+from espnet_kd.losses.ctc_guided import ctc_guided
+from espnet_kd.losses.ctc_shift import ctc_shift_kl
+from espnet_kd.losses.ctc_token import ctc_token_kl
+from espnet_kd.losses.divergence import jsd_rows, kl_rows, reverse_kl_rows
 from espnet_kd.losses.feature import (
-    HiddenL1Cosine,
-    HiddenMSE,
     Projection,
+    hidden_cosine,
     hidden_l1_cosine,
     hidden_mse,
 )
-from espnet_kd.losses.logits import TokenKL, kl_rows, token_kl
+from espnet_kd.losses.relation import hidden_cka, rkd, similarity
+from espnet_kd.losses.sequence import ctc_nbest, token_nbest
+from espnet_kd.losses.token import token_jsd, token_kl, token_reverse_kl
+from espnet_kd.losses.transducer import (
+    transducer_collapsed_kl,
+    transducer_lattice_kl,
+    transducer_path_kl,
+)
+from espnet_kd.losses.transducer_sequence import transducer_fullsum
 
 __all__ = [
     "LOSSES",
-    "CTCFrameKL",
     "DistillationLoss",
-    "HiddenL1Cosine",
-    "HiddenMSE",
     "Needs",
     "Projection",
-    "TokenKL",
+    "attention_kl",
+    "cr_ctc",
     "ctc_frame_kl",
+    "ctc_guided",
+    "ctc_nbest",
+    "ctc_shift_kl",
+    "ctc_token_kl",
+    "hidden_cka",
+    "hidden_cosine",
     "hidden_l1_cosine",
     "hidden_mse",
+    "jsd_rows",
     "kl_rows",
+    "relation_kl",
+    "reverse_kl_rows",
+    "rkd",
     "select_frames",
+    "similarity",
+    "token_jsd",
     "token_kl",
+    "token_nbest",
+    "token_reverse_kl",
+    "transducer_collapsed_kl",
+    "transducer_fullsum",
+    "transducer_lattice_kl",
+    "transducer_path_kl",
 ]

@@ -1,6 +1,7 @@
 """What a loss term owes to the objective, and the table of all losses."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
@@ -16,20 +17,51 @@ class Needs:
 
     Attributes:
         ctc: Both models' CTC logits.
+        interctc: Encoder layers of the student whose intermediate CTC logits it wants.
         decoder: Both models' attention decoder logits, teacher-forced alike.
+        labels: The transcript.
+        joint: The student's transducer lattice, and of the teacher's ``classes``,
+            ``path`` or ``logits``.
+        nbest: Hypotheses of the teacher, at most this many.
+        decode: The student's decoder, to be run along other prefixes.
+        two_views: The batch twice in one pass of the student, augmented differently.
+        teacher: Whether there must be a teacher at all.
         student_taps: Hidden representations of the student, as the user wrote them.
         teacher_taps: The same of the teacher.
     """
 
     ctc: bool = False
+    interctc: tuple[int, ...] = ()
     decoder: bool = False
+    labels: bool = False
+    joint: tuple[str, ...] = ()
+    nbest: int = 0
+    decode: bool = False
+    two_views: bool = False
+    teacher: bool = True
     student_taps: tuple[str, ...] = ()
     teacher_taps: tuple[str, ...] = ()
 
     @property
     def common_vocabulary(self) -> bool:
         """Whether indices of tokens are compared, so that both lists must agree."""
-        return self.ctc or self.decoder
+        shared = self.ctc or self.decoder or self.joint or self.nbest
+        return self.teacher and bool(shared)
+
+    @classmethod
+    def union(cls, needs: Iterable["Needs"]) -> "Needs":
+        """What all of them together read."""
+        needs = tuple(needs)
+        return cls(
+            **{f.name: _join([getattr(n, f.name) for n in needs]) for f in fields(cls)}
+        )
+
+
+def _join(values: list) -> bool | int | tuple:
+    """Any of some flags, the most of some counts, each of some names once."""
+    if values and isinstance(values[0], tuple):
+        return tuple(dict.fromkeys(item for value in values for item in value))
+    return max(values, default=False)
 
 
 class DistillationLoss(nn.Module):
@@ -37,7 +69,13 @@ class DistillationLoss(nn.Module):
 
     A constructor checks its arguments with ``ArgumentCheck`` and builds nothing of a
     model's size; ``build`` does, once the widths are known.
+
+    Attributes:
+        per_utterance: Whether the value is a sum over utterances, so that each may be
+            given a weight. Losses across a batch are not.
     """
+
+    per_utterance = True
 
     def needs(self) -> Needs:
         """What ``forward`` reads."""

@@ -1,56 +1,17 @@
-"""Distillation through CTC posteriors."""
+"""Distillation through CTC posteriors, frame by frame."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from espnet_kd.align import bridge_frames
-from espnet_kd.errors import ArgumentCheck
+from espnet_kd.errors import ArgumentCheck, KDError
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
-from espnet_kd.losses.logits import kl_rows
-from espnet_kd.masking import (
-    REDUCTIONS,
-    check_pair,
-    keep_rows,
-    length_mask,
-    reduce_positions,
-)
+from espnet_kd.losses.ctc_frames import check_selection, select_frames
+from espnet_kd.losses.divergence import kl_rows
+from espnet_kd.masking import REDUCTIONS, check_pair, keep_rows, reduce_positions
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 
-FRAMES = ("all", "nonblank")
 BRIDGES = ("spike", "mean")
-
-
-def select_frames(
-    teacher_logits: Tensor,
-    lengths: Tensor,
-    *,
-    frames: str = "all",
-    context: int = 0,
-    blank_id: int = 0,
-) -> Tensor:
-    """Choose the frames at which CTC posteriors are compared.
-
-    Args:
-        teacher_logits: (B, T, V).
-        lengths: Real frames, (B,).
-        frames: ``all``, or ``nonblank``: those where blank is not the teacher's best.
-        context: With ``nonblank``, also this many frames on either side.
-        blank_id: Index of blank.
-
-    Returns:
-        (B, T) bool, never true at padding.
-    """
-    real = length_mask(lengths, teacher_logits.shape[1])  # (B, T)
-    if frames == "all" or not real.any():
-        return real
-    spikes = real & (teacher_logits.argmax(-1) != blank_id)
-    if context:
-        wide = F.max_pool1d(
-            spikes[:, None].float(), 2 * context + 1, stride=1, padding=context
-        )
-        spikes = real & (wide[:, 0] > 0)
-    return spikes
 
 
 def ctc_frame_kl(
@@ -60,30 +21,34 @@ def ctc_frame_kl(
     *,
     frames: str = "all",
     context: int = 0,
+    threshold: float = 0.1,
     blank_id: int = 0,
     temperature: float = 1.0,
     reduction: str = "batch",
+    weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of CTC posteriors over selected frames.
 
     .. math::
-        \frac{\tau^2}{B} \sum_{b} \sum_{t \in S_b} \mathrm{KL}(p_{bt} \,\|\, q_{bt})
+        \frac{\tau^2}{B} \sum_{b} w_b \sum_{t \in S_b} \mathrm{KL}(p_{bt} \,\|\, q_{bt})
 
-    :math:`S_b` are all real frames [1]_, or those at which the teacher's best token is
-    not blank, with ``context`` neighbours [2]_ [3]_. Blank leaves the frame axis,
-    never the class axis. Spikes of teacher and student rarely fall on one frame; the
-    neighbours forgive an offset. ``reduction: token`` divides by the number of
-    selected frames instead of :math:`B`.
+    :math:`S_b` are all real frames [1]_ or the teacher's spikes with their neighbours
+    [2]_ (see ``select_frames``). Blank leaves the frame axis, never the class axis.
+    Spikes of teacher and student rarely fall on one frame; the neighbours forgive an
+    offset. ``reduction: token`` divides by the number of selected frames instead of
+    :math:`B`.
 
     Args:
         student_logits: (B, T, V) before the softmax, any float dtype.
         teacher_logits: Same shape. Receives no gradient.
         lengths: Real frames, (B,), 0 to T.
-        frames: ``all`` or ``nonblank``.
-        context: Neighbours on either side, with ``nonblank``.
+        frames: ``all``, ``nonblank``, ``threshold`` or ``trim``.
+        context: Neighbours on either side of the selected frames.
+        threshold: For ``frames: threshold``.
         blank_id: Index of blank.
         temperature: Softening :math:`\tau` > 0; 1 is right for CTC's sharp posteriors.
         reduction: ``batch`` (ESPnet's scale) or ``token``.
+        weights: Factor :math:`w_b` of each utterance, (B,); None for 1.
 
     Returns:
         Scalar in nats per utterance (``batch``) or per frame (``token``), float32 or
@@ -93,10 +58,8 @@ def ctc_frame_kl(
         ValueError: If shapes or lengths do not fit.
 
     .. [1] Senior et al. Acoustic Modelling with CD-CTC-sMBR LSTM RNNs. 2015, section 6.
-    .. [2] Hilmes et al. On the Relevance of Clean Blank Frames. 2025, section 3.
-       https://arxiv.org/abs/2506.01503
-    .. [3] Kurata, Audhkhasi. Guiding CTC Posterior Spike Timings. 2019, section 3.
-       https://arxiv.org/abs/1904.08311
+    .. [2] Hilmes et al. Analyzing the Importance of Blank for CTC-Based Knowledge
+       Distillation. 2025, section 3. https://arxiv.org/abs/2506.01503
     """
     check_pair(student_logits, teacher_logits, lengths, "logits")
     keep = select_frames(
@@ -104,16 +67,77 @@ def ctc_frame_kl(
         lengths,
         frames=frames,
         context=context,
+        threshold=threshold,
         blank_id=blank_id,
     )
     # Frames leave before the softmax: padding reaches nothing, blanks cost nothing.
     student, teacher = (keep_rows(z, keep) for z in (student_logits, teacher_logits))
     values = kl_rows(student, teacher, temperature)  # (N,)
-    return reduce_positions(values, len(lengths), reduction)
+    return reduce_positions(values, keep, reduction, weights)
+
+
+class CTCLoss(DistillationLoss):
+    """Common ground of the CTC losses: which head of the student, which frame rate.
+
+    Args:
+        head: Encoder layer (counted from 1, as in ``interctc_layer_idx``) of the
+            student's intermediate CTC; None for its final one. The teacher's is final
+            [1]_.
+        bridge: How teacher frames of another rate are brought to the student's; see
+            ``bridge_frames``.
+
+    .. [1] Yoon et al. Inter-KD. 2022, section 2.2. https://arxiv.org/abs/2211.15075
+    """
+
+    def __init__(self, *, head: int | None = None, bridge: str = "spike") -> None:
+        super().__init__()
+        check = ArgumentCheck()
+        if head is not None:
+            check.at_least("head", head, 1)
+        check.one_of("bridge", bridge, BRIDGES)
+        check.done()
+        self.head = head
+        self.bridge = bridge
+
+    def needs(self) -> Needs:
+        """Both models' CTC logits."""
+        return Needs(ctc=True, interctc=() if self.head is None else (self.head,))
+
+    def student_logits(self, student: ModelOutputs) -> Tensor:
+        """The chosen head's logits, (B, T, V), as wide as the longest utterance.
+
+        Raises:
+            KDError: If the student has no such head, naming those that it has.
+        """
+        logits = student.ctc_logits
+        if self.head is not None:
+            if self.head not in student.interctc_logits:
+                has = ", ".join(map(str, student.interctc_logits)) or "none"
+                raise KDError(
+                    f"head {self.head}: the student has no intermediate CTC after that "
+                    f"encoder layer (it has: {has}). Name it in the student's "
+                    "encoder_conf.interctc_layer_idx, and set model_conf.interctc_weight."
+                )
+            logits = student.interctc_logits[self.head]
+        return logits[:, : int(student.encoder_out_lens.max())]
+
+    def teacher_logits(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
+        """The teacher's logits at the student's frames, (B, T, V)."""
+        lengths = student.encoder_out_lens
+        logits = teacher.ctc_logits
+        if not torch.equal(teacher.encoder_out_lens, lengths):
+            logits = bridge_frames(
+                logits,
+                teacher.encoder_out_lens,
+                lengths,
+                how=self.bridge,
+                blank_id=student.blank_id,
+            )
+        return logits[:, : int(lengths.max())]
 
 
 @LOSSES.register("ctc_frame_kl")
-class CTCFrameKL(DistillationLoss):
+class CTCFrameKL(CTCLoss):
     """``ctc_frame_kl`` as a term, with the bridge between two frame rates."""
 
     def __init__(
@@ -121,45 +145,28 @@ class CTCFrameKL(DistillationLoss):
         *,
         frames: str = "all",
         context: int = 0,
+        threshold: float = 0.1,
         temperature: float = 1.0,
         reduction: str = "batch",
+        head: int | None = None,
         bridge: str = "spike",
     ) -> None:
-        super().__init__()
         check = ArgumentCheck()
-        check.one_of("frames", frames, FRAMES)
-        check.count("context", context)
-        if context and frames == "all":
-            check.accept("context", "needs 'frames: nonblank'; 'all' keeps every frame")
+        check.collect(super().__init__, head=head, bridge=bridge)
+        check_selection(check, frames, context, threshold)
         check.positive("temperature", temperature)
         check.one_of("reduction", reduction, REDUCTIONS)
-        check.one_of("bridge", bridge, BRIDGES)
         check.done()
-        self.options = {"frames": frames, "context": context}
+        self.options = {"frames": frames, "context": context, "threshold": threshold}
         self.options |= {"temperature": temperature, "reduction": reduction}
-        self.bridge = bridge
-
-    def needs(self) -> Needs:
-        """Both models' CTC logits."""
-        return Needs(ctc=True)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``ctc_frame_kl``; the teacher's frames are bridged first."""
-        lengths = student.encoder_out_lens
-        student_logits = student.ctc_logits[:, : int(lengths.max())]
-        teacher_logits = teacher.ctc_logits
-        if not torch.equal(teacher.encoder_out_lens, lengths):
-            teacher_logits = bridge_frames(
-                teacher_logits,
-                teacher.encoder_out_lens,
-                lengths,
-                how=self.bridge,
-                blank_id=student.blank_id,
-            )
         return ctc_frame_kl(
-            student_logits,
-            teacher_logits[:, : student_logits.shape[1]],
-            lengths,
+            self.student_logits(student),
+            self.teacher_logits(student, teacher),
+            student.encoder_out_lens,
             blank_id=student.blank_id,
+            weights=teacher.weights,
             **self.options,
         )

@@ -13,6 +13,7 @@ from espnet_kd.masking import (
     keep_rows,
     length_mask,
     reduce_positions,
+    widened,
 )
 from espnet_kd.taps import parse_tap
 from espnet_kd.targets import Hidden, ModelOutputs, TeacherTargets
@@ -27,11 +28,12 @@ def hidden_mse(
     lengths: Tensor,
     *,
     reduction: str = "batch",
+    weights: Tensor | None = None,
 ) -> Tensor:
     r"""Mean squared difference of hidden representations.
 
     .. math::
-        \frac{1}{B} \sum_b \sum_{t < \mathrm{lengths}_b}
+        \frac{1}{B} \sum_b w_b \sum_{t < \mathrm{lengths}_b}
             \frac{1}{D} \lVert h^S_{bt} - h^T_{bt} \rVert_2^2
 
     Args:
@@ -39,6 +41,7 @@ def hidden_mse(
         teacher_hidden: Same shape. Receives no gradient.
         lengths: Real positions, (B,).
         reduction: ``batch`` (divide by B) or ``token`` (by the real positions).
+        weights: Factor :math:`w_b` of each utterance, (B,); None for 1.
 
     Returns:
         Scalar, float32 or wider, not negative; 0 and attached without a position.
@@ -48,9 +51,32 @@ def hidden_mse(
 
     Source: Romero et al. FitNets. 2015, section 2.2. https://arxiv.org/abs/1412.6550
     """
-    student, teacher = _kept(student_hidden, teacher_hidden, lengths)  # (N, D)
+    student, teacher, mask = kept(student_hidden, teacher_hidden, lengths)  # (N, D)
     values = (student - teacher).square().mean(-1)
-    return reduce_positions(values, len(lengths), reduction)
+    return reduce_positions(values, mask, reduction, weights)
+
+
+def hidden_cosine(
+    student_hidden: Tensor,
+    teacher_hidden: Tensor,
+    lengths: Tensor,
+    *,
+    reduction: str = "batch",
+    weights: Tensor | None = None,
+) -> Tensor:
+    r"""Cosine distance of hidden representations, blind to their scale.
+
+    .. math::
+        \frac{1}{B} \sum_b w_b \sum_{t < \mathrm{lengths}_b}
+            1 - \cos(h^S_{bt}, h^T_{bt})
+
+    Arguments, result and errors as in ``hidden_mse``; between 0 and 2 a position.
+
+    Source: Chang, Yang, Lee. DistilHuBERT. 2021, section 2.2 (as -log sigmoid there).
+    https://arxiv.org/abs/2110.01900
+    """
+    student, teacher, mask = kept(student_hidden, teacher_hidden, lengths)  # (N, D)
+    return reduce_positions(cosine_rows(student, teacher), mask, reduction, weights)
 
 
 def hidden_l1_cosine(
@@ -60,47 +86,42 @@ def hidden_l1_cosine(
     *,
     cosine_weight: float = 1.0,
     reduction: str = "batch",
+    weights: Tensor | None = None,
 ) -> Tensor:
     r"""Mean absolute difference plus cosine distance of hidden representations.
 
     .. math::
-        \frac{1}{B} \sum_b \sum_{t < \mathrm{lengths}_b}
+        \frac{1}{B} \sum_b w_b \sum_{t < \mathrm{lengths}_b}
             \frac{1}{D} \lVert h^S_{bt} - h^T_{bt} \rVert_1
             + \lambda \left(1 - \cos(h^S_{bt}, h^T_{bt})\right)
 
     DistilHuBERT [1]_ writes :math:`-\log\sigma(\cos)`, which is 0.31 for equal vectors;
-    this form is 0 there and falls in the same direction.
-
-    Args:
-        student_hidden: (B, T, D), already of the teacher's width; widened to float32.
-        teacher_hidden: Same shape. Receives no gradient.
-        lengths: Real positions, (B,).
-        cosine_weight: :math:`\lambda` >= 0.
-        reduction: ``batch`` (divide by B) or ``token`` (by the real positions).
-
-    Returns:
-        Scalar, float32 or wider, not negative; 0 and attached without a position.
-
-    Raises:
-        ValueError: If shapes or lengths do not fit.
+    this form is 0 there and falls in the same direction. Arguments, result and errors
+    as in ``hidden_mse``; ``cosine_weight`` is :math:`\lambda` >= 0.
 
     .. [1] Chang, Yang, Lee. DistilHuBERT. 2021, section 2.2, equation 1.
        https://arxiv.org/abs/2110.01900
     """
-    student, teacher = _kept(student_hidden, teacher_hidden, lengths)  # (N, D)
-    # 1 - cos = |s/|s| - t/|t||^2 / 2, which is exactly 0 for equal vectors.
+    student, teacher, mask = kept(student_hidden, teacher_hidden, lengths)  # (N, D)
+    values = (student - teacher).abs().mean(-1)
+    values = values + cosine_weight * cosine_rows(student, teacher)
+    return reduce_positions(values, mask, reduction, weights)
+
+
+def cosine_rows(student: Tensor, teacher: Tensor) -> Tensor:
+    """1 - cos of each row, (N,): |s/|s| - t/|t||^2 / 2, exactly 0 for equal vectors."""
     apart = F.normalize(student, dim=-1, eps=TINY) - F.normalize(teacher, dim=-1, eps=TINY)
-    cosine = apart.square().sum(-1) / 2
-    values = (student - teacher).abs().mean(-1) + cosine_weight * cosine
-    return reduce_positions(values, len(lengths), reduction)
+    return apart.square().sum(-1) / 2
 
 
-def _kept(student: Tensor, teacher: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def kept(
+    student: Tensor, teacher: Tensor, lengths: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Both sides' real positions, (N, D) each in one dtype, and their (B, T) mask."""
     check_pair(student, teacher, lengths, "hidden")
     mask = length_mask(lengths, student.shape[1])  # (B, T)
-    dtype = torch.promote_types(student.dtype, torch.float32)
-    teacher = teacher.detach()
-    return keep_rows(student, mask).to(dtype), keep_rows(teacher, mask).to(dtype)
+    student = widened(keep_rows(student, mask))
+    return student, keep_rows(teacher.detach(), mask).to(student.dtype), mask
 
 
 class Projection(nn.Linear):
@@ -117,56 +138,71 @@ class Projection(nn.Linear):
         pass
 
 
-class HiddenLoss(DistillationLoss):
-    """Common ground of the hidden losses: taps, projection, frame rates."""
+class TapLoss(DistillationLoss):
+    """Common ground of the losses between taps: finding them, bridging frame rates.
 
-    def __init__(self, student: str, teacher: str, reduction: str) -> None:
+    Args:
+        student: Tap of the student.
+        teacher: Tap of the teacher.
+    """
+
+    def __init__(self, *, student: str, teacher: str) -> None:
         super().__init__()
+        check = ArgumentCheck()
+        for name, tap in (("student", student), ("teacher", teacher)):
+            try:
+                parse_tap(tap)
+            except KDError as error:
+                check.accept(name, str(error))
+        check.done()
         self.student_tap = student
         self.teacher_tap = teacher
-        self.reduction = reduction
-        self.projection: Projection | None = None
 
     def needs(self) -> Needs:
         """One tap of either model."""
         return Needs(student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
-        """Make a projection if the two widths differ."""
-        source = _find(student, self.student_tap, "student").values
-        target = _find(teacher, self.teacher_tap, "teacher").values
-        if source.shape[-1] != target.shape[-1]:
-            self.projection = Projection(
-                source.shape[-1], target.shape[-1], device=source.device
-            )
+        """Require both taps to give sequences of vectors."""
+        find_hidden(student, self.student_tap, "student")
+        find_hidden(teacher, self.teacher_tap, "teacher")
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """Compare the taps; 0, attached, if the student dropped that layer."""
         target = teacher.hidden.get(self.teacher_tap)
         source = student.hidden.get(self.student_tap)
         if source is None or target is None:
-            return self._nothing(student.encoder_out_lens)
+            return self.nothing(student.encoder_out_lens)
         values = source.values[:, : int(source.lengths.max())]
-        if self.projection is not None:
-            values = self.projection(values.to(self.projection.weight.dtype))
-        return self.compare(values, _bridged(target, source.lengths), source.lengths)
+        return self.compare(
+            values, bridged(target, source.lengths), source.lengths, teacher.weights
+        )
 
-    def compare(self, student: Tensor, teacher: Tensor, lengths: Tensor) -> Tensor:
-        """The measure itself, on (B, T, D) of one width and rate."""
+    def compare(
+        self, student: Tensor, teacher: Tensor, lengths: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        """The measure itself, on (B, T, D) and (B, T, D') of one frame rate."""
         raise NotImplementedError
 
-    def _nothing(self, like: Tensor) -> Tensor:
+    def nothing(self, like: Tensor) -> Tensor:
+        """The value when nothing can be compared in this pass."""
         zero = torch.zeros((), device=like.device)
         return zero + sum(p.float().sum() * 0 for p in self.parameters())
 
 
-def _bridged(target: Hidden, lengths: Tensor) -> Tensor:
+def bridged(target: Hidden, lengths: Tensor) -> Tensor:
+    """A teacher's sequence at the student's positions, (B, T, D)."""
     if torch.equal(target.lengths, lengths):
         return target.values[:, : int(lengths.max())]
     return bridge_frames(target.values, target.lengths, lengths, how="mean")
 
 
-def _find(outputs: ModelOutputs, tap: str, side: str) -> Hidden:
+def find_hidden(outputs: ModelOutputs, tap: str, side: str) -> Hidden:
+    """A tap's (B, L, D) values in a trial pass.
+
+    Raises:
+        KDError: If it gave nothing, or something of another shape.
+    """
     if tap not in outputs.hidden:
         raise KDError(f"the {side}'s tap '{tap}' gave nothing in a trial pass")
     hidden = outputs.hidden[tap]
@@ -178,33 +214,55 @@ def _find(outputs: ModelOutputs, tap: str, side: str) -> Hidden:
     return hidden
 
 
-def _tap_check(check: ArgumentCheck, **taps: str) -> None:
-    for name, tap in taps.items():
-        try:
-            parse_tap(tap)
-        except KDError as error:
-            check.accept(name, str(error))
+class HiddenLoss(TapLoss):
+    """Common ground of the losses between vectors of one width: the projection to it."""
+
+    def __init__(self, *, student: str, teacher: str, reduction: str = "batch") -> None:
+        check = ArgumentCheck()
+        check.collect(super().__init__, student=student, teacher=teacher)
+        check.one_of("reduction", reduction, REDUCTIONS)
+        check.done()
+        self.options = {"reduction": reduction}
+        self.projection: Projection | None = None
+
+    def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
+        """Make a projection if the two widths differ."""
+        source = find_hidden(student, self.student_tap, "student").values
+        target = find_hidden(teacher, self.teacher_tap, "teacher").values
+        if source.shape[-1] != target.shape[-1]:
+            self.projection = Projection(
+                source.shape[-1], target.shape[-1], device=source.device
+            )
+
+    def compare(
+        self, student: Tensor, teacher: Tensor, lengths: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        """See the function of the same name; the student is projected first."""
+        if self.projection is not None:
+            student = self.projection(student.to(self.projection.weight.dtype))
+        measure = type(self).measure
+        return measure(student, teacher, lengths, weights=weights, **self.options)
 
 
 @LOSSES.register("hidden_mse")
 class HiddenMSE(HiddenLoss):
     """``hidden_mse`` as a term: ``student`` and ``teacher`` name taps."""
 
-    def __init__(self, *, student: str, teacher: str, reduction: str = "batch") -> None:
-        check = ArgumentCheck()
-        _tap_check(check, student=student, teacher=teacher)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        super().__init__(student, teacher, reduction)
+    measure = hidden_mse
 
-    def compare(self, student: Tensor, teacher: Tensor, lengths: Tensor) -> Tensor:
-        """See the function ``hidden_mse``."""
-        return hidden_mse(student, teacher, lengths, reduction=self.reduction)
+
+@LOSSES.register("hidden_cosine")
+class HiddenCosine(HiddenLoss):
+    """``hidden_cosine`` as a term: ``student`` and ``teacher`` name taps."""
+
+    measure = hidden_cosine
 
 
 @LOSSES.register("hidden_l1_cosine")
 class HiddenL1Cosine(HiddenLoss):
     """``hidden_l1_cosine`` as a term: ``student`` and ``teacher`` name taps."""
+
+    measure = hidden_l1_cosine
 
     def __init__(
         self,
@@ -215,19 +273,9 @@ class HiddenL1Cosine(HiddenLoss):
         reduction: str = "batch",
     ) -> None:
         check = ArgumentCheck()
-        _tap_check(check, student=student, teacher=teacher)
-        check.not_negative("cosine_weight", cosine_weight)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        super().__init__(student, teacher, reduction)
-        self.cosine_weight = cosine_weight
-
-    def compare(self, student: Tensor, teacher: Tensor, lengths: Tensor) -> Tensor:
-        """See the function ``hidden_l1_cosine``."""
-        return hidden_l1_cosine(
-            student,
-            teacher,
-            lengths,
-            cosine_weight=self.cosine_weight,
-            reduction=self.reduction,
+        check.collect(
+            super().__init__, student=student, teacher=teacher, reduction=reduction
         )
+        check.not_negative("cosine_weight", cosine_weight)
+        check.done()
+        self.options["cosine_weight"] = cosine_weight

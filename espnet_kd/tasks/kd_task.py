@@ -6,15 +6,20 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from espnet_kd.config import KDConfig, parse_config
-from espnet_kd.errors import ConfigError, KDError, Problem
-from espnet_kd.hook import PROJECTIONS, attach
+from espnet_kd.attachment import PROJECTIONS, Attachment
+from espnet_kd.compat import provide_rnnt_loss
+from espnet_kd.config import KDConfig
+from espnet_kd.errors import ConfigError, Problem
+from espnet_kd.hook import attach, attachment_of
 from espnet_kd.losses import LOSSES
+from espnet_kd.parse import parse_config
 from espnet_kd.tasks.arguments import KDConfAction
 from espnet_kd.tasks.trainer import with_distillation
 
+# Where the optimizer's state holds ours.
+STATE = "espnet_kd"
 # Models built for inference or as somebody's part are never attached.
 _FROM_FILE: ContextVar[bool] = ContextVar("espnet_kd_from_file", default=False)
 
@@ -49,6 +54,7 @@ class KDTask:
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> nn.Module:
         """Build the stock model; for training with ``kd_conf``, attach the teacher."""
+        provide_rnnt_loss()
         model = super().build_model(args)
         if _distils(args) and not _FROM_FILE.get():
             config = parse_config(args.kd_conf, LOSSES)
@@ -65,13 +71,16 @@ class KDTask:
     def build_optimizers(
         cls, args: argparse.Namespace, model: nn.Module
     ) -> list[torch.optim.Optimizer]:
-        """Let the optimizer train the projections and carry them through a resume."""
-        projections = model._modules.get(PROJECTIONS)
-        if projections is None:
+        """Let the optimizer train the projections, and carry our state over a resume."""
+        attachment = attachment_of(model)
+        if attachment is None:
             return super().build_optimizers(args, model=model)
-        projections.requires_grad_(True)  # whatever freezes a model means the student
+        learned = model._modules.get(PROJECTIONS)
+        if learned is not None:
+            learned.requires_grad_(True)  # whatever freezes a model means the student
         optimizers = super().build_optimizers(args, model=model)
-        _carry(projections, optimizers[0])
+        if attachment.state_dict():
+            _carry(attachment, optimizers[0])
         return optimizers
 
     @classmethod
@@ -124,29 +133,19 @@ def _check_host(args: argparse.Namespace) -> None:
         raise ConfigError(problems, "the arguments beside --kd_conf")
 
 
-def _carry(projections: nn.ModuleDict, optimizer: torch.optim.Optimizer) -> None:
-    """Keep the projections in the optimizer's state, never in the model's.
+def _carry(attachment: Attachment, optimizer: torch.optim.Optimizer) -> None:
+    """Keep what distillation learns in the optimizer's state, never in the model's.
 
     ESPnet writes the model's ``state_dict`` both into the resume point and into every
     epoch's model file. The optimizer's goes into the resume point alone.
     """
-    parameters = dict(projections.named_parameters())
 
     def save(_optimizer: torch.optim.Optimizer, state: dict) -> dict:
-        weights = {name: p.detach().clone() for name, p in parameters.items()}
-        return {**state, PROJECTIONS: weights}
+        return {**state, STATE: attachment.state_dict()}
 
     def load(_optimizer: torch.optim.Optimizer, state: dict) -> dict:
-        saved: dict[str, Tensor] = state.get(PROJECTIONS, {})
-        if saved.keys() != parameters.keys():
-            raise KDError(
-                "the checkpoint to resume from was made with other distillation "
-                "projections; give the run its former --kd_conf, or a new --output_dir"
-            )
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(saved[name])
-        return {key: value for key, value in state.items() if key != PROJECTIONS}
+        attachment.load_state_dict(state.get(STATE, {}))
+        return {key: value for key, value in state.items() if key != STATE}
 
     optimizer.register_state_dict_post_hook(save)
     optimizer.register_load_state_dict_pre_hook(load)

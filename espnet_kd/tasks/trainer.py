@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from espnet_kd.hook import Attachment, attachment_of
+from espnet_kd.attachment import Attachment
+from espnet_kd.hook import attachment_of
 
 
 class KDTrainer:

@@ -1,0 +1,121 @@
+"""The lattice of CTC alignments of a transcript: which frame belongs to which label."""
+
+import torch
+from torch import Tensor
+
+from espnet_kd.masking import length_mask
+
+BLOCKED = float("-inf")
+
+
+@torch.no_grad()
+def label_occupancies(
+    log_probs: Tensor,
+    lengths: Tensor,
+    ys_pad: Tensor,
+    ys_lens: Tensor,
+    blank_id: int = 0,
+) -> Tensor:
+    r"""Probability that a frame belongs to a label of the transcript, given the audio.
+
+    .. math:: \gamma_{btu} = P(\text{frame } t \text{ emits label } u \mid x_b, y_b)
+
+    by the forward-backward algorithm over all CTC alignments. What is missing to 1 at a
+    frame is blank's.
+
+    Args:
+        log_probs: (B, T, V) after the log-softmax; padding is arbitrary.
+        lengths: Real frames, (B,).
+        ys_pad: Transcript, (B, U), padded arbitrarily.
+        ys_lens: Real labels, (B,).
+        blank_id: Index of blank.
+
+    Returns:
+        (B, T, U) float64 without gradient; 0 at padding, and everywhere in an
+        utterance with fewer frames than its transcript takes.
+
+    Source: Graves et al. Connectionist Temporal Classification. 2006, section 4.1.
+    """
+    if not log_probs.shape[1]:
+        return log_probs.new_zeros(len(log_probs), 0, ys_pad.shape[1]).double()
+    labels = ys_pad.masked_fill(~length_mask(ys_lens, ys_pad.shape[1]), blank_id).long()
+    states = _with_blanks(labels, blank_id)  # (B, S), S = 2 U + 1
+    count = 2 * ys_lens + 1
+    real = length_mask(lengths, log_probs.shape[1])
+    emitted = log_probs.gather(2, states[:, None].expand(-1, log_probs.shape[1], -1))
+    emitted = emitted.double().masked_fill(~real[..., None], 0.0)  # (B, T, S)
+    emitted = emitted.masked_fill(~length_mask(count, states.shape[1])[:, None], BLOCKED)
+
+    # Both directions in one sweep: backward is forward on the mirrored utterance.
+    frames = _mirror(lengths, log_probs.shape[1])  # (B, T)
+    places = _mirror(count, states.shape[1])  # (B, S)
+    mirrored = _pick(emitted, frames, places)
+    skips = _skips(states, blank_id)
+    sweep = _forward(
+        torch.cat([emitted, mirrored]), torch.cat([skips, _skips_back(skips, places)])
+    )
+    alpha, beta = sweep.chunk(2)
+    beta = _pick(beta, frames, places)
+
+    joint = (alpha + beta - emitted)[..., 1::2]  # (B, T, U), labels are the odd states
+    total = _total(alpha, lengths, count)[:, None, None]
+    gamma = (joint - total).exp()
+    inside = real[..., None] & length_mask(ys_lens, labels.shape[1])[:, None]
+    return torch.where(inside & total.isfinite() & joint.isfinite(), gamma, 0.0)
+
+
+def _with_blanks(labels: Tensor, blank_id: int) -> Tensor:
+    states = labels.new_full((labels.shape[0], 2 * labels.shape[1] + 1), blank_id)
+    states[:, 1::2] = labels
+    return states
+
+
+def _skips(states: Tensor, blank_id: int) -> Tensor:
+    """Where a state may follow the one before the last: labels that do not repeat."""
+    skips = torch.zeros_like(states, dtype=torch.bool)
+    skips[:, 2:] = (states[:, 2:] != blank_id) & (states[:, 2:] != states[:, :-2])
+    return skips
+
+
+def _skips_back(skips: Tensor, places: Tensor) -> Tensor:
+    """The same of the mirrored states: s to s + 2 there is s' - 2 to s' here."""
+    ahead = torch.zeros_like(skips)
+    ahead[:, :-2] = skips[:, 2:]
+    return ahead.gather(1, places)
+
+
+def _mirror(lengths: Tensor, width: int) -> Tensor:
+    """Indices that reverse the real part of each row, (B, width)."""
+    index = torch.arange(width, device=lengths.device)[None]
+    return torch.where(index < lengths[:, None], lengths[:, None] - 1 - index, index)
+
+
+def _pick(values: Tensor, frames: Tensor, places: Tensor) -> Tensor:
+    values = values.gather(1, frames[..., None].expand_as(values))
+    return values.gather(2, places[:, None].expand_as(values))
+
+
+def _forward(emitted: Tensor, skips: Tensor) -> Tensor:
+    """Log-probability of all beginnings that end in a state at a frame, (B, T, S)."""
+    start = torch.full_like(emitted[:, 0], BLOCKED)
+    start[:, :2] = emitted[:, 0, :2]
+    alphas = [start]
+    for frame in range(1, emitted.shape[1]):
+        stay = alphas[-1]
+        step = stay.roll(1, 1)
+        step[:, :1] = BLOCKED
+        skip = stay.roll(2, 1).masked_fill(~skips, BLOCKED)
+        alphas.append(
+            torch.logaddexp(torch.logaddexp(stay, step), skip) + emitted[:, frame]
+        )
+    return torch.stack(alphas, 1)
+
+
+def _total(alpha: Tensor, lengths: Tensor, count: Tensor) -> Tensor:
+    """Log-probability of the transcript, (B,)."""
+    last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, alpha.shape[2])
+    ends = alpha.gather(1, last)[:, 0]  # (B, S)
+    final = ends.gather(1, (count - 1)[:, None])[:, 0]
+    # Without labels there is one state only, and nothing before it.
+    before = ends.gather(1, (count - 2).clamp(min=0)[:, None])[:, 0]
+    return torch.where(count > 1, torch.logaddexp(final, before), final)

@@ -1,0 +1,189 @@
+"""Distillation through the attention decoder's posteriors, position by position."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from espnet_kd.errors import ArgumentCheck
+from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
+from espnet_kd.losses.divergence import jsd_rows, kl_rows, reverse_kl_rows
+from espnet_kd.masking import (
+    REDUCTIONS,
+    check_pair,
+    keep_rows,
+    length_mask,
+    reduce_positions,
+)
+from espnet_kd.targets import ModelOutputs, TeacherTargets
+
+
+def token_kl(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    lengths: Tensor,
+    *,
+    temperature: float = 1.0,
+    reduction: str = "batch",
+    weights: Tensor | None = None,
+) -> Tensor:
+    r"""Forward KL divergence of the attention decoders' posteriors.
+
+    .. math::
+        \frac{\tau^2}{B} \sum_{b} w_b \sum_{u < \mathrm{lengths}_b}
+            \mathrm{KL}(p_{bu} \,\|\, q_{bu})
+
+    with both decoders forced along the same prefix [1]_ [2]_. ``reduction: token``
+    divides by the number of real positions instead of :math:`B`.
+
+    Args:
+        student_logits: (B, U+1, V) before the softmax, any float dtype.
+        teacher_logits: Same shape. Receives no gradient.
+        lengths: Real positions, text and end of sentence, (B,), 0 to U+1.
+        temperature: Softening :math:`\tau` > 0.
+        reduction: ``batch`` (ESPnet's scale) or ``token``.
+        weights: Factor :math:`w_b` of each utterance, (B,); None for 1.
+
+    Returns:
+        Scalar in nats per utterance (``batch``) or per token (``token``), float32 or
+        wider. Without a real position it is 0, still attached to the graph.
+
+    Raises:
+        ValueError: If shapes or lengths do not fit.
+
+    .. [1] Hinton et al. 2015, section 2 (see ``kl_rows``).
+    .. [2] Kim, Rush. Sequence-Level Knowledge Distillation. 2016, section 3.1.
+       https://arxiv.org/abs/1606.07947
+    """
+
+    def rows(student: Tensor, teacher: Tensor) -> Tensor:
+        return kl_rows(student, teacher, temperature)
+
+    return _reduced(rows, student_logits, teacher_logits, lengths, reduction, weights)
+
+
+def token_reverse_kl(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    lengths: Tensor,
+    *,
+    temperature: float = 1.0,
+    reduction: str = "batch",
+    weights: Tensor | None = None,
+) -> Tensor:
+    r"""Reverse KL divergence of the attention decoders' posteriors.
+
+    .. math::
+        \frac{\tau^2}{B} \sum_{b} w_b \sum_{u < \mathrm{lengths}_b}
+            \mathrm{KL}(q_{bu} \,\|\, p_{bu})
+
+    A student too small to cover the teacher does better to pick what it can say well.
+    Arguments, result and errors as in ``token_kl``; the teacher's logits are finite.
+
+    Source: Gu et al. 2024, section 2.1 (see ``reverse_kl_rows``).
+    """
+
+    def rows(student: Tensor, teacher: Tensor) -> Tensor:
+        return reverse_kl_rows(student, teacher, temperature)
+
+    return _reduced(rows, student_logits, teacher_logits, lengths, reduction, weights)
+
+
+def token_jsd(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    lengths: Tensor,
+    *,
+    beta: float = 0.5,
+    temperature: float = 1.0,
+    reduction: str = "batch",
+    weights: Tensor | None = None,
+) -> Tensor:
+    r"""Generalised Jensen-Shannon divergence of the attention decoders' posteriors.
+
+    .. math::
+        \frac{1}{B} \sum_{b} w_b \sum_{u < \mathrm{lengths}_b}
+            \mathrm{JSD}_\beta(p_{bu}, q_{bu})
+
+    Bounded, so that a position where the teacher is wrong costs little. Arguments,
+    result and errors as in ``token_kl``; ``beta`` in (0, 1) as in ``jsd_rows``.
+
+    Source: Agarwal et al. 2024, section 2, equation 1 (see ``jsd_rows``).
+    """
+
+    def rows(student: Tensor, teacher: Tensor) -> Tensor:
+        return jsd_rows(student, teacher, temperature, beta)
+
+    return _reduced(rows, student_logits, teacher_logits, lengths, reduction, weights)
+
+
+def _reduced(
+    rows: Callable[[Tensor, Tensor], Tensor],
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    lengths: Tensor,
+    reduction: str,
+    weights: Tensor | None,
+) -> Tensor:
+    check_pair(student_logits, teacher_logits, lengths, "logits")
+    # Padding leaves before the softmax: whatever it holds reaches nothing.
+    mask = length_mask(lengths, student_logits.shape[1])  # (B, U+1)
+    student, teacher = (keep_rows(z, mask) for z in (student_logits, teacher_logits))
+    return reduce_positions(rows(student, teacher), mask, reduction, weights)
+
+
+class TokenLoss(DistillationLoss):
+    """Common ground of the decoder losses: their options and what they read."""
+
+    measure: Callable[..., Tensor]
+
+    def __init__(self, *, temperature: float = 1.0, reduction: str = "batch") -> None:
+        super().__init__()
+        check = ArgumentCheck()
+        check.positive("temperature", temperature)
+        check.one_of("reduction", reduction, REDUCTIONS)
+        check.done()
+        self.options = {"temperature": temperature, "reduction": reduction}
+
+    def needs(self) -> Needs:
+        """Both decoders' logits."""
+        return Needs(decoder=True)
+
+    def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
+        """See the function of the same name."""
+        return type(self).measure(
+            student.decoder_logits,
+            teacher.decoder_logits,
+            student.ys_in_lens,
+            weights=teacher.weights,
+            **self.options,
+        )
+
+
+@LOSSES.register("token_kl")
+class TokenKL(TokenLoss):
+    """``token_kl`` as a term."""
+
+    measure = token_kl
+
+
+@LOSSES.register("token_reverse_kl")
+class TokenReverseKL(TokenLoss):
+    """``token_reverse_kl`` as a term."""
+
+    measure = token_reverse_kl
+
+
+@LOSSES.register("token_jsd")
+class TokenJSD(TokenLoss):
+    """``token_jsd`` as a term."""
+
+    measure = token_jsd
+
+    def __init__(
+        self, *, beta: float = 0.5, temperature: float = 1.0, reduction: str = "batch"
+    ) -> None:
+        check = ArgumentCheck()
+        check.between("beta", beta, 0, 1)
+        check.collect(super().__init__, temperature=temperature, reduction=reduction)
+        check.done()
+        self.options["beta"] = beta

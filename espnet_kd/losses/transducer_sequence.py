@@ -1,0 +1,108 @@
+"""Distillation through a transducer's probability of the whole transcript."""
+
+from torch import Tensor
+
+from espnet_kd.errors import ArgumentCheck
+from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
+from espnet_kd.targets import ModelOutputs, TeacherTargets
+from espnet_kd.transducer_lattice import collapse, next_labels, node_mask, spread
+from espnet_kd.transducer_paths import total_log_prob
+
+DISTANCES = ("l1", "l2")
+
+
+def transducer_fullsum(
+    student_logits: Tensor,
+    teacher_log_probs: Tensor,
+    frame_lens: Tensor,
+    ys_pad: Tensor,
+    ys_lens: Tensor,
+    *,
+    distance: str = "l1",
+    blank_id: int = 0,
+    weights: Tensor | None = None,
+) -> Tensor:
+    r"""Distance between both models' log-probabilities of the transcript.
+
+    .. math::
+        \frac{1}{B} \sum_b w_b\, \left| \log p(y_b \mid x_b) - \log q(y_b \mid x_b)
+        \right|^k, \quad k = 1 \text{ (l1)}, 2 \text{ (l2)}
+
+    each summed over all alignments, so that nothing but the transcript has to
+    correspond: other frame rates, streaming students and poor teachers will do.
+
+    Args:
+        student_logits: Joint output, (B, T, U+1, V), before the softmax, any float dtype.
+        teacher_log_probs: The teacher's log-probability of each transcript, (B,).
+            Receives no gradient.
+        frame_lens: Student's real frames, (B,).
+        ys_pad: Transcript, (B, U), padded arbitrarily.
+        ys_lens: Real labels, (B,).
+        distance: ``l1`` (nats) or ``l2`` (nats squared).
+        blank_id: Index of blank.
+        weights: Factor :math:`w_b` of each utterance, (B,); None for 1.
+
+    Returns:
+        Scalar per utterance, float32 or wider, not negative, 0 for equal models;
+        utterances without frames count 0.
+
+    Raises:
+        ValueError: If shapes do not fit.
+
+    Source: Zeineldeen et al. Robust Knowledge Distillation from RNN-T Models with Noisy
+    Training Labels Using Full-Sum Loss. 2023, section 3.
+    https://arxiv.org/abs/2303.05958
+    """
+    if student_logits.dim() != 4 or teacher_log_probs.shape != student_logits.shape[:1]:
+        raise ValueError(
+            f"student_logits {tuple(student_logits.shape)} and teacher_log_probs "
+            f"{tuple(teacher_log_probs.shape)} must be (B, T, U+1, V) and (B,)"
+        )
+    student = transcript_log_prob(student_logits, frame_lens, ys_pad, ys_lens, blank_id)
+    teacher = teacher_log_probs.detach().to(student.dtype)
+    gap = (teacher - student).masked_fill(frame_lens == 0, 0.0)
+    values = gap.abs() if distance == "l1" else gap.square()
+    values = values if weights is None else values * weights
+    return values.sum() / max(len(values), 1) + student_logits.flatten()[:0].sum()
+
+
+def transcript_log_prob(
+    logits: Tensor, frame_lens: Tensor, ys_pad: Tensor, ys_lens: Tensor, blank_id: int = 0
+) -> Tensor:
+    """Log-probability of each transcript from the joint output, (B,), with gradient."""
+    mask = node_mask(frame_lens, ys_lens, *logits.shape[1:3])
+    labels = next_labels(ys_pad, ys_lens, logits.shape[2])
+    classes = spread(collapse(logits, mask, labels, blank_id), mask)
+    return total_log_prob(classes, frame_lens, ys_lens)
+
+
+@LOSSES.register("transducer_fullsum")
+class TransducerFullsum(DistillationLoss):
+    """``transducer_fullsum`` as a term."""
+
+    def __init__(self, *, distance: str = "l1") -> None:
+        super().__init__()
+        check = ArgumentCheck()
+        check.one_of("distance", distance, DISTANCES)
+        check.done()
+        self.distance = distance
+
+    def needs(self) -> Needs:
+        """Both lattices, and the transcript."""
+        return Needs(joint=("classes",), labels=True)
+
+    def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
+        """See ``transducer_fullsum``."""
+        log_probs = total_log_prob(
+            teacher.joint_classes, teacher.encoder_out_lens, student.ys_lens
+        )
+        return transducer_fullsum(
+            student.joint_logits,
+            log_probs,
+            student.encoder_out_lens,
+            student.ys_pad,
+            student.ys_lens,
+            distance=self.distance,
+            blank_id=student.blank_id,
+            weights=teacher.weights,
+        )

@@ -1,0 +1,276 @@
+"""Check a raw ``kd_conf`` and turn it into its dataclasses.
+
+Every problem is found before anything is loaded, and all are reported together.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from espnet_kd.config import (
+    GradientConfig,
+    KDConfig,
+    LossTermConfig,
+    ScheduleConfig,
+    TeacherConfig,
+)
+from espnet_kd.errors import (
+    ArgumentsError,
+    ConfigError,
+    KDError,
+    Problem,
+    join_path,
+    suggest,
+)
+from espnet_kd.registry import NAME, Registry, import_plugins
+
+TOP_KEYS = (
+    "teachers",
+    "targets",
+    "task_weight",
+    "losses",
+    "schedule",
+    "gradients",
+    "diagnostics",
+    "plugins",
+)
+VIEWS = ("clean", "same")
+DECAYS = ("none", "linear", "cosine")
+
+
+def parse_config(
+    raw: object,
+    losses: Registry,
+    *,
+    teacher_given: bool = False,
+    source: str = "kd_conf",
+) -> KDConfig:
+    """Validate a ``kd_conf`` mapping as read from YAML.
+
+    Args:
+        raw: The mapping.
+        losses: Registry in which ``type`` is looked up, after plug-ins were imported.
+        teacher_given: Whether a teacher is handed over, so that none need be named.
+        source: What to call the configuration in messages.
+
+    Raises:
+        ConfigError: With every problem found, each with its path and remedy.
+    """
+    return _Parser(losses, teacher_given).parse(raw, source)
+
+
+class _Parser:
+    """Walks a raw ``kd_conf`` and remembers what is wrong with it."""
+
+    def __init__(self, losses: Registry, teacher_given: bool) -> None:
+        self.registry = losses
+        self.teacher_given = teacher_given
+        self.problems: list[Problem] = []
+        # Whether each loss that could be built reads a teacher.
+        self.reads_teacher: list[bool] = []
+
+    def parse(self, raw: object, source: str) -> KDConfig:
+        if not isinstance(raw, Mapping):
+            self._add("", f"must be a mapping with {', '.join(TOP_KEYS)}; got {raw!r}")
+            raise ConfigError(self.problems, source)
+        self._unknown_keys("", raw, TOP_KEYS)
+        plugins = self._list(raw, "plugins")
+        self.problems += import_plugins(map(str, plugins))
+        losses = self._losses(raw)
+        config = KDConfig(
+            teachers=self._teachers(raw),
+            losses=losses,
+            task_weight=self._number("task_weight", raw.get("task_weight", 1.0)),
+            schedule=self._schedule("schedule", raw.get("schedule", {})),
+            gradients=self._gradients(raw.get("gradients", {})),
+            diagnostics=self._flag("diagnostics", raw.get("diagnostics", True)),
+        )
+        self._targets(raw.get("targets", "live"))
+        if self.problems:
+            raise ConfigError(self.problems, source)
+        return config
+
+    def _teachers(self, raw: Mapping) -> tuple[TeacherConfig, ...]:
+        teachers = self._list(raw, "teachers")
+        needless = bool(self.reads_teacher) and not any(self.reads_teacher)
+        if self.teacher_given and teachers:
+            self._add("teachers", "a teacher was handed over as well; remove one")
+        elif needless and teachers:
+            self._add("teachers", "none of the losses reads a teacher; remove it")
+        elif self.teacher_given or needless or self._is_known("teachers"):
+            pass
+        elif len(teachers) != 1:
+            text = f"name exactly one teacher, '- exp: DIR'; got {len(teachers)}"
+            self._add("teachers", text)
+        items = (self._teacher(f"teachers[{i}]", t) for i, t in enumerate(teachers))
+        return tuple(filter(None, items))
+
+    def _teacher(self, path: str, raw: object) -> TeacherConfig | None:
+        given = raw if isinstance(raw, Mapping) else {}
+        if bool(given.get("exp")) == ("ema" in given):
+            text = "needs 'exp': an experiment directory, a packed zip or a model tag"
+            self._add(path, f"{text}; or 'ema': a decay, for the student's own average")
+            return None
+        known = ("exp", "file", "view") if "exp" in given else ("ema", "view")
+        self._unknown_keys(path, given, known)
+        view = given.get("view", "clean")
+        if view not in VIEWS:
+            self._add(f"{path}.view", f"got {view!r}; {suggest(str(view), VIEWS)}")
+        ema = given.get("ema")
+        if ema is not None and not 0 < self._number(f"{path}.ema", ema) < 1:
+            self._add(f"{path}.ema", f"must be between 0 and 1 (0.999), got {ema!r}")
+        file = given.get("file")
+        exp = str(given.get("exp", ""))
+        return TeacherConfig(exp, None if file is None else str(file), view, ema)
+
+    def _losses(self, raw: Mapping) -> tuple[LossTermConfig, ...]:
+        items = self._list(raw, "losses")
+        if not items and not self._is_known("losses"):
+            text = f"name at least one loss; known: {', '.join(self.registry.names())}"
+            self._add("losses", text)
+        terms = [self._loss(f"losses[{i}]", term) for i, term in enumerate(items)]
+        self._double_names(terms)
+        return tuple(term for term in terms if term is not None)
+
+    def _loss(self, path: str, raw: object) -> LossTermConfig | None:
+        if not isinstance(raw, Mapping) or "type" not in raw:
+            names = ", ".join(self.registry.names())
+            self._add(path, f"needs 'type', one of: {names}")
+            return None
+        options = dict(raw)
+        kind, weight = str(options.pop("type")), options.pop("weight", None)
+        name = str(options.pop("name", kind))
+        confidence = self._number(f"{path}.confidence", options.pop("confidence", 0))
+        schedule = options.pop("schedule", None)
+        if schedule is not None:
+            schedule = self._schedule(f"{path}.schedule", schedule)
+        if weight is None:
+            self._add(f"{path}.weight", "is missing; a weight has no default")
+        else:
+            self._number(f"{path}.weight", weight)
+        if not NAME.fullmatch(name):
+            self._add(f"{path}.name", f"{name!r} must match [a-z][a-z0-9_]*")
+        loss = self._options(path, kind, options)
+        if confidence and loss is not None:
+            self._confidence(path, kind, loss)
+        return LossTermConfig(kind, weight, name, options, confidence, schedule)
+
+    def _confidence(self, path: str, kind: str, loss: Any) -> None:
+        """Weights by confidence want utterances, and posteriors to be confident about."""
+        needs = loss.needs()
+        if not loss.per_utterance or not needs.teacher:
+            text = f"'{kind}' compares utterances or views to one another; remove it"
+            self._add(f"{path}.confidence", text)
+
+    def _options(self, path: str, kind: str, options: Mapping) -> Any:
+        """Bind the options to the constructor, which is their schema, and try it."""
+        try:
+            loss = self.registry.get(kind)
+        except KDError as error:
+            self._add(f"{path}.type", str(error))
+            return None
+        parameters = inspect.signature(loss).parameters
+        known = self._unknown_keys(path, options, tuple(parameters))
+        missing = [
+            name
+            for name, parameter in parameters.items()
+            if parameter.default is parameter.empty and name not in options
+        ]
+        for name in missing:
+            self._add(f"{path}.{name}", f"is missing; '{kind}' cannot do without it")
+        return self._try(path, loss, options) if known and not missing else None
+
+    def _try(self, path: str, loss: type, options: Mapping) -> Any:
+        try:
+            built = loss(**options)
+        except ArgumentsError as error:
+            self.problems += [problem.under(path) for problem in error.problems]
+            return None
+        self.reads_teacher.append(built.needs().teacher)
+        return built
+
+    def _double_names(self, terms: list[LossTermConfig | None]) -> None:
+        seen: dict[str, int] = {}
+        for index, term in enumerate(terms):
+            if term is not None and term.name in seen:
+                text = (
+                    f"'{term.name}' is also losses[{seen[term.name]}]; give one of "
+                    "them a 'name' of its own, for its stats"
+                )
+                self._add(f"losses[{index}].name", text)
+            elif term is not None:
+                seen[term.name] = index
+
+    def _schedule(self, path: str, raw: object) -> ScheduleConfig:
+        keys = ("warmup_steps", "decay", "decay_steps", "final")
+        if not isinstance(raw, Mapping):
+            self._add(path, f"must be a mapping with {', '.join(keys)}, got {raw!r}")
+            return ScheduleConfig()
+        self._unknown_keys(path, raw, keys)
+        decay = raw.get("decay", "none")
+        if decay not in DECAYS:
+            self._add(f"{path}.decay", f"got {decay!r}; {suggest(str(decay), DECAYS)}")
+        warmup = self._steps(path, raw, "warmup_steps")
+        fall = self._steps(path, raw, "decay_steps")
+        if (decay in DECAYS[1:]) != (fall > 0):
+            text = f"'decay: {decay}' and 'decay_steps: {fall}' do not go together"
+            self._add(f"{path}.decay_steps", text)
+        final = self._number(f"{path}.final", raw.get("final", 0.0))
+        return ScheduleConfig(warmup, decay, fall, final)
+
+    def _steps(self, path: str, raw: Mapping, key: str) -> int:
+        steps = raw.get(key, 0)
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+            text = f"must be a whole number of updates of at least 0, got {steps!r}"
+            self._add(f"{path}.{key}", text)
+            return 0
+        return steps
+
+    def _gradients(self, raw: object) -> GradientConfig:
+        if not isinstance(raw, Mapping):
+            self._add("gradients", f"must be a mapping with every, balance, got {raw!r}")
+            return GradientConfig()
+        self._unknown_keys("gradients", raw, ("every", "balance"))
+        every = self._steps("gradients", raw, "every")
+        balance = self._flag("gradients.balance", raw.get("balance", False))
+        if balance and not every:
+            self._add("gradients.every", "is missing; balancing measures, e.g. every: 100")
+        return GradientConfig(every, balance)
+
+    def _flag(self, path: str, value: object) -> bool:
+        if not isinstance(value, bool):
+            self._add(path, f"must be true or false, got {value!r}")
+        return value is True
+
+    def _targets(self, targets: object) -> None:
+        if targets != "live":
+            text = f"only 'live' targets exist in this version, got {targets!r}"
+            self._add("targets", text)
+
+    def _number(self, path: str, value: object) -> float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        # 'not >=' rather than '<', so that nan is refused as well
+        if not is_number or not 0 <= value < float("inf"):
+            self._add(path, f"must be a finite number of at least 0, got {value!r}")
+            return 0.0
+        return float(value)
+
+    def _list(self, raw: Mapping, key: str) -> list:
+        value = raw.get(key) or []
+        if isinstance(value, str) or not isinstance(value, list | tuple):
+            self._add(key, f"must be a list, got {value!r}")
+            return []
+        return list(value)
+
+    def _is_known(self, path: str) -> bool:
+        """Whether a problem at this path was found already."""
+        return any(problem.path == path for problem in self.problems)
+
+    def _unknown_keys(self, path: str, raw: Mapping, known: tuple[str, ...]) -> bool:
+        unknown = [key for key in raw if key not in known]
+        for key in unknown:
+            self._add(join_path(path, str(key)), f"unknown key; {suggest(key, known)}")
+        return not unknown
+
+    def _add(self, path: str, text: str) -> None:
+        self.problems.append(Problem(path, text))

@@ -1,0 +1,69 @@
+"""A teacher's best hypotheses, by ESPnet's own beam search."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from espnet_kd.compat import beam_search
+from espnet_kd.targets import ModelOutputs, NBest
+from espnet_kd.views import view_of
+
+
+def find_nbest(model: nn.Module, outputs: ModelOutputs, count: int) -> NBest:
+    """Search each utterance of a batch for its best hypotheses.
+
+    One utterance after the other, as ESPnet does: it takes longer than a training step.
+    For more than a trial, decode once and for all and train on the result.
+
+    Args:
+        model: The model, evaluating.
+        outputs: Its encoder's output.
+        count: Hypotheses wanted; also the beam.
+
+    Returns:
+        Up to ``count`` hypotheses, as int64 on the encoder's device.
+    """
+    search = beam_search(model, max(count, 2))
+    found = []
+    with _quietly():
+        for row, length in enumerate(outputs.encoder_out_lens.tolist()):
+            frames = outputs.encoder_out[row, :length]
+            hyps = search(frames)[:count] if length else []
+            found.append([(_labels(model, hyp.yseq), float(hyp.score)) for hyp in hyps])
+    return _packed(found, count, outputs.encoder_out.device)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """ESPnet's search reports on every utterance; in a training log that is too much."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _labels(model: nn.Module, yseq: Tensor | list[int]) -> list[int]:
+    """A hypothesis without the start, end and blanks that ESPnet leaves in it."""
+    view = view_of(model)
+    tokens = [int(token) for token in yseq]
+    return [token for token in tokens if token not in (view.blank_id, view.eos_id)]
+
+
+def _packed(
+    found: list[list[tuple[list[int], float]]], count: int, device: torch.device
+) -> NBest:
+    width = max((len(tokens) for hyps in found for tokens, _ in hyps), default=0)
+    tokens = torch.zeros(len(found), count, width, dtype=torch.long)
+    lengths = torch.full((len(found), count), -1, dtype=torch.long)
+    log_probs = torch.full((len(found), count), float("-inf"))
+    for row, hyps in enumerate(found):
+        for place, (labels, score) in enumerate(hyps):
+            tokens[row, place, : len(labels)] = torch.tensor(labels)
+            lengths[row, place] = len(labels)
+            log_probs[row, place] = score
+    return NBest(tokens.to(device), lengths.to(device), log_probs.to(device))
