@@ -74,7 +74,7 @@ class Attachment:
         if problems:
             raise ConfigError(problems)
         needs = self.objective.teacher_needs
-        if needs.common_vocabulary or (needs.teacher and self.student_request.decoder):
+        if needs.common_vocabulary or self.student_request.forced:
             _check_token_lists(self.model, self.teacher.model)
 
     def build(self, example: Mapping[str, Tensor] | None) -> None:
@@ -225,13 +225,14 @@ class Attachment:
 def _requests(objective: Objective) -> tuple[Request, Request]:
     """What is recorded of the student and asked of the teacher."""
     ours, theirs = objective.needs, objective.teacher_needs
-    forced = ours.decoder or any(map(is_label_tap, theirs.teacher_taps))
+    forced = any(map(is_label_tap, theirs.teacher_taps))
     student = Request(
         ctc=ours.ctc,
         interctc=ours.interctc,
-        decoder=forced,
+        decoder=ours.decoder,
         joint=ours.joint,
         labels=ours.labels,
+        forced=forced,
         decode=ours.decode,
         taps=ours.student_taps,
     )

@@ -65,7 +65,7 @@ def beam_search(model: nn.Module, beam_size: int) -> Callable[[Tensor], list[Any
         from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
 
         parts = (model.decoder, model.joint_network, beam_size)
-        return BeamSearchTransducer(*parts, nbest=beam_size)
+        return BeamSearchTransducer(*parts, nbest=beam_size, score_norm=False)
     from espnet2.bin.asr_inference import BatchBeamSearch, CTCPrefixScorer
 
     ctc_weight = 1.0 if model.decoder is None else 0.5 if model.ctc is not None else 0.0

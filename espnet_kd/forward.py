@@ -31,6 +31,7 @@ class Request:
         decoder: Decoder logits.
         joint: Of a transducer's lattice: ``classes``, ``path`` or ``logits``.
         labels: The transcript.
+        forced: What the decoder was forced along, for a guest's to follow.
         decode: The attention decoder, to be run along other prefixes.
         nbest: Hypotheses of a search.
         taps: Hidden representations, as taps are written.
@@ -41,6 +42,7 @@ class Request:
     decoder: bool = False
     joint: tuple[str, ...] = ()
     labels: bool = False
+    forced: bool = False
     decode: bool = False
     nbest: int = 0
     taps: tuple[str, ...] = ()
@@ -48,7 +50,8 @@ class Request:
     @property
     def along_labels(self) -> bool:
         """Whether the part of the model behind the labels has to run."""
-        return self.decoder or bool(self.joint) or any(map(is_label_tap, self.taps))
+        own = self.decoder or self.forced or bool(self.joint)
+        return own or any(map(is_label_tap, self.taps))
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,11 @@ def check_needs(model: nn.Module, request: Request, side: str) -> None:
             f"the {side} has no attention decoder (a CTC-only or transducer model); "
             "remove the token_* losses"
         )
+    if request.forced and view.decoder is None and view.predictor is None:
+        raise KDError(
+            f"the {side} has no decoder, along whose labels the teacher's could be "
+            "forced; tap the teacher's encoder instead"
+        )
     if request.joint:
         _check_joint(model, side)
     for tap in request.taps:
@@ -224,7 +229,8 @@ def _features(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
 
 def _not_finite(values: Tensor, lengths: Tensor) -> Tensor:
     """Which utterances hold nan or inf at a real position, (B,) bool."""
-    sums = values.sum(-1, dtype=torch.float32)  # (B, L); nan and inf survive a sum
+    sums = values.sum(-1, dtype=torch.float32)  # nan and inf survive a sum
+    sums = sums.sum(1) if sums.dim() == 3 else sums  # (B, L), also of heads' maps
     width = int(lengths.max()) if lengths.numel() else 0
     sums = sums[:, :width]
     return (length_mask(lengths, sums.shape[1]) & ~sums.isfinite()).any(-1)

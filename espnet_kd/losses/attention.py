@@ -163,6 +163,10 @@ class AttentionKL(TapLoss):
         check.collect(
             super().__init__, student=f"{student}:attn", teacher=f"{teacher}:attn"
         )
+        for name, tap in (("student", student), ("teacher", teacher)):
+            if str(tap).endswith("src_attn"):
+                text = f"'{tap}' attends to another sequence; name a self_attn module"
+                check.accept(name, text)
         check.one_of("reduction", reduction, REDUCTIONS)
         check.done()
         self.reduction = reduction

@@ -106,10 +106,12 @@ def token_nbest(
     Source: Kim, Rush. Sequence-Level Knowledge Distillation. 2016, section 3.2.
     https://arxiv.org/abs/1606.07947
     """
-    batch, count, width = nbest.tokens.shape
+    batch, count, _ = nbest.tokens.shape
     lengths = nbest.lengths.clamp(min=0).flatten()  # (M,), M = B N
+    # A decoder wants no more columns than its longest prefix has.
+    width = int(lengths.max()) if len(lengths) else 0
     real = length_mask(lengths, width)
-    tokens = nbest.tokens.flatten(0, 1).masked_fill(~real, eos_id)
+    tokens = nbest.tokens.flatten(0, 1)[:, :width].masked_fill(~real, eos_id)
     edge = tokens.new_full((len(tokens), 1), eos_id)
     rows = torch.arange(batch, device=tokens.device).repeat_interleave(count)
     logits = widened(decode(torch.cat([edge, tokens], 1), lengths + 1, rows))
