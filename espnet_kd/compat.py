@@ -8,6 +8,7 @@ import importlib.util
 import platform
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,7 @@ def rnnt_loss_module() -> ModuleType:
             return rnnt_loss(logits.float(), targets.int(), *lengths, **options)
 
     module = ModuleType("warprnnt_pytorch")
+    module.__spec__ = ModuleSpec(module.__name__, None)
     module.RNNTLoss = RNNTLoss
     return module
 

@@ -56,6 +56,15 @@ def averaged(loss, stats, weight):
     return loss / weight * dist.get_world_size(), stats
 
 
+def balanced(rank, batch):
+    """What a rank's balancing remembers of a pass over its own part."""
+    conf = {"losses": TERMS[:2], "gradients": {"every": 1, "balance": True}}
+    student, teacher = build_asr(seed=0), build_asr(seed=1, width=12)
+    attachment = espnet_kd.attach(student, conf, teacher)
+    student(**rows(batch, [[0, 2], [1]][rank]))
+    return attachment.objective.meter.state_dict()
+
+
 def worker(rank, store, batch, results):
     """One of two ranks, with two and one utterances."""
     torch.set_num_threads(1)
@@ -66,7 +75,8 @@ def worker(rank, store, batch, results):
     loss.backward()
     grads = {n: p.grad.clone() for n, p in student.named_parameters()}
     shown = {k: v.item() for k, v in stats.items() if "kd" in k or k == "loss_task"}
-    torch.save({"stats": shown, "grads": grads, "keys": list(stats)}, results[rank])
+    saved = {"stats": shown, "grads": grads, "keys": list(stats)}
+    torch.save(saved | {"balance": balanced(rank, batch)}, results[rank])
     dist.barrier()
     dist.destroy_process_group()
 
@@ -82,6 +92,8 @@ def test_stats_and_gradients_equal_the_single_process(batch, tmp_path):
     first, second = (torch.load(path, weights_only=True) for path in results)
     assert first["keys"] == second["keys"]
     assert first["stats"] == second["stats"]
+    assert set(first["balance"]) == {"ctc_frame_kl", "token_kl"}
+    assert first["balance"] == second["balance"], "or the ranks would part"
     student = models(batch)
     loss, stats, _ = student(**rows(batch, [0, 1, 2]))
     loss.sum().backward()

@@ -205,6 +205,36 @@ def test_resuming_with_other_projections_is_refused(runs, features):
         distil(kd, features, runs / "first", seed=7, max_epoch=2)
 
 
+def test_an_average_and_balanced_weights_survive_a_resume(runs, features):
+    conf = {
+        "teachers": [{"ema": 0.8}],
+        "losses": [{"type": "token_kl", "weight": 0.5}],
+        "gradients": {"every": 4, "balance": True},
+    }
+    (runs / "ema.yaml").write_text(yaml.safe_dump(conf))
+    kd = str(runs / "ema.yaml")
+    distil(kd, features, runs / "ema", seed=7, max_epoch=3)
+    distil(kd, features, runs / "ema_resumed", seed=7, max_epoch=2)
+    state = torch.load(runs / "ema_resumed" / "checkpoint.pth", weights_only=False)
+    ours = state["optimizers"][0]["espnet_kd"]
+    assert ours["ema"]["updates"] == 11, "of 12 updates the last is not yet averaged"
+    assert ours["balance"]["token_kl"] > 0
+    assert not any("espnet_kd" in key for key in state["model"])
+    distil(kd, features, runs / "ema_resumed", seed=7, max_epoch=3)
+    assert equal(weights(runs / "ema_resumed", 3), weights(runs / "ema", 3))
+
+
+def test_two_views_train_without_a_teacher(runs, features):
+    conf = {"losses": [{"type": "cr_ctc", "weight": 0.2}]}
+    (runs / "cr.yaml").write_text(yaml.safe_dump(conf))
+    distil(str(runs / "cr.yaml"), features, runs / "cr", seed=7)
+    assert list(weights(runs / "cr")) == list(weights(runs / "stock"))
+    state = torch.load(runs / "cr" / "checkpoint.pth", weights_only=False)
+    stats = state["reporter"]["stats"][2]
+    assert stats["train"]["loss_kd_cr_ctc"] > 0
+    assert stats["valid"]["loss_kd_cr_ctc"] == 0
+
+
 def test_killed_in_an_epoch_and_run_again_it_ends_the_same(runs, features):
     kd = str(runs / "kd.yaml")
     distil(kd, features, runs / "whole", seed=7, max_epoch=5)
