@@ -115,7 +115,7 @@ class Teacher:
             "decoder posteriors": (outputs.decoder_logits, outputs.ys_in_lens),
         }
         if outputs.joint_classes is not None:
-            # -inf is right where a class has no probability; nan nowhere.
+            # -1e30 is right where a class has no probability; nan nowhere.
             broken = outputs.joint_classes.isnan().any(-1).any(-1, keepdim=True)
             values = torch.where(broken, float("nan"), 0.0)  # (B, T, 1)
             checks["joint output"] = (values, outputs.encoder_out_lens)

@@ -11,10 +11,10 @@ from espnet_kd.masking import length_mask, widened
 
 # A lattice may be gigabytes: this part of it is worked on at a time, but not less than
 # so many elements.
-PART = 1 / 200
+PART = 1 / 400
 LEAST = 1 << 16
-BLOCKED = float("-inf")
-TINIEST = torch.finfo(torch.float32).min
+# Stands for log 0 where a gradient passes: unlike -inf it gives 0, not nan.
+BLOCKED = -1e30
 
 
 def node_mask(frame_lens: Tensor, label_lens: Tensor, frames: int, nodes: int) -> Tensor:
@@ -44,18 +44,21 @@ def collapse(logits: Tensor, mask: Tensor, labels: Tensor, blank_id: int = 0) ->
 
     Returns:
         (N, 3) for the N real nodes in order, float32 or wider. A class of probability
-        0 is -inf: the label, where there is none.
+        0 has -1e30: the label, where there is none.
 
     Source: Panchapagesan et al. Efficient Knowledge Distillation for RNN-Transducer
     Models. 2020, section 3.2. https://arxiv.org/abs/2011.06110
     """
-    wanted = labels[:, None].expand(mask.shape)[mask]  # (N,)
+    columns = labels[:, None].expand(mask.shape)[mask]  # (N,)
     rows = mask.flatten().nonzero()[:, 0]
-    return _Collapse.apply(logits, rows, wanted, blank_id)
+    bare = columns < 0
+    # Without a label its column is blank's, which changes nothing.
+    columns = columns.masked_fill_(bare, blank_id)[:, None]
+    return _Collapse.apply(logits, rows, columns, bare, blank_id)
 
 
 def spread(values: Tensor, mask: Tensor) -> Tensor:
-    """Real nodes' values, (N, C), on their lattice, (B, T, U+1, C); -inf elsewhere."""
+    """Real nodes' values, (N, C), on their lattice, (B, T, U+1, C); -1e30 elsewhere."""
     full = values.new_full((*mask.shape, values.shape[1]), BLOCKED)
     return full.masked_scatter(mask[..., None], values)
 
@@ -64,9 +67,9 @@ class _Collapse(torch.autograd.Function):
     """Three log-probabilities a node, with their closed-form gradient."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor, rows: Tensor, labels: Tensor, blank: int) -> Tensor:
-        # Without a label its column is blank's, which changes nothing.
-        columns = torch.where(labels < 0, blank, labels)[:, None]
+    def forward(
+        ctx, logits: Tensor, rows: Tensor, columns: Tensor, bare: Tensor, blank: int
+    ) -> Tensor:
         flat = logits.detach().flatten(0, -2)  # (B T (U+1), V)
         dtype = torch.promote_types(logits.dtype, torch.float32)
         classes = torch.empty(len(rows), 3, dtype=dtype, device=logits.device)
@@ -76,26 +79,27 @@ class _Collapse(torch.autograd.Function):
             total[part] = values.logsumexp(1, keepdim=True)
             classes[part, :1] = values.gather(1, columns[part])
             classes[part, 1] = values[:, blank]
-            values.scatter_(1, columns[part], BLOCKED)[:, blank] = BLOCKED
+            values.scatter_(1, columns[part], -torch.inf)[:, blank] = -torch.inf
             classes[part, 2] = values.logsumexp(1)
-        classes[:, 0].masked_fill_(labels < 0, BLOCKED)
         classes -= total
+        classes[:, 0].masked_fill_(bare, BLOCKED)
+        classes.clamp_(min=BLOCKED)
         ctx.save_for_backward(logits, rows, columns, total, classes)
         ctx.blank = blank
         return classes
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         logits, rows, columns, total, classes = ctx.saved_tensors
         # A class of probability 0 has no gradient to give.
-        grad = torch.where(classes.isfinite(), grad, 0.0)
+        grad = torch.where(classes > BLOCKED, grad, 0.0)
         result = torch.zeros_like(logits)
         flat, slope = logits.detach().flatten(0, -2), result.flatten(0, -2)
         for part in _parts(rows, flat):
             log_probs = widened(flat.index_select(0, rows[part])).sub_(total[part])
             inner = _slope(log_probs, classes[part], grad[part], columns[part], ctx.blank)
             slope.index_copy_(0, rows[part], inner.to(slope.dtype))
-        return result, None, None, None
+        return result, None, None, None, None
 
 
 def _slope(
@@ -104,7 +108,7 @@ def _slope(
     """Gradient of the logits of some nodes: (n, V)."""
     whole = grad.sum(1, keepdim=True)
     # d log p_rest / dz is the softmax over the rest, less the softmax over all.
-    slope = (log_probs - classes[:, 2:].clamp(min=TINIEST)).exp_().mul_(grad[:, 2:])
+    slope = (log_probs - classes[:, 2:]).exp_().mul_(grad[:, 2:])
     probs = log_probs.exp_()
     at_label = grad[:, :1] - whole * probs.gather(1, columns)
     at_blank = grad[:, 1] - whole[:, 0] * probs[:, blank]

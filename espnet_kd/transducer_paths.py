@@ -5,8 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# Stands for log 0 where a gradient passes: unlike -inf it gives 0, not nan.
-BLOCKED = -1e30
+from espnet_kd.transducer_lattice import BLOCKED
 
 
 def best_path(
@@ -45,8 +44,8 @@ def total_log_prob(classes: Tensor, frame_lens: Tensor, label_lens: Tensor) -> T
     """Log-probability of the transcript over all alignments, with its gradient.
 
     Args:
-        classes: Log-probabilities with label and blank first, (B, T, U+1, >=2); -inf at
-            padding.
+        classes: Log-probabilities with label and blank first, (B, T, U+1, >=2);
+            BLOCKED at padding.
         frame_lens: Real frames, (B,).
         label_lens: Real labels, (B,).
 

@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "espnet_kd"
 FLOORS = [
     {"errors", "masking"},
     {"atomic", "registry", "targets", "taps", "views", "align"},
-    {"ctc_lattice", "transducer_lattice", "transducer_paths"},
+    {"ctc_lattice", "transducer_lattice"},
+    {"transducer_paths"},
     {"config", "losses", "joint"},
     {"parse", "forward", "confidence", "diagnostics", "gradients"},
     {"compat"},

@@ -7,11 +7,10 @@ from torch import Tensor
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.ctc import CTCLoss
-from espnet_kd.losses.divergence import kl_rows
+from espnet_kd.losses.divergence import kl_positions
 from espnet_kd.masking import (
     REDUCTIONS,
     check_pair,
-    keep_rows,
     length_mask,
     reduce_positions,
 )
@@ -46,8 +45,8 @@ def cr_ctc(
     """
     check_pair(logits, other_logits, lengths, "logits")
     mask = length_mask(lengths, logits.shape[1])
-    one, other = (keep_rows(z, mask) for z in (logits, other_logits))
-    values = (kl_rows(one, other, 1.0) + kl_rows(other, one, 1.0)) / 2
+    pairs = ((logits, other_logits), (other_logits, logits))
+    values = sum(kl_positions(one, other, mask, 1.0) for one, other in pairs) / 2
     return reduce_positions(values, mask, reduction)
 
 

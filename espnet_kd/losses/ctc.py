@@ -7,8 +7,8 @@ from espnet_kd.align import bridge_frames
 from espnet_kd.errors import ArgumentCheck, KDError
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.ctc_frames import check_selection, select_frames
-from espnet_kd.losses.divergence import kl_rows
-from espnet_kd.masking import REDUCTIONS, check_pair, keep_rows, reduce_positions
+from espnet_kd.losses.divergence import kl_positions
+from espnet_kd.masking import REDUCTIONS, check_pair, reduce_positions
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 
 BRIDGES = ("spike", "mean")
@@ -70,9 +70,7 @@ def ctc_frame_kl(
         threshold=threshold,
         blank_id=blank_id,
     )
-    # Frames leave before the softmax: padding reaches nothing, blanks cost nothing.
-    student, teacher = (keep_rows(z, keep) for z in (student_logits, teacher_logits))
-    values = kl_rows(student, teacher, temperature)  # (N,)
+    values = kl_positions(student_logits, teacher_logits, keep, temperature)  # (N,)
     return reduce_positions(values, keep, reduction, weights)
 
 

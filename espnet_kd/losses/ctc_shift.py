@@ -6,12 +6,12 @@ from torch import Tensor
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES
 from espnet_kd.losses.ctc import CTCLoss
+from espnet_kd.losses.divergence import real_log_softmax
 from espnet_kd.masking import (
     REDUCTIONS,
     check_pair,
     length_mask,
     reduce_positions,
-    widened,
 )
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 
@@ -62,7 +62,7 @@ def ctc_shift_kl(
     check_pair(student_logits, teacher_logits, lengths, "logits")
     real = length_mask(lengths, student_logits.shape[1])  # (B, T)
     student, teacher = (
-        widened(z).masked_fill(~real[..., None], 0.0).log_softmax(-1)
+        real_log_softmax(z, real)
         for z in (student_logits, teacher_logits.detach().to(student_logits.dtype))
     )
     shifts = range(min_shift, max_shift + 1)

@@ -7,7 +7,8 @@ from espnet_kd.ctc_lattice import label_occupancies
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.ctc import CTCLoss
-from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions, widened
+from espnet_kd.losses.divergence import real_log_softmax
+from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 
 
@@ -72,8 +73,8 @@ def _pooled(
     logits: Tensor, lengths: Tensor, ys_pad: Tensor, ys_lens: Tensor, blank_id: int
 ) -> tuple[Tensor, Tensor]:
     """Mean posterior of each label, (B, U, V), and where there is one, (B, U) bool."""
-    real = length_mask(lengths, logits.shape[1])[..., None]
-    log_probs = widened(logits).masked_fill(~real, 0.0).log_softmax(-1)  # (B, T, V)
+    real = length_mask(lengths, logits.shape[1])
+    log_probs = real_log_softmax(logits, real)  # (B, T, V)
     gamma = label_occupancies(log_probs.detach(), lengths, ys_pad, ys_lens, blank_id)
     mass = gamma.sum(1)[..., None]  # (B, U, 1)
     share = (gamma.transpose(1, 2) / mass.clamp_min(1e-300)).to(log_probs.dtype)

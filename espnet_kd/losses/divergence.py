@@ -7,6 +7,9 @@ from torch import Tensor
 
 from espnet_kd.masking import widened
 
+# Elements of a block that a processor core's own cache holds several of.
+CACHED = 1 << 18
+
 
 def kl_rows(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     r"""Forward KL divergence of each row, :math:`\tau^2 \mathrm{KL}(p_n \| q_n)`.
@@ -31,34 +34,127 @@ def kl_rows(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
        2015, section 2. https://arxiv.org/abs/1503.02531
     """
     student = widened(student_logits)
-    return _KLRows.apply(student, teacher_logits.detach().to(student.dtype), temperature)
+    teacher = teacher_logits.detach().to(student.dtype)
+    return _KLRows.apply(student, teacher, temperature, None)
+
+
+def kl_positions(
+    student_logits: Tensor, teacher_logits: Tensor, keep: Tensor, temperature: float
+) -> Tensor:
+    """``kl_rows`` at the kept positions of a padded batch.
+
+    Few of them are copied together first; most of them are not: then everything is
+    computed, and what padding holds is left out of value and gradient.
+
+    Args:
+        student_logits: (B, L, V).
+        teacher_logits: Same shape. Receives no gradient.
+        keep: (B, L) bool.
+        temperature: As in ``kl_rows``.
+
+    Returns:
+        (N,) in the order of the kept positions.
+    """
+    rows = keep.flatten().nonzero()[:, 0]
+    student, teacher = student_logits.flatten(0, 1), teacher_logits.detach().flatten(0, 1)
+    if 2 * len(rows) < len(student):
+        student, teacher = (z.index_select(0, rows) for z in (student, teacher))
+        return kl_rows(student, teacher, temperature)
+    student = widened(student)
+    dropped = (~keep).flatten().nonzero()[:, 0]
+    values = _KLRows.apply(student, teacher.to(student.dtype), temperature, dropped)
+    return values.index_select(0, rows) if len(dropped) else values
 
 
 class _KLRows(torch.autograd.Function):
-    """The divergence with its closed-form gradient.
+    """The divergence with its closed-form gradient, tau (q - p).
 
     Autograd would keep five (N, V) tensors and run as many passes backward; this keeps
-    one, tau (q - p), and multiplies it once.
+    one, and multiplies it once. Softmaxes are fused and fast where log-softmaxes are
+    not, so the normalisers come from them: the largest probability is at least 1 / V,
+    and its logarithm is safe.
     """
 
     @staticmethod
-    def forward(ctx, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        if temperature != 1.0:
-            student, teacher = student / temperature, teacher / temperature
-        probs = teacher.softmax(-1)
-        gap = teacher.log_softmax(-1).sub_(student.log_softmax(-1))
-        value = (probs * gap).sum(-1)
-        if not value.isfinite().all():
-            # Where p is 0 the term is 0, though its logarithms may be inf - inf.
-            value = (probs * gap.masked_fill_(probs == 0, 0.0)).sum(-1)
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(student.softmax(-1).sub_(probs).mul_(temperature))
-        return value * temperature**2
+    def forward(
+        ctx, student: Tensor, teacher: Tensor, temperature: float, dropped: Tensor | None
+    ) -> Tensor:
+        values = student.new_empty(len(student))
+        slope = torch.empty_like(student) if ctx.needs_input_grad[0] else None
+        for part in _blocks(student):
+            ours, theirs = student[part], teacher[part]
+            if temperature != 1.0:
+                ours, theirs = ours / temperature, theirs / temperature
+            p, q = theirs.softmax(-1), ours.softmax(-1)
+            values[part] = _divergence(ours, theirs, q, p)
+            if slope is not None:
+                torch.sub(q, p, out=slope[part])
+        if slope is not None:
+            if temperature != 1.0:
+                slope.mul_(temperature)
+            if dropped is not None:
+                slope.index_fill_(0, dropped, 0.0)
+            ctx.save_for_backward(slope)
+        return values.mul_(temperature**2)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return grad[:, None] * slope, None, None
+        return grad[:, None] * slope, None, None, None
+
+
+def _divergence(student: Tensor, teacher: Tensor, q: Tensor, p: Tensor) -> Tensor:
+    """Sum p (log p - log q) = sum p (z - z') - (log Z - log Z') of each row."""
+    apart = log_normaliser(student, q) - log_normaliser(teacher, p)
+    value = (teacher - student).mul_(p).sum(-1) + apart
+    if value.isfinite().all():
+        return value
+    # Where p is 0 the term is 0, though its logarithms may be inf - inf.
+    gap = (teacher - student).masked_fill_(p == 0, 0.0)
+    return gap.mul_(p).sum(-1) + apart
+
+
+def _blocks(rows: Tensor) -> list[slice]:
+    """On a CPU, blocks that stay in its cache; elsewhere everything at once."""
+    size = len(rows) if rows.is_cuda else max(CACHED // max(rows.shape[1], 1), 1)
+    return [slice(start, start + size) for start in range(0, len(rows), max(size, 1))]
+
+
+def log_normaliser(logits: Tensor, probs: Tensor) -> Tensor:
+    """Log sum exp of each row, from its softmax."""
+    return logits.amax(-1) - probs.amax(-1).log()
+
+
+def real_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """Log-softmax of a padded batch: 0 at padding, and no gradient to it.
+
+    Args:
+        logits: (B, L, V), widened to float32.
+        mask: Real positions, (B, L) bool.
+
+    Returns:
+        (B, L, V).
+    """
+    return _RealLogSoftmax.apply(widened(logits), mask)
+
+
+class _RealLogSoftmax(torch.autograd.Function):
+    """PyTorch's own, forward and backward, with the padding taken out of either."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, mask: Tensor) -> Tensor:
+        padding = (~mask).nonzero(as_tuple=True)
+        result = logits.log_softmax(-1)
+        result[padding] = 0.0
+        ctx.save_for_backward(result, *padding)
+        return result
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        output, *padding = ctx.saved_tensors
+        result = torch._log_softmax_backward_data(grad, output, -1, output.dtype)
+        result[tuple(padding)] = 0.0
+        return result, None
 
 
 def reverse_kl_rows(

@@ -1,5 +1,7 @@
 """Sequence-level distillation: the student learns whole hypotheses of the teacher."""
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,8 +9,11 @@ from torch import Tensor
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.ctc import CTCLoss
+from espnet_kd.losses.divergence import real_log_softmax
 from espnet_kd.masking import length_mask, widened
 from espnet_kd.targets import Decode, ModelOutputs, NBest, TeacherTargets
+
+SEARCHES = ("beam", "greedy")
 
 
 def nbest_weights(nbest: NBest, scale: float = 1.0) -> Tensor:
@@ -21,6 +26,30 @@ def nbest_weights(nbest: NBest, scale: float = 1.0) -> Tensor:
     scores = nbest.log_probs.double() * scale
     scores = scores.masked_fill(nbest.lengths < 0, float("-inf"))
     return scores.softmax(-1).nan_to_num(0.0)
+
+
+@torch.no_grad()
+def greedy_nbest(logits: Tensor, lengths: Tensor, blank_id: int = 0) -> NBest:
+    """The one hypothesis of greedy CTC: best tokens, repeats merged, blanks dropped.
+
+    Args:
+        logits: (B, T, V), log-probabilities do as well.
+        lengths: Real frames, (B,).
+        blank_id: Index of blank.
+
+    Returns:
+        One hypothesis for each utterance, of score 0: it has no rivals.
+    """
+    best = logits.argmax(-1)  # (B, T)
+    real = length_mask(lengths, best.shape[1])
+    fresh = torch.ones_like(real)
+    fresh[:, 1:] = best[:, 1:] != best[:, :-1]
+    keep = real & fresh & (best != blank_id)
+    counts = keep.sum(1)
+    # A stable sort brings the kept tokens to the front, in their order.
+    order = (~keep).to(torch.uint8).argsort(dim=1, stable=True)
+    tokens = best.gather(1, order)[:, : int(counts.max()) if len(counts) else 0]
+    return NBest(tokens[:, None], counts[:, None], torch.zeros(len(counts), 1).to(tokens))
 
 
 def ctc_nbest(
@@ -56,24 +85,55 @@ def ctc_nbest(
     CTC Acoustic Models. 2018, section 3.2.
     """
     _check_rows(student_logits, nbest)
-    real = length_mask(lengths, student_logits.shape[1])[..., None]
-    log_probs = widened(student_logits).masked_fill(~real, 0.0).log_softmax(-1)
-    posterior = nbest_weights(nbest, scale).to(log_probs.dtype)  # (B, N)
-    by_frame = log_probs.transpose(0, 1)  # (T, B, V)
-    total = log_probs.sum() * 0.0
-    for index in range(nbest.tokens.shape[1] if len(by_frame) else 0):
-        value = F.ctc_loss(
-            by_frame,
-            nbest.tokens[:, index],
-            lengths,
-            nbest.lengths[:, index].clamp(min=0),
-            blank=blank_id,
-            reduction="none",
-            zero_infinity=True,
-        )
-        value = torch.where(lengths > 0, value, 0.0) * posterior[:, index]
-        total = total + (value if weights is None else value * weights).sum()
+    shares = nbest_weights(nbest, scale) * (lengths > 0)[:, None]  # (B, N)
+    shares = shares if weights is None else shares * weights[:, None]
+    student = widened(student_logits)
+    total = _CTCSum.apply(student, lengths, nbest, shares.to(student.dtype), blank_id)
     return total / max(len(lengths), 1)
+
+
+class _CTCSum(torch.autograd.Function):
+    """Sum of CTC losses of several transcripts, from logits.
+
+    PyTorch's CTC gives for its input, log-probabilities, what is right for the logits
+    behind them: softmax less occupancy, which sums to 0 and so passes a log-softmax
+    unchanged. It is taken as that, and at once: one tensor waits for the way back.
+    """
+
+    @staticmethod
+    def forward(
+        ctx, logits: Tensor, lengths: Tensor, nbest: NBest, shares: Tensor, blank: int
+    ) -> Tensor:
+        if not logits.shape[1]:
+            ctx.save_for_backward(torch.zeros_like(logits))
+            return logits.new_zeros(())
+        log_probs = logits.log_softmax(-1)
+        log_probs[~length_mask(lengths, logits.shape[1])] = 0.0
+        with torch.enable_grad():
+            log_probs.requires_grad_()
+            by_frame = log_probs.transpose(0, 1)  # (T, B, V)
+            total = 0.0
+            for index in range(nbest.tokens.shape[1]):
+                value = F.ctc_loss(
+                    by_frame,
+                    nbest.tokens[:, index],
+                    lengths,
+                    nbest.lengths[:, index].clamp(min=0),
+                    blank=blank,
+                    reduction="none",
+                    zero_infinity=True,
+                )
+                total = (
+                    total + torch.where(shares[:, index] > 0, value, 0.0) @ shares[:, index]
+                )
+            if ctx.needs_input_grad[0]:
+                ctx.save_for_backward(*torch.autograd.grad(total, log_probs))
+        return total.detach()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (slope,) = ctx.saved_tensors
+        return grad * slope, None, None, None, None
 
 
 def token_nbest(
@@ -114,12 +174,11 @@ def token_nbest(
     tokens = nbest.tokens.flatten(0, 1)[:, :width].masked_fill(~real, eos_id)
     edge = tokens.new_full((len(tokens), 1), eos_id)
     rows = torch.arange(batch, device=tokens.device).repeat_interleave(count)
-    logits = widened(decode(torch.cat([edge, tokens], 1), lengths + 1, rows))
+    logits = decode(torch.cat([edge, tokens], 1), lengths + 1, rows)
     # Behind the last token the padding is the end of sentence already.
     wanted = torch.cat([tokens, edge], 1)[..., None]
     keep = length_mask(lengths + 1, width + 1)
-    logits = logits.masked_fill(~keep[..., None], 0.0)
-    log_probs = logits.log_softmax(-1).gather(2, wanted)[..., 0]
+    log_probs = real_log_softmax(logits, keep).gather(2, wanted)[..., 0]
     values = -(log_probs * keep).sum(-1).view(batch, count)
     values = (values * nbest_weights(nbest, scale).to(values.dtype)).sum(-1)
     return (values if weights is None else values * weights).sum() / max(batch, 1)
@@ -140,28 +199,43 @@ def _check_search(check: ArgumentCheck, nbest: int, scale: float) -> None:
 
 @LOSSES.register("ctc_nbest")
 class CTCNBest(CTCLoss):
-    """``ctc_nbest`` as a term; a live teacher searches with a beam of ``nbest``."""
+    """``ctc_nbest`` as a term.
+
+    ``search: beam`` decodes each utterance with a beam of ``nbest`` in every step, which
+    takes longer than the step; ``greedy`` reads one hypothesis off the teacher's CTC.
+    """
 
     def __init__(
-        self, *, nbest: int = 4, scale: float = 1.0, head: int | None = None
+        self,
+        *,
+        nbest: int = 4,
+        search: str = "beam",
+        scale: float = 1.0,
+        head: int | None = None,
     ) -> None:
         check = ArgumentCheck()
         check.collect(super().__init__, head=head)
         _check_search(check, nbest, scale)
+        check.one_of("search", search, SEARCHES)
         check.done()
-        self.nbest = nbest
+        self.nbest = nbest if search == "beam" else 0
         self.scale = scale
 
     def needs(self) -> Needs:
         """The student's CTC logits and the teacher's hypotheses."""
-        return Needs.union([super().needs(), Needs(nbest=self.nbest)])
+        return replace(super().needs(), nbest=self.nbest)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``ctc_nbest``."""
+        if self.nbest:
+            nbest = first(teacher.nbest, self.nbest)
+        else:
+            logits, lens = teacher.ctc_logits, teacher.encoder_out_lens
+            nbest = greedy_nbest(logits, lens, teacher.blank_id)
         return ctc_nbest(
             self.student_logits(student),
             student.encoder_out_lens,
-            first(teacher.nbest, self.nbest),
+            nbest,
             scale=self.scale,
             blank_id=student.blank_id,
             weights=teacher.weights,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
-from espnet_kd.losses.divergence import jsd_rows, kl_rows, reverse_kl_rows
+from espnet_kd.losses.divergence import jsd_rows, kl_positions, reverse_kl_rows
 from espnet_kd.masking import (
     REDUCTIONS,
     check_pair,
@@ -54,11 +54,10 @@ def token_kl(
     .. [2] Kim, Rush. Sequence-Level Knowledge Distillation. 2016, section 3.1.
        https://arxiv.org/abs/1606.07947
     """
-
-    def rows(student: Tensor, teacher: Tensor) -> Tensor:
-        return kl_rows(student, teacher, temperature)
-
-    return _reduced(rows, student_logits, teacher_logits, lengths, reduction, weights)
+    check_pair(student_logits, teacher_logits, lengths, "logits")
+    mask = length_mask(lengths, student_logits.shape[1])  # (B, U+1)
+    values = kl_positions(student_logits, teacher_logits, mask, temperature)
+    return reduce_positions(values, mask, reduction, weights)
 
 
 def token_reverse_kl(

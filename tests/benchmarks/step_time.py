@@ -15,7 +15,6 @@ import argparse
 import copy
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from conftest import build_asr
+from measure import medians, seconds
 
 import espnet_kd
 from espnet_kd.compat import versions
@@ -118,17 +118,6 @@ def run_teacher(teacher: torch.nn.Module, batch: dict[str, torch.Tensor]) -> Non
     teacher.decoder(out, lens, *prefix(teacher, batch))
 
 
-def timed(work, device: str) -> float:
-    """Seconds that a piece of work takes."""
-    if device != "cpu":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    work()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def main() -> None:
     """Measure and print."""
     args = get_parser().parse_args()
@@ -138,22 +127,15 @@ def main() -> None:
     batch, stock = make_batch(args), Step(copy.deepcopy(student))
     espnet_kd.attach(student, {"losses": TERMS, "task_weight": 0.5}, teacher)
     distilled = Step(student)
-    seconds = {"distilled": [], "parts": []}
-    for repeat in range(args.repeats + 2):
-        works = {
-            "distilled": lambda: distilled(batch),
-            "parts": lambda: (stock(batch), run_teacher(teacher, batch)),
-        }
-        order = list(works) if repeat % 2 else list(works)[::-1]
-        took = {name: timed(works[name], args.device) for name in order}
-        if repeat >= 2:  # the first two warm up
-            for name, value in took.items():
-                seconds[name].append(value)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    ratios = [a / b for a, b in zip(*seconds.values(), strict=True)]
+    works = {
+        "distilled": lambda: distilled(batch),
+        "parts": lambda: (stock(batch), run_teacher(teacher, batch)),
+    }
+    took = seconds(works, args.repeats, device=args.device)
+    ratios = [a / b for a, b in zip(*took.values(), strict=True)]
     print(f"{versions()}; {args.device}, {args.threads} thread(s)")
     print(f"B={args.batch} frames={args.frames} V={args.vocabulary}")
-    for name, value in medians.items():
+    for name, value in medians(took).items():
         print(f"{name:10s} {value * 1e3:9.1f} ms")
     spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
     print(f"ratio      {statistics.median(ratios):9.3f}   ({spread} over the pairs)")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from espnet_kd.losses import kl_rows, token_kl
+from espnet_kd.losses.divergence import real_log_softmax
 
 LENGTHS = torch.tensor([4, 2, 1])
 
@@ -62,3 +63,21 @@ def test_gradient_is_the_closed_form(logits):
     q, p = (student.detach() / 2).softmax(-1), (teacher / 2).softmax(-1)
     real = (torch.arange(4) < LENGTHS[:, None])[..., None]
     torch.testing.assert_close(student.grad, 2 * (q - p) * real / 3)
+
+
+def test_padding_of_a_log_softmax_is_zero_both_ways():
+    """Also when what comes back is laid out otherwise, and reaches the padding."""
+    logits = torch.randn(2, 3, 4, dtype=torch.float64)
+    logits[1, 1:] = float("nan")
+    logits.requires_grad_()
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    result = real_log_softmax(logits, mask)
+    weight = torch.randn(3, 2, 4, dtype=torch.float64)
+    (result.transpose(0, 1) * weight).sum().backward()
+    assert result[1, 1:].eq(0).all()
+    assert logits.grad[1, 1:].eq(0).all()
+    clean = logits.detach()[mask].requires_grad_()
+    expected = clean.log_softmax(-1)
+    (expected * weight.transpose(0, 1)[mask]).sum().backward()
+    torch.testing.assert_close(result.detach()[mask], expected.detach())
+    torch.testing.assert_close(logits.grad[mask], clean.grad)

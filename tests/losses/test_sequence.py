@@ -1,0 +1,52 @@
+"""Hypotheses and their weights, by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from espnet_kd.errors import ArgumentsError
+from espnet_kd.losses import ctc_nbest
+from espnet_kd.losses.sequence import CTCNBest, greedy_nbest, nbest_weights
+from espnet_kd.targets import NBest
+
+
+def test_greedy_by_hand():
+    best = [[1, 1, 0, 1, 2, 0], [0, 0, 3, 3, 3, 9], [0, 0, 0, 9, 9, 9]]
+    nbest = greedy_nbest(F.one_hot(torch.tensor(best)).float(), torch.tensor([6, 5, 3]))
+    found = [
+        row[: int(n)].tolist()
+        for row, n in zip(nbest.tokens[:, 0], nbest.lengths, strict=True)
+    ]
+    assert found == [[1, 1, 2], [3], []]
+
+
+def test_one_hypothesis_has_all_the_weight():
+    nbest = greedy_nbest(torch.randn(2, 3, 4), torch.tensor([3, 0]))
+    assert nbest_weights(nbest).tolist() == [[1.0], [1.0]]
+
+
+def test_weights_by_hand():
+    scores = torch.tensor([[3.0, 1.0, 7.0], [5.0, 5.0, 5.0]]).log()
+    lengths = torch.tensor([[2, 0, -1], [-1, -1, -1]])
+    nbest = NBest(torch.zeros(2, 3, 2).long(), lengths, scores)
+    # Of those that are there; an empty hypothesis is one.
+    expected = torch.tensor([[0.75, 0.25, 0], [0, 0, 0]]).double()
+    torch.testing.assert_close(nbest_weights(nbest), expected)
+    assert nbest_weights(nbest, 0.0)[0].tolist() == [0.5, 0.5, 0.0]
+
+
+def test_a_hypothesis_longer_than_the_frames_counts_nothing():
+    logits = torch.randn(1, 2, 4, requires_grad=True)
+    nbest = NBest(torch.tensor([[[1, 2, 3]]]), torch.tensor([[3]]), torch.zeros(1, 1))
+    loss = ctc_nbest(logits, torch.tensor([2]), nbest)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad.eq(0).all()
+
+
+def test_constructor_names_what_is_wrong():
+    with pytest.raises(ArgumentsError) as error:
+        CTCNBest(nbest=0, search="viterbi", scale=-1, head=0)
+    text = str(error.value)
+    for part in ("nbest: must", "search: got 'viterbi'", "scale: must", "head: must"):
+        assert part in text
