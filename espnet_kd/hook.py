@@ -54,6 +54,8 @@ def attach(
     if not isinstance(config, KDConfig):
         config = parse_config(kd_conf, LOSSES, teacher_given=teacher is not None)
     objective = Objective(config)
+    if teacher is not None and not objective.needs.teacher:
+        raise KDError("none of the losses reads a teacher; leave it out")
     if teacher is None and objective.needs.teacher:
         teacher = _load(config, model, task)
     elif isinstance(teacher, nn.Module):

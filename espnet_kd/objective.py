@@ -119,7 +119,8 @@ class Objective:
         stats["loss_task"] = loss_task
         if self.diagnostics and teacher is not None:
             stats |= diagnose(student, teacher)
-        stats |= self.meter.stats(weights)
+        if torch.is_grad_enabled():
+            stats |= self.meter.stats(weights)
         device = loss_task.device
         return loss, {key: _stat(value, device) for key, value in stats.items()}
 

@@ -36,6 +36,12 @@ def find_nbest(model: nn.Module, outputs: ModelOutputs, count: int) -> NBest:
     return _packed(found, count, outputs.encoder_out.device)
 
 
+def can_search(model: nn.Module) -> bool:
+    """Whether ESPnet's search for the asr task is right for a model."""
+    is_asr = hasattr(model, "use_transducer_decoder") and hasattr(model, "ctc")
+    return is_asr and not hasattr(model, "src_vocab_size")
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     """ESPnet's search reports on every utterance; in a training log that is too much."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from espnet_kd.errors import KDError, TeacherError
 from espnet_kd.forward import Labels, Request, fork_rng, run_guest
 from espnet_kd.masking import length_mask
-from espnet_kd.search import find_nbest
+from espnet_kd.search import can_search, find_nbest
 from espnet_kd.taps import find_module, parse_tap
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 from espnet_kd.views import view_of
@@ -186,6 +186,11 @@ def check_needs(model: nn.Module, request: Request, side: str) -> None:
         )
     if request.joint:
         _check_joint(model, side)
+    if request.nbest and not can_search(model):
+        raise KDError(
+            f"the {side} ({type(model).__name__}) has no beam search here; ctc_nbest with "
+            "'search: greedy' needs none, or decode beforehand and train on the result"
+        )
     for tap in request.taps:
         try:
             find_module(model, parse_tap(tap).path)

@@ -14,15 +14,15 @@ from espnet_kd.views import view_of
 
 def trial(
     model: nn.Module,
-    teacher: Teacher,
+    teacher: Teacher | None,
     requests: tuple[Request, Request],
     example: Mapping[str, Tensor] | None,
-) -> tuple[ModelOutputs, TeacherTargets]:
+) -> tuple[ModelOutputs, TeacherTargets | None]:
     """Hidden representations of both models for an example.
 
     Args:
         model: The student; its random numbers and modes are left where they were.
-        teacher: The teacher.
+        teacher: The teacher, if there is one.
         requests: What the losses ask of each.
         example: ``speech`` and ``speech_lengths``; None for a second of noise.
 
@@ -37,6 +37,8 @@ def trial(
     with fork_rng(device):
         with evaluating(model):
             student = run_guest(model, batch, ours, labels)
+        if teacher is None:
+            return student, None
         return student, teacher(batch, theirs, labels=labels)
 
 

@@ -1,6 +1,8 @@
 """Tiny ESPnet models and data that every test may use."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import kaldiio
@@ -128,4 +130,18 @@ def features(tmp_path_factory) -> Path:
                 shapes.append(f"{utt} {frames},{INPUT_SIZE}\n")
         (folder / "text").write_text("".join(texts))
         (folder / "feats_shape").write_text("".join(shapes))
+    return root
+
+
+@pytest.fixture(scope="session")
+def an4(tmp_path_factory):
+    """AN4 laid out as Kaldi data directories, with its letters as tokens."""
+    root = tmp_path_factory.mktemp("an4")
+    subprocess.run(
+        [sys.executable, str(SHARED / "an4" / "prepare.py"), str(root)], check=True
+    )
+    texts = (root / "train" / "text").read_text().splitlines()
+    letters = sorted({c for line in texts for c in line.partition(" ")[2]} - {" "})
+    tokens = ["<blank>", "<unk>", "<space>", *letters, "<sos/eos>"]
+    (root / "tokens.txt").write_text("\n".join(tokens) + "\n")
     return root

@@ -1,46 +1,15 @@
 """Stock ESPnet commands plus --kd_conf on real features, decoded without us."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import yaml
 from conftest import SHARED
-from training import arguments, write_kd
+from training import arguments, module, write_kd
 
 AN4 = SHARED / "an4"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not AN4.is_dir(), reason="needs the AN4 features"),
 ]
-BLOCK = "import sys, runpy; sys.modules['espnet_kd'] = None; module = sys.argv.pop(1); "
-BLOCK += "runpy.run_module(module, run_name='__main__', alter_sys=True)"
-
-
-@pytest.fixture(scope="module")
-def an4(tmp_path_factory):
-    """AN4 laid out as Kaldi data directories, with its letters as tokens."""
-    root = tmp_path_factory.mktemp("an4")
-    subprocess.run([sys.executable, str(AN4 / "prepare.py"), str(root)], check=True)
-    texts = (root / "train" / "text").read_text().splitlines()
-    letters = sorted({c for line in texts for c in line.partition(" ")[2]} - {" "})
-    tokens = ["<blank>", "<unk>", "<space>", *letters, "<sos/eos>"]
-    (root / "tokens.txt").write_text("\n".join(tokens) + "\n")
-    return root
-
-
-def module(*command, blocked=False):
-    """Run a module; blocked, as if espnet_kd were not installed."""
-    start = ["-c", BLOCK] if blocked else ["-m"]
-    answer = subprocess.run(
-        [sys.executable, *start, *command],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    return answer
 
 
 def sized(command):

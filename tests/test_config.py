@@ -106,11 +106,90 @@ def test_two_terms_of_one_name_must_be_told_apart():
         ({"losses": [3]}, "losses[0]", "needs 'type'"),
         ({"targets": "cache/"}, "targets", "only 'live' targets"),
         ({"schedule": 3}, "schedule", "must be a mapping"),
+        ({"schedule": {"decay": "cosin"}}, "schedule.decay", "did you mean 'cosine'?"),
+        (
+            {"schedule": {"decay": "linear"}},
+            "schedule.decay_steps",
+            "'decay: linear' and 'decay_steps: 0' do not go together",
+        ),
+        (
+            {"schedule": {"decay_steps": 9}},
+            "schedule.decay_steps",
+            "'decay: none' and 'decay_steps: 9' do not go together",
+        ),
+        ({"schedule": {"final": -1}}, "schedule.final", "finite number of at least 0"),
+        ({"gradients": 5}, "gradients", "must be a mapping"),
+        ({"gradients": {"every": 0.5}}, "gradients.every", "whole number of updates"),
+        ({"gradients": {"balance": True}}, "gradients.every", "is missing"),
+        (
+            {"gradients": {"every": 9, "balance": 1}},
+            "gradients.balance",
+            "true or false",
+        ),
+        ({"diagnostics": "no"}, "diagnostics", "must be true or false, got 'no'"),
         ({"plugins": ["no_such_module_kd"]}, "plugins[0]", "ModuleNotFoundError"),
     ],
 )
 def test_each_kind_of_mistake(change, path, text):
     assert text in problems(GOOD | change)[path]
+
+
+def test_a_term_has_a_schedule_and_a_confidence_of_its_own():
+    raw = {
+        "type": "token_kl",
+        "weight": 1,
+        "confidence": 2,
+        "schedule": {"warmup_steps": 7},
+    }
+    (term,) = parse_config(GOOD | {"losses": [raw]}, LOSSES).losses
+    assert term.confidence == 2
+    assert term.schedule.warmup_steps == 7
+    assert term.options == {}
+    found = with_loss(**raw | {"confidence": -1, "schedule": {"warmup": 7}})
+    assert "at least 0" in found["losses[0].confidence"]
+    assert "did you mean 'warmup_steps'?" in found["losses[0].schedule.warmup"]
+
+
+@pytest.mark.parametrize(
+    ("term", "path", "text"),
+    [
+        ({"type": "ctc_frame_kl", "frames": "symmetric"}, "frames", "nonblank"),
+        ({"type": "ctc_frame_kl", "threshold": 1}, "threshold", "between 0 and 1"),
+        ({"type": "ctc_frame_kl", "head": 0}, "head", "whole number of at least 1"),
+        ({"type": "ctc_frame_kl", "bridge": "max"}, "bridge", "mean, spike"),
+        ({"type": "ctc_guided", "form": "hard"}, "form", "cross_entropy"),
+        ({"type": "ctc_shift_kl", "min_shift": 1}, "min_shift", "0 or a negative"),
+        ({"type": "ctc_shift_kl", "max_shift": -1}, "max_shift", "at least 0"),
+        ({"type": "ctc_shift_kl", "per": "batch"}, "per", "frame, utterance"),
+        ({"type": "ctc_token_kl", "reduction": "sum"}, "reduction", "batch, token"),
+        ({"type": "token_jsd", "beta": 1}, "beta", "between 0 and 1"),
+        ({"type": "token_nbest", "nbest": 0}, "nbest", "at least 1"),
+        ({"type": "transducer_fullsum", "distance": "kl"}, "distance", "l1, l2"),
+        ({"type": "transducer_path_kl", "reduction": "mean"}, "reduction", "batch, token"),
+        ({"type": "rkd", "angle_weight": -1}, "angle_weight", "at least 0"),
+        ({"type": "relation_kl", "relations": ["o"]}, "relations", "some of q, k, v"),
+        ({"type": "relation_kl", "heads": 0}, "heads", "at least 1"),
+        (
+            {"type": "attention_kl", "student": "d.0.src_attn"},
+            "student",
+            "self_attn module",
+        ),
+        ({"type": "hidden_cka", "student": "a b"}, "student", "is not a tap"),
+    ],
+)
+def test_each_loss_names_what_it_cannot_take(term, path, text):
+    if term["type"].startswith(("rkd", "relation", "attention", "hidden")):
+        term = {"student": "encoder", "teacher": "encoder"} | term
+    assert text in with_loss(weight=1, **term)[f"losses[0].{path}"]
+
+
+def test_all_that_is_wrong_with_one_loss_comes_at_once():
+    term = {"type": "token_jsd", "beta": 2, "temperature": 0, "reduction": "sum"}
+    assert set(with_loss(weight=1, **term)) == {
+        "losses[0].beta",
+        "losses[0].temperature",
+        "losses[0].reduction",
+    }
 
 
 def test_no_mapping_at_all():

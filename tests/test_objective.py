@@ -61,6 +61,30 @@ def test_warm_up_is_linear_from_the_first_update():
     assert schedule_scale(ScheduleConfig(), 0) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        # (1 + final) / 2 half way for both; a quarter of the way they part.
+        ("linear", [0.5, 1.0, 0.8, 0.6, 0.2, 0.2]),
+        ("cosine", [0.5, 1.0, 0.2 + 0.8 * (1 + 0.5**0.5) / 2, 0.6, 0.2, 0.2]),
+    ],
+)
+def test_from_the_warm_up_it_falls(decay, expected):
+    schedule = ScheduleConfig(warmup_steps=2, decay=decay, decay_steps=4, final=0.2)
+    scales = [schedule_scale(schedule, step) for step in (0, 1, 2, 3, 5, 99)]
+    assert scales == pytest.approx(expected)
+
+
+def test_a_schedule_of_its_own_goes_before_the_common_one():
+    goal = objective(
+        MSE | {"weight": 1.0},
+        MSE | {"weight": 1.0, "name": "own", "schedule": {"warmup_steps": 2}},
+        schedule={"warmup_steps": 10},
+    )
+    loss, _ = goal(torch.tensor([8.0]), *sides(3.0, 0.0), step=0)
+    assert loss.item() == pytest.approx(8 + 0.1 * 9 + 0.5 * 9)
+
+
 def test_warm_up_scales_the_terms_and_not_the_task():
     goal = objective(MSE | {"weight": 1.0}, schedule={"warmup_steps": 10})
     loss, stats = goal(torch.tensor([8.0]), *sides(3.0, 0.0), step=4)

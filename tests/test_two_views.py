@@ -6,7 +6,7 @@ from conftest import build_asr, clone
 from training import SPECAUG
 
 import espnet_kd
-from espnet_kd.errors import ConfigError
+from espnet_kd.errors import ConfigError, KDError
 from espnet_kd.two_views import TwoViews
 
 CR = {"losses": [{"type": "cr_ctc", "weight": 0.2}]}
@@ -83,6 +83,11 @@ def test_a_teacher_may_teach_beside_it(model, teacher, batch):
 def test_without_specaug_it_is_refused(student):
     with pytest.raises(ConfigError, match=r"no SpecAugment: give its config 'specaug"):
         espnet_kd.attach(student, CR)
+
+
+def test_a_teacher_handed_over_that_nobody_reads_is_refused(model, teacher):
+    with pytest.raises(KDError, match=r"none of the losses reads a teacher; leave it out"):
+        espnet_kd.attach(model, CR, teacher)
 
 
 def test_a_teacher_that_nobody_reads_is_refused(model):

@@ -1,11 +1,16 @@
 """Run ESPnet's own training on tiny random features, stock or with distillation."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
 import yaml
 from conftest import ENCODER, INPUT_SIZE
 
+BLOCK = "import sys, runpy; sys.modules['espnet_kd'] = None; module = sys.argv.pop(1); "
+BLOCK += "runpy.run_module(module, run_name='__main__', alter_sys=True)"
 ENCODERS = {
     name: ENCODER | {"output_size": width, "num_blocks": blocks}
     for name, width, blocks in (("student", 8, 2), ("teacher", 12, 3))
@@ -93,3 +98,16 @@ def equal(one: dict, other: dict) -> bool:
     """Whether two state dicts are the same, bit for bit."""
     same_keys = one.keys() == other.keys()
     return same_keys and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def module(*command, blocked=False):
+    """Run a module; blocked, as if espnet_kd were not installed."""
+    start = ["-c", BLOCK] if blocked else ["-m"]
+    answer = subprocess.run(
+        [sys.executable, *start, *command],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return answer

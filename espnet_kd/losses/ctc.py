@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from espnet_kd.align import bridge_frames
-from espnet_kd.errors import ArgumentCheck, KDError
+from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.ctc_frames import check_selection, select_frames
 from espnet_kd.losses.divergence import kl_positions
@@ -102,21 +102,9 @@ class CTCLoss(DistillationLoss):
         return Needs(ctc=True, interctc=() if self.head is None else (self.head,))
 
     def student_logits(self, student: ModelOutputs) -> Tensor:
-        """The chosen head's logits, (B, T, V), as wide as the longest utterance.
-
-        Raises:
-            KDError: If the student has no such head, naming those that it has.
-        """
-        logits = student.ctc_logits
-        if self.head is not None:
-            if self.head not in student.interctc_logits:
-                has = ", ".join(map(str, student.interctc_logits)) or "none"
-                raise KDError(
-                    f"head {self.head}: the student has no intermediate CTC after that "
-                    f"encoder layer (it has: {has}). Name it in the student's "
-                    "encoder_conf.interctc_layer_idx, and set model_conf.interctc_weight."
-                )
-            logits = student.interctc_logits[self.head]
+        """The chosen head's logits, (B, T, V), as wide as the longest utterance."""
+        heads = {None: student.ctc_logits, **student.interctc_logits}
+        logits = heads[self.head]
         return logits[:, : int(student.encoder_out_lens.max())]
 
     def teacher_logits(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:

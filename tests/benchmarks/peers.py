@@ -1,6 +1,6 @@
 """Our losses beside those of SpeechBrain, torchdistill and ModelOpt, on the same tensors.
 
-    pip install -e '.[peers]'
+    pip install -e '.[peers]'           # Python 3.12 or 3.13
     python tests/benchmarks/peers.py [--device cuda]
 
 Forward and backward from logits, interleaved; then what each gives when padding holds nan,

@@ -94,6 +94,14 @@ def test_the_transducer_task_by_its_lattice(batch):
     assert stats["loss_transducer"].item() > 0
 
 
+def test_models_of_other_tasks_are_not_searched():
+    terms = [{"type": "ctc_nbest", "weight": 1.0}]
+    with pytest.raises(ConfigError, match=r"no beam search here; .*'search: greedy'"):
+        espnet_kd.attach(transducer(8, 1), {"losses": terms}, transducer(12, 2))
+    terms[0]["search"] = "greedy"
+    espnet_kd.attach(transducer(8, 1), {"losses": terms}, transducer(12, 2))
+
+
 def test_a_transducer_has_no_attention_decoder_to_teach(batch):
     terms = [{"type": "token_kl", "weight": 1.0}]
     with pytest.raises(ConfigError, match="no attention decoder"):
