@@ -20,6 +20,7 @@ import merge_feats
 import perturb_speed
 import prepare_data
 import split_scp
+import teacher_option
 import train_tokens
 from corpora import Archive
 
@@ -311,3 +312,21 @@ def test_a_broken_download_is_continued_over_http(tmp_path):
 def test_no_network_is_said(tmp_path):
     with pytest.raises(KDError, match=r"cannot be downloaded.*--librispeech_dir"):
         download.download("http://127.0.0.1:9/a.tar.gz", tmp_path / "a.tar.gz")
+
+
+@pytest.mark.parametrize(
+    ("config", "printed"),
+    [
+        (
+            "teachers: [{exp: exp/other, view: same}]",
+            "teachers=[{exp: exp/t, file: m.pth}]\n",
+        ),
+        ("teachers: [{ema: 0.999}]", ""),
+        ("losses: [{type: cr_ctc, weight: 0.2}]", ""),
+    ],
+)
+def test_the_recipes_teacher_goes_where_one_is_wanted(config, printed, tmp_path, capsys):
+    (tmp_path / "kd.yaml").write_text(config)
+    paths = ["--kd_config", str(tmp_path / "kd.yaml"), "--exp", "exp/t", "--file", "m.pth"]
+    teacher_option.main(paths)
+    assert capsys.readouterr().out == printed

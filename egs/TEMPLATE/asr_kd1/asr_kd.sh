@@ -264,14 +264,16 @@ fi
 if on 10 && [ "${train_jobs}" -le 1 ]; then start_controls; fi
 
 if on 11; then
+    _option=$("${python}" "${pyscripts}/teacher_option.py" --kd_config "${kd_config}" \
+        --exp "${teacher_exp}" --file "${inference_model}")
+    _teacher=(); if [ -n "${_option}" ]; then _teacher=(--kd_conf "${_option}"); fi
     for _seed in ${seeds}; do
         _out=$(distilled_exp "${_seed}")
         log "Stage 11: distilled student, seed ${_seed}; log: ${_out}/train.log"
         # shellcheck disable=SC2086
         start "${_out}" "${student_data}" "${student_config}" "${_seed}" \
             "-m espnet_kd -m espnet2.bin.asr_train" --kd_conf "${kd_config}" \
-            --kd_conf "teachers=[{exp: ${teacher_exp}, file: ${inference_model}}]" \
-            ${student_args} ${kd_args}
+            "${_teacher[@]}" ${student_args} ${kd_args}
     done
 fi
 finish_all
