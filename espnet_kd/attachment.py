@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from espnet_kd.align import check_vocabulary
+from espnet_kd.cache.reader import CachedTeacher
 from espnet_kd.ema import EMATeacher
 from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.forward import Labels, Request, is_label_tap, outputs_of_pass, recorder
@@ -38,7 +38,10 @@ class Attachment:
     """
 
     def __init__(
-        self, model: nn.Module, objective: Objective, teacher: Teacher | None
+        self,
+        model: nn.Module,
+        objective: Objective,
+        teacher: Teacher | CachedTeacher | None,
     ) -> None:
         self.model = model
         self.objective = objective
@@ -59,10 +62,9 @@ class Attachment:
 
     def check(self) -> None:
         """Require of both models what the losses read, all problems at once."""
-        sides = [(self.model, self.student_request, "student")]
+        checks = [partial(check_needs, self.model, self.student_request, "student")]
         if self.teacher is not None:
-            sides.append((self.teacher.model, self.teacher_request, "teacher"))
-        checks = [partial(check_needs, *side) for side in sides]
+            checks.append(partial(self.teacher.check, self.teacher_request))
         if self._views is not None:
             checks.append(partial(check_two_views, self.model))
         problems = []
@@ -75,7 +77,7 @@ class Attachment:
             raise ConfigError(problems)
         needs = self.objective.teacher_needs
         if needs.common_vocabulary or self.student_request.forced:
-            _check_token_lists(self.model, self.teacher.model)
+            self.teacher.check_vocabulary(self.model)
 
     def build(self, example: Mapping[str, Tensor] | None) -> None:
         """Let the terms make their learned parts, from a trial pass of both models."""
@@ -248,10 +250,6 @@ def _requests(objective: Objective) -> tuple[Request, Request]:
 
 def _listed(state: Mapping[str, Any]) -> str:
     return ", ".join(state) or "none"
-
-
-def _check_token_lists(student: nn.Module, teacher: nn.Module) -> None:
-    check_vocabulary(getattr(student, "token_list", ()), getattr(teacher, "token_list", ()))
 
 
 def _as_triple(output: Any) -> tuple[Tensor, dict, Any] | None:

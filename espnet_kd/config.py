@@ -85,6 +85,7 @@ class KDConfig:
         schedule: Of the terms that have none of their own.
         gradients: See ``GradientConfig``.
         diagnostics: Whether the stats hold what ``diagnose`` finds.
+        targets: Directories of cached targets; empty for a live teacher.
     """
 
     teachers: tuple[TeacherConfig, ...]
@@ -93,3 +94,4 @@ class KDConfig:
     schedule: ScheduleConfig = ScheduleConfig()
     gradients: GradientConfig = GradientConfig()
     diagnostics: bool = True
+    targets: tuple[str, ...] = ()

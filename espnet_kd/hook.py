@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from espnet_kd.attachment import ATTRIBUTE, Attachment
+from espnet_kd.cache.reader import Cache, CachedTeacher
 from espnet_kd.config import KDConfig
 from espnet_kd.ema import EMATeacher
 from espnet_kd.errors import KDError
@@ -79,10 +80,15 @@ def attachment_of(model: nn.Module) -> Attachment | None:
     return model.__dict__.get(ATTRIBUTE)
 
 
-def _load(config: KDConfig, model: nn.Module, task: type | None) -> Teacher:
+def _load(config: KDConfig, model: nn.Module, task: type | None) -> Teacher | CachedTeacher:
     from espnet_kd.compat import task_class
-    from espnet_kd.loading import load_teacher
+    from espnet_kd.loading import hash_teacher, load_teacher
 
+    if config.targets:
+        cached = CachedTeacher(Cache(config.targets))
+        for teacher in config.teachers:
+            cached.check_teacher(hash_teacher(teacher), teacher.exp)
+        return cached
     teacher = config.teachers[0]
     if teacher.ema is not None:
         return EMATeacher(model, teacher.ema, view=teacher.view)

@@ -14,6 +14,7 @@ import torch
 import yaml
 from torch import nn
 
+from espnet_kd.cache.header import hash_files
 from espnet_kd.compat import build_model, stock_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import TeacherError
@@ -59,6 +60,17 @@ def load_teacher(config: TeacherConfig, task: type) -> Teacher:
         model = build_model(stock_class(task), settings)
         load_weights(model, files.weights)
     return Teacher(model, view=config.view, name=config.exp)
+
+
+def hash_teacher(config: TeacherConfig) -> str:
+    """Digest of a teacher's configuration and weights, by which a cache knows it.
+
+    Raises:
+        TeacherError: If it is missing or unsafe.
+    """
+    with ExitStack() as stack:
+        files = find_teacher(config, stack)
+        return hash_files([files.config, files.weights])
 
 
 def find_teacher(config: TeacherConfig, stack: ExitStack) -> TeacherFiles:

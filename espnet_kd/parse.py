@@ -84,8 +84,8 @@ class _Parser:
             schedule=self._schedule("schedule", raw.get("schedule", {})),
             gradients=self._gradients(raw.get("gradients", {})),
             diagnostics=self._flag("diagnostics", raw.get("diagnostics", True)),
+            targets=self._targets(raw.get("targets", "live")),
         )
-        self._targets(raw.get("targets", "live"))
         if self.problems:
             raise ConfigError(self.problems, source)
         return config
@@ -99,6 +99,8 @@ class _Parser:
             self._add("teachers", "none of the losses reads a teacher; remove it")
         elif self.teacher_given or needless or self._is_known("teachers"):
             pass
+        elif not teachers and raw.get("targets", "live") != "live":
+            pass  # the cache knows who wrote it
         elif len(teachers) != 1:
             text = f"name exactly one teacher, '- exp: DIR'; got {len(teachers)}"
             self._add("teachers", text)
@@ -242,10 +244,19 @@ class _Parser:
             self._add(path, f"must be true or false, got {value!r}")
         return value is True
 
-    def _targets(self, targets: object) -> None:
-        if targets != "live":
-            text = f"only 'live' targets exist in this version, got {targets!r}"
+    def _targets(self, targets: object) -> tuple[str, ...]:
+        if targets == "live":
+            return ()
+        listed = [targets] if isinstance(targets, str) else targets
+        if not isinstance(listed, list | tuple) or not all(
+            isinstance(path, str) and path for path in listed
+        ):
+            text = f"must be 'live', a cache directory or a list of them, got {targets!r}"
             self._add("targets", text)
+            return ()
+        if self.teacher_given:
+            self._add("targets", "a teacher was handed over as well; remove one")
+        return tuple(listed)
 
     def _number(self, path: str, value: object) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from espnet_kd.align import check_vocabulary
 from espnet_kd.errors import KDError, TeacherError
 from espnet_kd.forward import Labels, Request, fork_rng, run_guest
 from espnet_kd.masking import length_mask
@@ -73,6 +74,25 @@ class Teacher:
             with torch.no_grad(), fork_rng(batch["speech"].device):
                 outputs.nbest = find_nbest(self.model, outputs, request.nbest)
         return TeacherTargets(**vars(outputs))
+
+    def trial(
+        self, batch: Mapping[str, Tensor], request: Request, labels: Labels | None
+    ) -> TeacherTargets:
+        """Targets of an example, for losses to be built."""
+        return self(batch, request, labels=labels)
+
+    def check(self, request: Request) -> None:
+        """Require the parts that the losses read; see ``check_needs``."""
+        check_needs(self.model, request, "teacher")
+
+    def check_vocabulary(self, student: nn.Module) -> None:
+        """Require the student's token list to be the teacher's.
+
+        Raises:
+            AlignmentError: If it is another.
+        """
+        lists = (getattr(model, "token_list", ()) for model in (student, self.model))
+        check_vocabulary(*lists)
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Tensor]) -> None:
         """For ``view: same``, require equal features from both front ends, once.

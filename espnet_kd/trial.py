@@ -39,7 +39,7 @@ def trial(
             student = run_guest(model, batch, ours, labels)
         if teacher is None:
             return student, None
-        return student, teacher(batch, theirs, labels=labels)
+        return student, teacher.trial(batch, theirs, labels)
 
 
 def _example(model: nn.Module) -> dict[str, Tensor]:

@@ -8,14 +8,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "espnet_kd"
 FLOORS = [
     {"errors", "masking"},
-    {"atomic", "registry", "targets", "taps", "views", "align"},
+    {"atomic", "registry", "targets", "taps", "views", "align", "sparse"},
     {"ctc_lattice", "transducer_lattice"},
     {"transducer_paths"},
     {"config", "losses", "joint"},
     {"parse", "forward", "confidence", "diagnostics", "gradients"},
     {"compat"},
     {"objective", "search"},
-    {"teacher", "two_views"},
+    {"teacher", "two_views", "cache"},
     {"loading", "ema", "trial"},
     {"attachment"},
     {"report"},

@@ -18,7 +18,8 @@ import editdistance
 import torch
 
 from espnet_kd.atomic import whole_file
-from espnet_kd.compat import stock_class, task_class
+from espnet_kd.bin.streaming import stream
+from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
 from espnet_kd.forward import Request
@@ -82,7 +83,9 @@ def teacher_wer(args: argparse.Namespace) -> float:
     with ExitStack() as stack:
         settings = read_settings(find_teacher(config, stack))
         to_text = _detokeniser(settings)
-        hypotheses = decode(teacher, _batches(args, task, settings), args.ngpu)
+        data = args.data_path_and_name_and_type
+        batches = stream(task, settings, data, batch_size=args.batch_size)
+        hypotheses = decode(teacher, batches, args.ngpu)
     lines = args.text.read_text(encoding="utf-8").splitlines()
     references = {utt: text for utt, _, text in (line.partition(" ") for line in lines)}
     if missing := references.keys() - hypotheses.keys():
@@ -125,23 +128,6 @@ def error_rate(references: dict[str, str], hypotheses: dict[str, str]) -> float:
         edits += editdistance.eval(text.split(), hypotheses[utt].split())
         words += len(text.split())
     return 100.0 * edits / max(words, 1)
-
-
-def _batches(args: argparse.Namespace, task: type, settings: dict):
-    """ESPnet's own iterator, with the teacher's own preprocessing."""
-    namespace = argparse.Namespace(**settings)
-    stock = stock_class(task)
-    return stock.build_streaming_iterator(
-        [tuple(path.split(",")) for path in args.data_path_and_name_and_type],
-        dtype="float32",
-        batch_size=args.batch_size,
-        key_file=None,
-        num_workers=0,
-        preprocess_fn=stock.build_preprocess_fn(namespace, train=False),
-        collate_fn=stock.build_collate_fn(namespace, train=False),
-        allow_variable_data_keys=True,
-        inference=True,
-    )
 
 
 def _detokeniser(settings: dict):

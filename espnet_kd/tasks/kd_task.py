@@ -1,6 +1,7 @@
 """What distillation adds to any of ESPnet's tasks."""
 
 import argparse
+from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from espnet_kd.attachment import PROJECTIONS, Attachment
+from espnet_kd.cache.reader import Cache, CachedCollate
 from espnet_kd.compat import provide_rnnt_loss
 from espnet_kd.config import KDConfig
 from espnet_kd.errors import ConfigError, Problem
@@ -16,6 +18,7 @@ from espnet_kd.hook import attach, attachment_of
 from espnet_kd.losses import LOSSES
 from espnet_kd.parse import parse_config
 from espnet_kd.tasks.arguments import KDConfAction
+from espnet_kd.tasks.cached import check_cached_training
 from espnet_kd.tasks.trainer import with_distillation
 
 # Where the optimizer's state holds ours.
@@ -68,6 +71,15 @@ class KDTask:
             return super().build_model_from_file(*args, **kwargs)
 
     @classmethod
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        """The stock function; with cached targets, it brings them along."""
+        collate = super().build_collate_fn(args, train)
+        if not _distils(args):
+            return collate
+        cache = _cache_of(args)
+        return collate if cache is None else CachedCollate(collate, cache)
+
+    @classmethod
     def build_optimizers(
         cls, args: argparse.Namespace, model: nn.Module
     ) -> list[torch.optim.Optimizer]:
@@ -90,6 +102,7 @@ class KDTask:
             super().main_worker(args)
             return
         _check_host(args)
+        check_cached_training(args, _cache_of(args))
         stock = cls.trainer
         cls.trainer = with_distillation(stock)
         try:
@@ -101,6 +114,11 @@ class KDTask:
 def _distils(args: argparse.Namespace) -> bool:
     wanted = bool(getattr(args, "kd_conf", None))
     return wanted and not getattr(args, "collect_stats", False)
+
+
+def _cache_of(args: argparse.Namespace) -> Cache | None:
+    targets = parse_config(args.kd_conf, LOSSES).targets
+    return Cache(targets) if targets else None
 
 
 def _attach(

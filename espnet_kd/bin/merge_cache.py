@@ -1,0 +1,26 @@
+"""Make a cache of the shards that cache_teacher wrote; refuse gaps and doubles."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet_kd.bin.streaming import keys_of
+from espnet_kd.cache.writer import merge
+from espnet_kd.errors import KDError
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Merge, and say what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--key_file", type=Path, required=True, help="all its utterances")
+    args = parser.parse_args(cmd)
+    try:
+        header = merge(args.cache, keys_of(args.key_file))
+    except KDError as error:
+        sys.exit(f"merge_cache: {error}")
+    print(f"{args.cache}: {header.utterances} utterances of {header.teacher}")
+
+
+if __name__ == "__main__":
+    main()

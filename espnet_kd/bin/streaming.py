@@ -1,0 +1,45 @@
+"""Data for a teacher, through ESPnet's iterator with the teacher's own preprocessing."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from espnet_kd.compat import stock_class
+
+
+def stream(
+    task: type,
+    settings: dict,
+    data: Sequence[str],
+    *,
+    batch_size: int,
+    key_file: Path | None = None,
+) -> Iterable[tuple[list[str], dict]]:
+    """Batches of utterances in the order of their file.
+
+    Args:
+        task: The teacher's task.
+        settings: The teacher's configuration.
+        data: ``PATH,NAME,TYPE`` each, as ESPnet's commands take them.
+        batch_size: Utterances a batch.
+        key_file: Utterances wanted; None for all.
+    """
+    namespace = argparse.Namespace(**settings)
+    stock = stock_class(task)
+    return stock.build_streaming_iterator(
+        [tuple(path.split(",")) for path in data],
+        dtype="float32",
+        batch_size=batch_size,
+        key_file=None if key_file is None else str(key_file),
+        num_workers=0,
+        preprocess_fn=stock.build_preprocess_fn(namespace, train=False),
+        collate_fn=stock.build_collate_fn(namespace, train=False),
+        allow_variable_data_keys=True,
+        inference=True,
+    )
+
+
+def keys_of(path: Path) -> list[str]:
+    """The utterances of a Kaldi table, in order."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.split(maxsplit=1)[0] for line in lines if line.strip()]

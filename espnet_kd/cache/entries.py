@@ -1,0 +1,183 @@
+"""A teacher's targets of a batch as entries, and entries as a batch again."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from espnet_kd.cache.codec import Entry, Rows
+from espnet_kd.cache.header import Header
+from espnet_kd.errors import KDError
+from espnet_kd.sparse import PAD, Sparse, densify, sparsify
+from espnet_kd.targets import Hidden, NBest, TeacherTargets
+
+RUN = np.iinfo(np.uint16).max
+
+
+def entries_of(targets: TeacherTargets, utts: Sequence[str], header: Header) -> list[Entry]:
+    """What a teacher says about a batch, an entry an utterance."""
+    return [_entry(targets, row, utt, header) for row, utt in enumerate(utts)]
+
+
+def _entry(targets: TeacherTargets, row: int, utt: str, header: Header) -> Entry:
+    frames = int(targets.encoder_out_lens[row])
+    entry = Entry(utt, frames)
+    if "ctc" in header.parts:
+        entry.ctc = _rows(targets.ctc_logits[row, :frames], header, header.blank_id)
+    if "decoder" in header.parts:
+        length = int(targets.ys_in_lens[row])
+        entry.decoder = _rows(targets.decoder_logits[row, :length], header, 0)
+        entry.labels = targets.ys_in_pad[row, 1:length].cpu().numpy().astype(np.uint32)
+    for tap in header.taps:
+        hidden = targets.hidden[tap]
+        values = hidden.values[row, : int(hidden.lengths[row])]
+        entry.hidden[tap] = _half(values)
+    if "nbest" in header.parts:
+        entry.nbest = _hypotheses(targets.nbest, row)
+    return entry
+
+
+def _rows(logits: Tensor, header: Header, always: int) -> Rows:
+    """Sparse rows, neighbours that are stored alike joined."""
+    options = {"tolerance": header.tolerance, "max_k": header.max_k, "always": always}
+    sparse = sparsify(logits, **options)
+    kind = np.uint16 if header.vocabulary <= 1 << 16 else np.uint32
+    index = sparse.index.cpu().numpy()
+    log_probs, tails = (
+        values.cpu().numpy().astype(header.dtype)
+        for values in (sparse.log_probs, sparse.tail)
+    )
+    counts = (index != PAD).sum(1)
+    starts = _starts(index, log_probs, tails)
+    runs = np.diff(np.append(starts, len(index)))
+    kept = index[starts] != PAD
+    return Rows(
+        runs=runs.astype(np.uint16),
+        counts=counts[starts].astype(np.uint16),
+        tokens=index[starts][kept].astype(kind),
+        log_probs=log_probs[starts][kept],
+        tails=tails[starts],
+    )
+
+
+def _starts(index: np.ndarray, log_probs: np.ndarray, tails: np.ndarray) -> np.ndarray:
+    """Where a row differs from the one before it, as stored."""
+    if not len(index):
+        return np.zeros(0, np.int64)
+    new = np.ones(len(index), bool)
+    same = (index[1:] == index[:-1]).all(1) & (log_probs[1:] == log_probs[:-1]).all(1)
+    new[1:] = ~(same & (tails[1:] == tails[:-1]))
+    new[::RUN] = True
+    return new.nonzero()[0]
+
+
+def _half(values: Tensor) -> np.ndarray:
+    limit = torch.finfo(torch.float16).max
+    return values.float().clamp(-limit, limit).half().cpu().numpy()
+
+
+def _hypotheses(nbest: NBest, row: int) -> list[tuple[list[int], float]]:
+    found = []
+    for place, length in enumerate(nbest.lengths[row].tolist()):
+        if length >= 0:
+            tokens = nbest.tokens[row, place, :length].tolist()
+            found.append((tokens, float(nbest.log_probs[row, place])))
+    return found
+
+
+def batch_of(entries: Sequence[Entry]) -> dict[str, Tensor]:
+    """Padded tensors of some entries, ``kd_*``, for the batch they belong to."""
+    batch = {"kd_frames": torch.tensor([entry.frames for entry in entries])}
+    for part in ("ctc", "decoder"):
+        if getattr(entries[0], part) is not None:
+            batch |= _padded([getattr(entry, part) for entry in entries], f"kd_{part}")
+    if entries[0].labels is not None:
+        labels = [torch.from_numpy(e.labels.astype(np.int64)) for e in entries]
+        batch["kd_labels"] = pad_sequence(labels, batch_first=True, padding_value=PAD)
+        batch["kd_labels_lens"] = torch.tensor([len(y) for y in labels])
+    for tap in entries[0].hidden:
+        values = [torch.from_numpy(e.hidden[tap].copy()) for e in entries]
+        batch[f"kd_hidden.{tap}"] = pad_sequence(values, batch_first=True)
+        batch[f"kd_hidden_lens.{tap}"] = torch.tensor([len(v) for v in values])
+    if entries[0].nbest is not None:
+        batch |= _padded_nbest([entry.nbest for entry in entries])
+    return batch
+
+
+def _padded(rows: Sequence[Rows], name: str) -> dict[str, Tensor]:
+    """Every frame's tokens, (B, T, K), with repetitions written out again."""
+    width = max(int(r.counts.max(initial=1)) for r in rows)
+    index, log_probs, tails = [], [], []
+    for r in rows:
+        place = np.arange(width) < r.counts[:, None]
+        tokens = np.full(place.shape, PAD, np.int32)
+        values = np.full(place.shape, -np.inf, r.log_probs.dtype)
+        tokens[place], values[place] = r.tokens, r.log_probs
+        index.append(torch.from_numpy(tokens.repeat(r.runs, 0)))
+        log_probs.append(torch.from_numpy(values.repeat(r.runs, 0)))
+        tails.append(torch.from_numpy(r.tails.repeat(r.runs)))
+    pad = {"batch_first": True}
+    return {
+        f"{name}_index": pad_sequence(index, padding_value=PAD, **pad),
+        f"{name}_log_probs": pad_sequence(log_probs, **pad),
+        f"{name}_tail": pad_sequence(tails, **pad),
+    }
+
+
+def _padded_nbest(found: Sequence[list]) -> dict[str, Tensor]:
+    count = max(len(hyps) for hyps in found)
+    width = max((len(y) for hyps in found for y, _ in hyps), default=0)
+    tokens = torch.zeros(len(found), count, width, dtype=torch.long)
+    lengths = torch.full((len(found), count), -1)
+    scores = torch.full((len(found), count), float("-inf"))
+    for row, hyps in enumerate(found):
+        for place, (labels, score) in enumerate(hyps):
+            tokens[row, place, : len(labels)] = torch.tensor(labels)
+            lengths[row, place] = len(labels)
+            scores[row, place] = score
+    return {"kd_nbest": tokens, "kd_nbest_lens": lengths, "kd_nbest_scores": scores}
+
+
+def targets_of(batch: Mapping[str, Tensor], header: Header) -> TeacherTargets:
+    """The teacher's targets from a batch's ``kd_*`` tensors, dense as a live teacher's."""
+    targets = TeacherTargets(batch["kd_frames"], blank_id=header.blank_id)
+    for part in ("ctc", "decoder"):
+        if f"kd_{part}_index" in batch:
+            parts = (batch[f"kd_{part}_{n}"] for n in ("index", "log_probs", "tail"))
+            index, log_probs, tail = parts
+            dense = densify(Sparse(index.long(), log_probs, tail), header.vocabulary)
+            setattr(targets, f"{part}_logits", dense)
+    if "kd_labels" in batch:
+        targets.ys_pad, targets.ys_lens = batch["kd_labels"], batch["kd_labels_lens"]
+        targets.ys_in_lens = targets.ys_lens + 1
+    for tap in header.taps:
+        lengths = batch[f"kd_hidden_lens.{tap}"]
+        targets.hidden[tap] = Hidden(batch[f"kd_hidden.{tap}"].float(), lengths)
+    if "kd_nbest" in batch:
+        fields = ("kd_nbest", "kd_nbest_lens", "kd_nbest_scores")
+        targets.nbest = NBest(*(batch[name] for name in fields))
+    return targets
+
+
+def check_labels(
+    targets: TeacherTargets, ys_in: Tensor, ys_in_lens: Tensor, utts: Sequence[str] | None
+) -> None:
+    """Require the decoder's targets to be of the very text that the student hears.
+
+    Raises:
+        KDError: Naming the first utterance whose text differs.
+    """
+    ours = ys_in[:, 1:]
+    width = min(ours.shape[1], targets.ys_pad.shape[1])
+    places = torch.arange(width, device=ours.device) < (ys_in_lens - 1)[:, None]
+    apart = (ours[:, :width] != targets.ys_pad[:, :width]) & places
+    wrong = apart.any(1) | (ys_in_lens != targets.ys_in_lens)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        name = utts[row] if utts else f"number {row} of the batch"
+        raise KDError(
+            f"the cached decoder targets of '{name}' are of another text than the "
+            "student's; write the cache again from this data"
+        )

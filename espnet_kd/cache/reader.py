@@ -1,0 +1,217 @@
+"""Read a cache by utterance, and stand in for the teacher that wrote it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import kaldiio
+import torch
+from torch import Tensor, nn
+
+from espnet_kd.cache.codec import Entry, decode
+from espnet_kd.cache.entries import batch_of, check_labels, targets_of
+from espnet_kd.cache.header import (
+    HEADER,
+    INDEX,
+    Header,
+    hash_files,
+    hash_tokens,
+    read_header,
+)
+from espnet_kd.errors import AlignmentError, KDError, TeacherError
+from espnet_kd.forward import Labels, Request
+from espnet_kd.targets import Hidden, TeacherTargets
+
+
+class Cache:
+    """One or more directories of targets, of one teacher, read as one.
+
+    Light to copy: data workers get it by pickling, and open files on their own.
+
+    Args:
+        directories: Each with a header and an index.
+
+    Raises:
+        KDError: If one is unfinished or damaged, or they do not go together.
+    """
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        self.directories = tuple(map(Path, directories))
+        headers = [read_header(path / HEADER) for path in self.directories]
+        self.header: Header = headers[0].of_a_shard
+        self._places: dict[str, str] = {}
+        for path, header in zip(self.directories, headers, strict=True):
+            if header.of_a_shard != self.header:
+                raise KDError(
+                    f"{path} and {self.directories[0]} are of different teachers or "
+                    "settings; write them alike"
+                )
+            self._add(path, header)
+
+    def _add(self, directory: Path, header: Header) -> None:
+        index = directory / INDEX
+        if not index.exists() or hash_files([index]) != header.index_hash:
+            raise KDError(f"{index} is damaged or of another cache; run merge_cache again")
+        for line in index.read_text(encoding="utf-8").splitlines():
+            utt, _, place = line.rpartition(" ")
+            if utt in self._places:
+                raise KDError(f"'{utt}' is in two caches: {self._places[utt]}, {directory}")
+            self._places[utt] = str(directory / place)
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self._places)
+
+    def check_coverage(self, utts: Sequence[str], what: str) -> None:
+        """Require targets of every utterance.
+
+        Raises:
+            KDError: With the number missing and the first of them.
+        """
+        missing = [utt for utt in utts if utt not in self._places]
+        if missing:
+            listed = ", ".join(map(str, self.directories))
+            raise KDError(
+                f"the cache ({listed}) has no targets of {len(missing)} of {len(utts)} "
+                f"utterances of {what}, first '{missing[0]}'. Cache that data as well "
+                "(speed-perturbed copies are utterances of their own), or use "
+                "'targets: live'"
+            )
+
+    def read(self, utts: Sequence[str]) -> list[Entry]:
+        """Entries of some utterances.
+
+        Raises:
+            KDError: If one is missing or damaged, by its name.
+        """
+        self.check_coverage(utts, "this batch")
+        return [self._read(utt) for utt in utts]
+
+    def _read(self, utt: str) -> Entry:
+        try:
+            data = kaldiio.load_mat(self._places[utt])
+        except Exception as error:  # whatever damaged bytes do to a reader
+            raise KDError(
+                f"the cached targets of '{utt}' ({self._places[utt]}) cannot be read "
+                f"({type(error).__name__}); write the cache again"
+            ) from None
+        return decode(data, utt)
+
+
+class CachedCollate:
+    """ESPnet's collate function, and the targets of the same utterances.
+
+    Runs in the data workers, so that no training process waits for a disk.
+
+    Args:
+        collate: The stock one.
+        cache: Where the targets are.
+    """
+
+    def __init__(self, collate, cache: Cache) -> None:
+        self.collate = collate
+        self.cache = cache
+
+    def __call__(self, data: Sequence[tuple[str, dict]]) -> tuple[list[str], dict]:
+        """Utterances and batch, as stock, with ``kd_*`` tensors in the batch."""
+        utts, batch = self.collate(data)
+        return utts, batch | batch_of(self.cache.read(utts))
+
+
+class CachedTeacher:
+    """Answers for a batch from what its collate function brought along.
+
+    Args:
+        cache: What was written.
+    """
+
+    view = "clean"
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+        self.header = cache.header
+
+    def __call__(
+        self,
+        batch: Mapping[str, Tensor],
+        request: Request,
+        *,
+        labels: Labels | None = None,
+        feats: tuple[Tensor, Tensor] | None = None,
+    ) -> TeacherTargets:
+        """Targets for a batch; see ``Teacher``.
+
+        Raises:
+            KDError: If the batch came without them, or its text is another.
+        """
+        if "kd_frames" not in batch:
+            raise KDError(
+                "this batch came without cached targets: they are read by the data "
+                "loader of 'python -m espnet_kd'. With another one, wrap its collate "
+                "function by espnet_kd.cache.reader.CachedCollate, or use 'targets: live'"
+            )
+        targets = targets_of(batch, self.header)
+        if targets.decoder_logits is not None and labels.ys_in_pad is not None:
+            utts = batch.get("utt_id")
+            check_labels(targets, labels.ys_in_pad, labels.ys_in_lens, utts)
+        return targets
+
+    def trial(
+        self, batch: Mapping[str, Tensor], request: Request, labels: Labels | None
+    ) -> TeacherTargets:
+        """Hidden representations of the right widths, for losses to be built."""
+        one = torch.ones(1, dtype=torch.long)
+        widths = dict(zip(self.header.taps, self.header.widths, strict=True))
+        hidden = {tap: Hidden(torch.zeros(1, 1, widths[tap]), one) for tap in request.taps}
+        return TeacherTargets(one, hidden=hidden)
+
+    def check(self, request: Request) -> None:
+        """Require what the losses read to have been written.
+
+        Raises:
+            KDError: Naming what is not in the cache.
+        """
+        if request.joint:
+            raise KDError("a cache holds no transducer lattices; use 'targets: live'")
+        wanted = [name for name in ("ctc", "decoder") if getattr(request, name)]
+        wanted += ["nbest"] if request.nbest else []
+        missing = [name for name in wanted if name not in self.header.parts]
+        if missing or request.nbest > self.header.nbest:
+            has = ", ".join(self.header.parts) or "none"
+            raise KDError(
+                f"the cache has no {', '.join(missing) or 'so many hypotheses'} (it has: "
+                f"{has}; nbest {self.header.nbest}); write it again with --parts and "
+                "--nbest as needed"
+            )
+        taps = [tap for tap in request.taps if tap not in self.header.taps]
+        if taps:
+            has = ", ".join(self.header.taps) or "none"
+            raise KDError(
+                f"the cache has no hidden '{taps[0]}' (it has: {has}); write it again "
+                f"with --tap {taps[0]}"
+            )
+
+    def check_vocabulary(self, student: nn.Module) -> None:
+        """Require the student's token list to be the teacher's.
+
+        Raises:
+            AlignmentError: If it is another.
+        """
+        if hash_tokens(getattr(student, "token_list", ())) != self.header.token_hash:
+            raise AlignmentError(
+                f"the cache's teacher ({self.header.teacher}) has another token list "
+                f"than the student; its has {self.header.vocabulary} tokens. Their "
+                "posteriors cannot be compared: train the student with the teacher's "
+                "token list, or use hidden_* losses only"
+            )
+
+    def check_teacher(self, teacher_hash: str, name: str) -> None:
+        """Require the cache to be of the teacher that is named beside it.
+
+        Raises:
+            TeacherError: If it is of another.
+        """
+        if teacher_hash != self.header.teacher_hash:
+            raise TeacherError(
+                f"the cache was written by {self.header.teacher}, and {name} has other "
+                "weights or another config; write the cache again, or name the right one"
+            )

@@ -1,0 +1,153 @@
+"""Write a cache: shards that go on where they were killed, then one index over all."""
+
+import io
+from pathlib import Path
+
+import kaldiio
+
+from espnet_kd.atomic import whole_file
+from espnet_kd.cache.codec import Entry, decode, encode
+from espnet_kd.cache.header import (
+    HEADER,
+    INDEX,
+    Header,
+    hash_files,
+    read_header,
+    write_header,
+)
+from espnet_kd.errors import KDError
+
+
+class Shard:
+    """One job's part of a cache.
+
+    An entry counts once its line is in the index, and the line follows its bytes. After
+    a kill the archive is cut behind the last entry that can be read in full, and what is
+    missing is written again.
+
+    Args:
+        directory: The cache.
+        number: Of the job.
+        header: What is written; a shard begun with another is refused.
+    """
+
+    def __init__(self, directory: Path, number: int, header: Header) -> None:
+        self.ark = directory / f"targets.{number}.ark"
+        self.index = directory / f"targets.{number}.scp"
+        self.header_file = directory / f"targets.{number}.json"
+        self.header = header
+        self.done: set[str] = set()
+        directory.mkdir(parents=True, exist_ok=True)
+        self._check_header()
+        self._resume()
+
+    def add(self, entry: Entry) -> None:
+        """Write an entry.
+
+        Raises:
+            KDError: If the disk is full or cannot be written.
+        """
+        block = io.BytesIO()
+        kaldiio.save_ark(block, {entry.utt: encode(entry)}, write_function="numpy")
+        try:
+            with open(self.ark, "ab") as ark:
+                offset = ark.tell() + len(entry.utt.encode()) + 1
+                ark.write(block.getvalue())
+            with open(self.index, "a", encoding="utf-8") as index:
+                index.write(f"{entry.utt} {self.ark.name}:{offset}\n")
+        except OSError as error:
+            raise KDError(
+                f"cannot write {self.ark}: {error.strerror or error}. Free some space and "
+                "run the same again; it goes on from here."
+            ) from error
+        self.done.add(entry.utt)
+
+    def _check_header(self) -> None:
+        if not self.header_file.exists():
+            write_header(self.header_file, self.header)
+        elif read_header(self.header_file) != self.header:
+            raise KDError(
+                f"{self.ark} was begun with another teacher or other settings; remove "
+                "it, or write to another directory"
+            )
+
+    def _resume(self) -> None:
+        """Keep the entries that are whole, cut off the rest."""
+        lines = self.index.read_text("utf-8").splitlines() if self.index.exists() else []
+        kept, end = [], 0
+        for line in lines:
+            utt, _, place = line.rpartition(" ")
+            after = _end_of(self.ark, utt, place)
+            if after is None:
+                break
+            kept.append(line)
+            end = after
+        if lines or self.ark.exists():
+            with open(self.ark, "ab") as ark:
+                ark.truncate(end)
+            with whole_file(self.index) as index:
+                index.writelines(f"{line}\n" for line in kept)
+        self.done = {line.rpartition(" ")[0] for line in kept}
+
+
+def _end_of(ark: Path, utt: str, place: str) -> int | None:
+    """Where an entry ends in its archive, or None if it is not whole."""
+    try:
+        offset = int(place.rpartition(":")[2])
+        with open(ark, "rb") as file:
+            file.seek(offset)
+            decode(kaldiio.matio.read_kaldi(file), utt)
+            return file.tell()
+    except Exception:  # whatever half an entry does to a reader
+        return None
+
+
+def merge(directory: Path, wanted: list[str]) -> Header:
+    """Make one index over all shards, and the header that makes it a cache.
+
+    Args:
+        directory: With the shards.
+        wanted: Every utterance that there must be.
+
+    Raises:
+        KDError: If shards differ, or utterances are missing or double.
+    """
+    headers = {path: read_header(path) for path in sorted(directory.glob("targets.*.json"))}
+    if not headers:
+        raise KDError(f"{directory} holds no shards (targets.N.json)")
+    first_path, first = next(iter(headers.items()))
+    for path, header in headers.items():
+        if header != first:
+            raise KDError(
+                f"{path.name} and {first_path.name} are of different teachers "
+                "or settings; remove the one that is wrong"
+            )
+    lines: dict[str, str] = {}
+    for path in headers:
+        for line in path.with_suffix(".scp").read_text("utf-8").splitlines():
+            utt, _, place = line.rpartition(" ")
+            if utt in lines:
+                raise KDError(f"'{utt}' is in two shards: {lines[utt]} and {place}")
+            lines[utt] = place
+    _check_coverage(lines, wanted)
+    with whole_file(directory / INDEX) as index:
+        index.writelines(f"{utt} {lines[utt]}\n" for utt in sorted(lines))
+    digest = hash_files([directory / INDEX])
+    header = Header(**{**vars(first), "utterances": len(lines), "index_hash": digest})
+    write_header(directory / HEADER, header)
+    return header
+
+
+def _check_coverage(lines: dict[str, str], wanted: list[str]) -> None:
+    missing = [utt for utt in wanted if utt not in lines]
+    needless = lines.keys() - set(wanted)
+    if missing:
+        raise KDError(
+            f"{len(missing)} of {len(wanted)} utterances are missing, first "
+            f"'{missing[0]}': a job has not come to its end; run it again"
+        )
+    if needless:
+        raise KDError(
+            f"{len(needless)} utterances are not of this data, first '{min(needless)}': "
+            "shards of another set or number of jobs lie there; remove them"
+        )

@@ -1,0 +1,58 @@
+"""Which trainings may learn from a cache, and which would learn something wrong."""
+
+import argparse
+from pathlib import Path
+
+from espnet_kd.cache.reader import Cache
+from espnet_kd.errors import ConfigError, Problem
+
+
+def check_cached_training(args: argparse.Namespace, cache: Cache | None) -> None:
+    """Require targets of all data, and no augmentation that would move frames.
+
+    Masks and noise are welcome: the student learns to say what the teacher says of the
+    clean audio. What bends the time axis in the training process would lay the teacher's
+    frames on the wrong ones.
+
+    Args:
+        args: Of the training.
+        cache: What it learns from; None for a live teacher, to which all is allowed.
+
+    Raises:
+        ConfigError: With every option that is in the way, and what to do.
+        KDError: If utterances have no targets.
+    """
+    if cache is None:
+        return
+    problems = [Problem(*pair) for pair in _time_bending(args)]
+    if problems:
+        raise ConfigError(problems, "the training beside cached targets")
+    for split in ("train", "valid"):
+        cache.check_coverage(_utterances(args, split), f"the {split} data")
+
+
+def _time_bending(args: argparse.Namespace) -> list[tuple[str, str]]:
+    found = []
+    live = "or use 'targets: live'"
+    specaug = getattr(args, "specaug_conf", None) or {}
+    if getattr(args, "specaug", None) and specaug.get("apply_time_warp", True):
+        text = "moves frames away from the cached ones; set it to false, " + live
+        found.append(("specaug_conf.apply_time_warp", text))
+    preprocessor = getattr(args, "preprocessor_conf", None) or {}
+    if preprocessor.get("data_aug_effects"):
+        text = "may change the speed of audio; perturb it beforehand, as copies, " + live
+        found.append(("preprocessor_conf.data_aug_effects", text))
+    kind = getattr(args, "iterator_type", "sequence")
+    if kind == "chunk":
+        text = "is 'chunk': targets are of whole utterances; use 'sequence', " + live
+        found.append(("iterator_type", text))
+    return found
+
+
+def _utterances(args: argparse.Namespace, split: str) -> list[str]:
+    """The utterances that ESPnet's iterator draws from."""
+    shapes = getattr(args, f"{split}_shape_file", None)
+    data = getattr(args, f"{split}_data_path_and_name_and_type", None)
+    path = Path(shapes[0] if shapes else data[0][0])
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.split(maxsplit=1)[0] for line in lines if line.strip()]
