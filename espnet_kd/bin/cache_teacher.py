@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.bin.streaming import keys_of, stream
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import entries_of
@@ -130,15 +130,13 @@ class Writer:
         """What the teacher says, batch by batch."""
         if not keys:
             return
-        wanted = self.args.output_dir / f"targets.{self.args.shard}.todo"
-        with whole_file(wanted) as file:
-            file.writelines(f"{utt} x\n" for utt in keys)
-        data = self.args.data_path_and_name_and_type
-        size = self.args.batch_size
-        batches = stream(self.task, self.settings, data, batch_size=size, key_file=wanted)
-        for utts, batch in batches:
-            yield utts, self._answer(utts, batch)
-        wanted.unlink()
+        data, size = self.args.data_path_and_name_and_type, self.args.batch_size
+        with TemporaryDirectory() as folder:
+            wanted = Path(folder) / "keys"
+            wanted.write_text("".join(f"{utt} x\n" for utt in keys), encoding="utf-8")
+            options = {"batch_size": size, "key_file": wanted}
+            for utts, batch in stream(self.task, self.settings, data, **options):
+                yield utts, self._answer(utts, batch)
 
     def estimate(self, keys: list[str]) -> str:
         """Size of the whole from the first utterances, beside dense posteriors."""

@@ -2,7 +2,7 @@
 # Distil an ASR student from a teacher, from data to scores. Called by a recipe's run.sh.
 #
 #  1 data          2 speed perturbation   3 features         4 filter
-#  5 tokens        6 statistics           7 teacher          8 teacher gate
+#  5 tokens        6 statistics           7 teacher          8 teacher gate, its targets
 # 10 control      11 distilled student   12 decoding        13 scoring
 # 15 results      16 packing             (9 and 14 are reserved)
 #
@@ -55,6 +55,8 @@ teacher_seed=1
 teacher_args=              # more options for the teacher's training
 student_args=              # more options for both students' trainings
 kd_args=                   # more options for the distilled student's training
+cache_targets=false        # stage 8 writes the teacher's targets, stage 11 reads them
+cache_args="--parts ctc,decoder"   # what is written; see espnet_kd.bin.cache_teacher
 
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') ${*}" >&2; }
 
@@ -261,12 +263,48 @@ if on 8; then
         --text "$(final "${valid_set}")/text" --output "${teacher_exp}/gate.json"
 fi
 
+cache_dir() { echo "${teacher_exp}/targets/$1"; }
+if on 8 && "${cache_targets}"; then
+    for _set in "${student_data}" "${valid_set}"; do
+        _out=$(cache_dir "${_set}")
+        _key=("${_out}/.done" "${teacher_exp}/${inference_model}"
+            "$(final "${_set}")/${feature_file}" "$(final "${_set}")/text"
+            -- "${cache_args}")
+        if is_fresh "${_key[@]}"; then log "${_set}: targets are there"; continue; fi
+        log "Stage 8: the teacher's targets of ${_set}, ${nj} jobs; logs: ${_out}/logdir"
+        # Half a cache of the same teacher goes on; any other one is begun anew.
+        if [ -d "${_out}" ] && ! is_fresh "${_out}/.begun" "${_key[@]:1}"; then
+            rm -rf "${_out}"
+        fi
+        mkdir -p "${_out}"
+        mark_fresh "${_out}/.begun" "${_key[@]:1}"
+        _nj=$("${python}" "${pyscripts}/split_scp.py" "$(final "${_set}")/text" \
+            "${nj}" "${_out}/logdir/keys")
+        # shellcheck disable=SC2086
+        ${decode_cmd} JOB=1:"${_nj}" "${_out}/logdir/cache.JOB.log" \
+            "${python}" -m espnet_kd.bin.cache_teacher --exp "${teacher_exp}" \
+            --file "${inference_model}" --ngpu 0 --shard JOB \
+            --key_file "${_out}/logdir/keys.JOB.scp" --output_dir "${_out}" \
+            --data_path_and_name_and_type \
+            "$(final "${_set}")/${feature_file},speech,${feature_kind}" \
+            --data_path_and_name_and_type "$(final "${_set}")/text,text,text" \
+            ${cache_args} || { tail -n 20 "${_out}"/logdir/cache.*.log >&2; exit 1; }
+        "${python}" -m espnet_kd.bin.merge_cache --cache "${_out}" \
+            --key_file "$(final "${_set}")/text" >&2
+        mark_fresh "${_key[@]}"
+    done
+fi
+
 if on 10 && [ "${train_jobs}" -le 1 ]; then start_controls; fi
 
 if on 11; then
     _option=$("${python}" "${pyscripts}/teacher_option.py" --kd_config "${kd_config}" \
         --exp "${teacher_exp}" --file "${inference_model}")
     _teacher=(); if [ -n "${_option}" ]; then _teacher=(--kd_conf "${_option}"); fi
+    if [ -n "${_option}" ] && "${cache_targets}"; then
+        _teacher+=(--kd_conf
+            "targets=[$(cache_dir "${student_data}"), $(cache_dir "${valid_set}")]")
+    fi
     for _seed in ${seeds}; do
         _out=$(distilled_exp "${_seed}")
         log "Stage 11: distilled student, seed ${_seed}; log: ${_out}/train.log"
