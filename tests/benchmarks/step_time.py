@@ -1,12 +1,12 @@
-"""Step time with a live teacher, against the parts that cannot be saved.
+"""Step time with a teacher, live or cached, against the parts that cannot be saved.
 
-    python tests/benchmarks/step_time.py [--vocabulary 5000] [--frames 800] [--repeats 15]
+    python tests/benchmarks/step_time.py [--targets cache] [--frames 800] [--repeats 15]
 
 One process, one thread unless --threads says more, the two interleaved, medians:
 
-    distilled   one training step of the student with a live teacher
-    parts       one stock training step, plus the teacher's encoder, CTC layer and decoder
-                in evaluation under no_grad
+    distilled   one training step of the student with a teacher
+    parts       one stock training step, and for a live teacher also its encoder, CTC
+                layer and decoder in evaluation under no_grad
 
 The bar is a ratio of at most 1.05.
 """
@@ -16,6 +16,7 @@ import copy
 import statistics
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -25,7 +26,13 @@ from conftest import build_asr
 from measure import medians, seconds
 
 import espnet_kd
+from espnet_kd.cache.entries import batch_of, entries_of
+from espnet_kd.cache.header import Header, hash_tokens
+from espnet_kd.cache.reader import Cache
+from espnet_kd.cache.writer import Shard, merge
 from espnet_kd.compat import versions
+from espnet_kd.forward import Labels, Request
+from espnet_kd.teacher import Teacher
 
 TERMS = [
     {"type": "ctc_frame_kl", "weight": 0.15},
@@ -37,6 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--targets", choices=("live", "cache"), default="live")
     parser.add_argument("--vocabulary", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--frames", type=int, default=800)
@@ -118,6 +126,25 @@ def run_teacher(teacher: torch.nn.Module, batch: dict[str, torch.Tensor]) -> Non
     teacher.decoder(out, lens, *prefix(teacher, batch))
 
 
+def write_cache(
+    folder: Path, teacher: torch.nn.Module, batch: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """What the data workers bring along; an untrained teacher fills it to the brim."""
+    ys_in, lens = prefix(teacher, batch)
+    request = Request(ctc=True, decoder=True)
+    said = Teacher(teacher)(batch, request, labels=Labels(ys_in, lens))
+    said.ys_in_pad, said.ys_in_lens = ys_in, lens
+    tokens = teacher.token_list
+    header = Header("t", "t", hash_tokens(tokens), len(tokens), 0, ("ctc", "decoder"))
+    utts = [f"u{row}" for row in range(len(ys_in))]
+    shard = Shard(folder, 1, header)
+    for entry in entries_of(said, utts, header):
+        shard.add(entry)
+    merge(folder, utts)
+    read = batch_of(Cache([folder]).read(utts))
+    return {key: value.to(ys_in.device) for key, value in read.items()}
+
+
 def main() -> None:
     """Measure and print."""
     args = get_parser().parse_args()
@@ -125,12 +152,21 @@ def main() -> None:
     student = model(128, 6, args.vocabulary, seed=0).to(args.device)
     teacher = model(256, 12, args.vocabulary, seed=1).to(args.device).eval()
     batch, stock = make_batch(args), Step(copy.deepcopy(student))
-    espnet_kd.attach(student, {"losses": TERMS, "task_weight": 0.5}, teacher)
+    conf, given = {"losses": TERMS, "task_weight": 0.5}, batch
+    with TemporaryDirectory() as folder:
+        if args.targets == "cache":
+            given = batch | write_cache(Path(folder), teacher, batch)
+            espnet_kd.attach(student, conf | {"targets": folder})
+        else:
+            espnet_kd.attach(student, conf, teacher)
     distilled = Step(student)
-    works = {
-        "distilled": lambda: distilled(batch),
-        "parts": lambda: (stock(batch), run_teacher(teacher, batch)),
-    }
+
+    def parts() -> None:
+        stock(batch)
+        if args.targets == "live":
+            run_teacher(teacher, batch)
+
+    works = {"distilled": lambda: distilled(given), "parts": parts}
     took = seconds(works, args.repeats, device=args.device)
     ratios = [a / b for a, b in zip(*took.values(), strict=True)]
     print(f"{versions()}; {args.device}, {args.threads} thread(s)")

@@ -161,6 +161,13 @@ def test_every_stage_on_real_audio(recipe, feats_type):
         *("--datadir", "data_real", "--dumpdir", f"dump_real_{feats_type}"),
         *("--feats_type", feats_type, "--max_seconds", "12"),
         *("--speed_perturb_factors", "0.9 1.0" if feats_type == "fbank" else ""),
+        *("--cache_targets", "true" if feats_type == "fbank" else "false"),
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
+    if feats_type == "fbank":
+        teacher = recipe / exp / "asr_teacher_s1"
+        index = (teacher / "targets" / "train_clean_100_sp" / "targets.scp").read_text()
+        assert "\nsp0.9-" in index, "copies of another speed have targets too"
+        config = (recipe / exp / "asr_distilled_s1" / "config.yaml").read_text()
+        assert "targets/train_clean_100_sp" in config
     check_results(recipe / exp, "dev_clean")
