@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 
 from espnet_kd.compat import beam_search
@@ -33,7 +32,7 @@ def find_nbest(model: nn.Module, outputs: ModelOutputs, count: int) -> NBest:
             frames = outputs.encoder_out[row, :length]
             hyps = search(frames)[:count] if length else []
             found.append([(_labels(model, hyp.yseq), float(hyp.score)) for hyp in hyps])
-    return _packed(found, count, outputs.encoder_out.device)
+    return NBest.of(found).to(outputs.encoder_out.device)
 
 
 def can_search(model: nn.Module) -> bool:
@@ -58,18 +57,3 @@ def _labels(model: nn.Module, yseq: Tensor | list[int]) -> list[int]:
     view = view_of(model)
     tokens = [int(token) for token in yseq]
     return [token for token in tokens if token not in (view.blank_id, view.eos_id)]
-
-
-def _packed(
-    found: list[list[tuple[list[int], float]]], count: int, device: torch.device
-) -> NBest:
-    width = max((len(tokens) for hyps in found for tokens, _ in hyps), default=0)
-    tokens = torch.zeros(len(found), count, width, dtype=torch.long)
-    lengths = torch.full((len(found), count), -1, dtype=torch.long)
-    log_probs = torch.full((len(found), count), float("-inf"))
-    for row, hyps in enumerate(found):
-        for place, (labels, score) in enumerate(hyps):
-            tokens[row, place, : len(labels)] = torch.tensor(labels)
-            lengths[row, place] = len(labels)
-            log_probs[row, place] = score
-    return NBest(tokens.to(device), lengths.to(device), log_probs.to(device))

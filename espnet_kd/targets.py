@@ -1,8 +1,9 @@
 """What a model says about one batch: the student's side and the teacher's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 # ys_in (M, U+1), ys_in_lens (M,), rows (M,) of the batch -> logits (M, U+1, V).
@@ -36,6 +37,26 @@ class NBest:
     tokens: Tensor
     lengths: Tensor
     log_probs: Tensor
+
+    @classmethod
+    def of(cls, found: Sequence[Sequence[tuple[Sequence[int], float]]]) -> "NBest":
+        """Pad what was found for each utterance: pairs of labels and score."""
+        count = max((len(hyps) for hyps in found), default=0)
+        width = max((len(y) for hyps in found for y, _ in hyps), default=0)
+        tokens = torch.zeros(len(found), count, width, dtype=torch.long)
+        lengths = torch.full((len(found), count), -1, dtype=torch.long)
+        log_probs = torch.full((len(found), count), float("-inf"))
+        for row, hyps in enumerate(found):
+            for place, (labels, score) in enumerate(hyps):
+                tokens[row, place, : len(labels)] = torch.tensor(labels)
+                lengths[row, place] = len(labels)
+                log_probs[row, place] = score
+        return cls(tokens, lengths, log_probs)
+
+    def to(self, device: torch.device) -> "NBest":
+        """The same on another device."""
+        parts = (self.tokens, self.lengths, self.log_probs)
+        return NBest(*(part.to(device) for part in parts))
 
 
 @dataclass(frozen=True)

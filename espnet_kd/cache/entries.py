@@ -102,7 +102,8 @@ def batch_of(entries: Sequence[Entry]) -> dict[str, Tensor]:
         batch[f"kd_hidden.{tap}"] = pad_sequence(values, batch_first=True)
         batch[f"kd_hidden_lens.{tap}"] = torch.tensor([len(v) for v in values])
     if entries[0].nbest is not None:
-        batch |= _padded_nbest([entry.nbest for entry in entries])
+        nbest = NBest.of([entry.nbest for entry in entries])
+        batch |= {f"kd_nbest_{name}": value for name, value in vars(nbest).items()}
     return batch
 
 
@@ -126,20 +127,6 @@ def _padded(rows: Sequence[Rows], name: str) -> dict[str, Tensor]:
     }
 
 
-def _padded_nbest(found: Sequence[list]) -> dict[str, Tensor]:
-    count = max(len(hyps) for hyps in found)
-    width = max((len(y) for hyps in found for y, _ in hyps), default=0)
-    tokens = torch.zeros(len(found), count, width, dtype=torch.long)
-    lengths = torch.full((len(found), count), -1)
-    scores = torch.full((len(found), count), float("-inf"))
-    for row, hyps in enumerate(found):
-        for place, (labels, score) in enumerate(hyps):
-            tokens[row, place, : len(labels)] = torch.tensor(labels)
-            lengths[row, place] = len(labels)
-            scores[row, place] = score
-    return {"kd_nbest": tokens, "kd_nbest_lens": lengths, "kd_nbest_scores": scores}
-
-
 def targets_of(batch: Mapping[str, Tensor], header: Header) -> TeacherTargets:
     """The teacher's targets from a batch's ``kd_*`` tensors, dense as a live teacher's."""
     targets = TeacherTargets(batch["kd_frames"], blank_id=header.blank_id)
@@ -155,9 +142,9 @@ def targets_of(batch: Mapping[str, Tensor], header: Header) -> TeacherTargets:
     for tap in header.taps:
         lengths = batch[f"kd_hidden_lens.{tap}"]
         targets.hidden[tap] = Hidden(batch[f"kd_hidden.{tap}"].float(), lengths)
-    if "kd_nbest" in batch:
-        fields = ("kd_nbest", "kd_nbest_lens", "kd_nbest_scores")
-        targets.nbest = NBest(*(batch[name] for name in fields))
+    if "kd_nbest_tokens" in batch:
+        fields = ("tokens", "lengths", "log_probs")
+        targets.nbest = NBest(*(batch[f"kd_nbest_{name}"] for name in fields))
     return targets
 
 

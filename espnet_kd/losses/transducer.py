@@ -173,9 +173,17 @@ def common_frames(student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
     return torch.minimum(ours, theirs)
 
 
-def cut(values: Tensor, frames: int) -> Tensor:
-    """At most so many frames of a lattice."""
-    return values if values.shape[1] == frames else values[:, :frames]
+def common_lattice(
+    student: ModelOutputs, teacher: TeacherTargets, theirs: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The student's lattice, the teacher's, and the frames that both have."""
+    lens = common_frames(student, teacher)
+    width = int(lens.max())
+    # A slice of everything would lose what makes a lattice flat for nothing.
+    ours, theirs = (
+        z if z.shape[1] == width else z[:, :width] for z in (student.joint_logits, theirs)
+    )
+    return ours, theirs, lens
 
 
 def _check_lattice(
@@ -217,11 +225,10 @@ class TransducerCollapsedKL(TransducerLoss):
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``transducer_collapsed_kl``."""
-        lens = common_frames(student, teacher)
-        width = int(lens.max())
+        ours, theirs, lens = common_lattice(student, teacher, teacher.joint_classes)
         return transducer_collapsed_kl(
-            cut(student.joint_logits, width),
-            cut(teacher.joint_classes, width),
+            ours,
+            theirs,
             lens,
             student.ys_pad,
             student.ys_lens,
@@ -239,16 +246,9 @@ class TransducerLatticeKL(TransducerLoss):
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``transducer_lattice_kl``."""
-        lens = common_frames(student, teacher)
-        width = int(lens.max())
-        return transducer_lattice_kl(
-            cut(student.joint_logits, width),
-            cut(teacher.joint_logits, width),
-            lens,
-            student.ys_lens,
-            reduction=self.reduction,
-            weights=teacher.weights,
-        )
+        ours, theirs, lens = common_lattice(student, teacher, teacher.joint_logits)
+        options = {"reduction": self.reduction, "weights": teacher.weights}
+        return transducer_lattice_kl(ours, theirs, lens, student.ys_lens, **options)
 
 
 @LOSSES.register("transducer_path_kl")
