@@ -34,7 +34,8 @@ def describe(directory: Path, key_file: Path | None) -> list[str]:
     frames = sum(entry.frames for utt in keys for entry in cache.read([utt]))
     size = sum(path.stat().st_size for path in directory.glob("targets.*.ark"))
     dense = 2 * frames * header.vocabulary
-    lines = [f"{name}: {value}" for name, value in vars(header).items()]
+    shown = vars(header) | {"token_list": f"{header.vocabulary} tokens"}
+    lines = [f"{name}: {value}" for name, value in shown.items()]
     lines.append(
         f"{size / 1e6:.2f} MB, {frames} frames, {size / max(frames, 1):.1f} bytes a frame, "
         f"{100 * size / max(dense, 1):.2f} % of dense half-precision CTC posteriors"

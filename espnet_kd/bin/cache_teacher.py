@@ -21,7 +21,7 @@ from torch import Tensor
 from espnet_kd.bin.streaming import keys_of, stream
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import entries_of
-from espnet_kd.cache.header import Header, hash_tokens
+from espnet_kd.cache.header import Header
 from espnet_kd.cache.writer import Shard
 from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig
@@ -194,8 +194,7 @@ class Writer:
         header = Header(
             teacher=self.args.exp,
             teacher_hash=teacher_hash,
-            token_hash=hash_tokens(model.token_list),
-            vocabulary=len(model.token_list),
+            token_list=tuple(model.token_list),
             blank_id=getattr(model, "blank_id", 0),
             parts=tuple(name for name, wanted in parts if wanted),
             taps=request.taps,

@@ -21,8 +21,7 @@ class Header:
     Attributes:
         teacher: Where it was, for messages.
         teacher_hash: Of its configuration and weights.
-        token_hash: Of its token list.
-        vocabulary: Its number of tokens.
+        token_list: Its tokens.
         blank_id: CTC's blank.
         parts: Some of ``ctc``, ``decoder``, ``nbest``.
         taps: Hidden representations.
@@ -38,8 +37,7 @@ class Header:
 
     teacher: str
     teacher_hash: str
-    token_hash: str
-    vocabulary: int
+    token_list: tuple[str, ...]
     blank_id: int
     parts: tuple[str, ...]
     taps: tuple[str, ...] = ()
@@ -51,6 +49,11 @@ class Header:
     utterances: int = 0
     index_hash: str = ""
     version: int = VERSION
+
+    @property
+    def vocabulary(self) -> int:
+        """Its number of tokens."""
+        return len(self.token_list)
 
     @property
     def of_a_shard(self) -> "Header":
@@ -87,7 +90,7 @@ def read_header(path: Path) -> Header:
         raise KDError(f"{path} is damaged (digest); write the cache again")
     if raw.get("version") != VERSION:
         raise KDError(f"{path} is of version {raw.get('version')}, not {VERSION}")
-    for name in ("parts", "taps", "widths"):
+    for name in ("token_list", "parts", "taps", "widths"):
         raw[name] = tuple(raw[name])
     return Header(**raw)
 
@@ -101,11 +104,6 @@ def hash_files(paths: Sequence[Path]) -> str:
                 total.update(block)
         total.update(b"\0")
     return total.hexdigest()
-
-
-def hash_tokens(tokens: Sequence[str]) -> str:
-    """Digest of a token list."""
-    return hashlib.sha256("\n".join(tokens).encode()).hexdigest()
 
 
 def _digest(content: dict) -> str:

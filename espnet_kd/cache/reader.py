@@ -7,6 +7,7 @@ import kaldiio
 import torch
 from torch import Tensor, nn
 
+from espnet_kd.align import check_vocabulary
 from espnet_kd.cache.codec import Entry, decode
 from espnet_kd.cache.entries import batch_of, check_labels, targets_of
 from espnet_kd.cache.header import (
@@ -14,10 +15,9 @@ from espnet_kd.cache.header import (
     INDEX,
     Header,
     hash_files,
-    hash_tokens,
     read_header,
 )
-from espnet_kd.errors import AlignmentError, KDError, TeacherError
+from espnet_kd.errors import KDError, TeacherError
 from espnet_kd.forward import Labels, Request
 from espnet_kd.targets import Hidden, TeacherTargets
 
@@ -196,13 +196,7 @@ class CachedTeacher:
         Raises:
             AlignmentError: If it is another.
         """
-        if hash_tokens(getattr(student, "token_list", ())) != self.header.token_hash:
-            raise AlignmentError(
-                f"the cache's teacher ({self.header.teacher}) has another token list "
-                f"than the student; its has {self.header.vocabulary} tokens. Their "
-                "posteriors cannot be compared: train the student with the teacher's "
-                "token list, or use hidden_* losses only"
-            )
+        check_vocabulary(getattr(student, "token_list", ()), self.header.token_list)
 
     def check_teacher(self, teacher_hash: str, name: str) -> None:
         """Require the cache to be of the teacher that is named beside it.

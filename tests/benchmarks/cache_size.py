@@ -58,7 +58,7 @@ def main() -> None:
     feats = list(kaldiio.load_scp(f"{args.data}/feats.scp").items())[: args.utterances]
     teacher = load_teacher(TeacherConfig(args.exp), task_class("asr"))
     header = Header(
-        *("exp", "t", "k", args.vocabulary, 0, ("ctc",)),
+        *("exp", "t", tuple(map(str, range(args.vocabulary))), 0, ("ctc",)),
         tolerance=args.tolerance,
         max_k=args.max_k,
     )

@@ -27,7 +27,7 @@ from measure import medians, seconds
 
 import espnet_kd
 from espnet_kd.cache.entries import batch_of, entries_of
-from espnet_kd.cache.header import Header, hash_tokens
+from espnet_kd.cache.header import Header
 from espnet_kd.cache.reader import Cache
 from espnet_kd.cache.writer import Shard, merge
 from espnet_kd.compat import versions
@@ -135,7 +135,7 @@ def write_cache(
     said = Teacher(teacher)(batch, request, labels=Labels(ys_in, lens))
     said.ys_in_pad, said.ys_in_lens = ys_in, lens
     tokens = teacher.token_list
-    header = Header("t", "t", hash_tokens(tokens), len(tokens), 0, ("ctc", "decoder"))
+    header = Header("t", "t", tuple(tokens), 0, ("ctc", "decoder"))
     utts = [f"u{row}" for row in range(len(ys_in))]
     shard = Shard(folder, 1, header)
     for entry in entries_of(said, utts, header):

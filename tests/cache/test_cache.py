@@ -21,8 +21,7 @@ V = 6
 HEADER_OF = Header(
     teacher="exp/t",
     teacher_hash="t",
-    token_hash="k",
-    vocabulary=V,
+    token_list=tuple("_abcde"),
     blank_id=0,
     parts=("ctc", "decoder", "nbest"),
     taps=("encoder",),
@@ -259,7 +258,7 @@ def test_the_wrong_teacher_and_the_wrong_tokens_are_refused(cache):
     teacher = CachedTeacher(Cache([cache]))
     with pytest.raises(TeacherError, match="written by exp/t, and exp/u has other weights"):
         teacher.check_teacher("u", "exp/u")
-    with pytest.raises(AlignmentError, match="another token list"):
+    with pytest.raises(AlignmentError, match=r"0: student nothing, teacher '_'"):
         teacher.check_vocabulary(torch.nn.Linear(1, 1))
 
 
