@@ -10,6 +10,8 @@ from torch import Tensor
 PAD = -1
 # No tail is less likely than this: one of 0 would make any doubt of a student infinite.
 LEAST = 1e-20
+# Below it, e^z is 0 and so is z e^z.
+LARGE = 1e4
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,22 @@ def sparsify(logits: Tensor, *, tolerance: float, max_k: int, always: int = 0) -
     Returns:
         Rows of float32 log-probabilities, best first, with ``always`` in front.
     """
-    log_probs = logits.float().log_softmax(-1)
-    width = log_probs.shape[1]
-    probs = log_probs.exp()
-    entropy = (probs * log_probs).nan_to_num(0.0)
-    # 'always' comes first by standing above all others.
-    rank = log_probs.clone()
-    rank[:, always] = math.inf
-    keep = min(max_k, width)
-    index = rank.topk(keep, -1).indices  # (N, K)
-    kept, mass = log_probs.gather(1, index), probs.gather(1, index)
-    # Of the rest, for 1 to K kept: its mass, and its sum of p log p.
+    logits = logits.float()
+    width, keep = logits.shape[1], min(max_k, logits.shape[1])
+    probs = logits.softmax(-1)
+    # log p = (z - max z) + log max p: nothing large is left to cancel.
+    shifted = (logits - logits.amax(-1, keepdim=True)).clamp_(min=-LARGE)
+    best = probs.amax(-1, keepdim=True).log()
     whole = probs.sum(1, keepdim=True, dtype=torch.float64)
-    rest = (whole - mass.double().cumsum(1)).clamp(min=LEAST)
-    inner = entropy.double().sum(1, keepdim=True) - entropy.gather(
-        1, index
-    ).double().cumsum(1)
+    inner = (probs * shifted).sum(1, keepdim=True, dtype=torch.float64) + whole * best
+    # 'always' comes first by standing above all others.
+    probs[:, always] = math.inf
+    index = probs.topk(keep, -1).indices  # (N, K)
+    kept = shifted.gather(1, index) + best
+    mass = kept.double().exp()
+    # Of the rest, for 1 to K kept: its mass, and its sum of p log p.
+    rest = (whole - mass.cumsum(1)).clamp(min=LEAST)
+    inner = inner - (mass * kept).cumsum(1)
     others = (width - 1 - torch.arange(keep, device=logits.device)).clamp(min=1)
     loss = inner - torch.xlogy(rest, rest / others)
     enough = loss <= tolerance
