@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.cache.reader import CachedTeacher
 from espnet_kd.ema import EMATeacher
+from espnet_kd.ensemble import Ensemble
 from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.forward import Labels, Request, is_label_tap, outputs_of_pass, recorder
 from espnet_kd.objective import Objective
@@ -41,7 +42,7 @@ class Attachment:
         self,
         model: nn.Module,
         objective: Objective,
-        teacher: Teacher | CachedTeacher | None,
+        teacher: Teacher | CachedTeacher | Ensemble | None,
     ) -> None:
         self.model = model
         self.objective = objective

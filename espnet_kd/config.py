@@ -14,12 +14,14 @@ class TeacherConfig:
         file: Checkpoint inside ``exp``; None takes the one that training selected.
         view: ``clean`` features, or the ``same`` as the student (after SpecAugment).
         ema: Decay of an average of the student itself, which then is the teacher.
+        weight: Among several teachers.
     """
 
     exp: str = ""
     file: str | None = None
     view: str = "clean"
     ema: float | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class KDConfig:
         gradients: See ``GradientConfig``.
         diagnostics: Whether the stats hold what ``diagnose`` finds.
         targets: Directories of cached targets; empty for a live teacher.
+        combine: How several teachers become one.
     """
 
     teachers: tuple[TeacherConfig, ...]
@@ -95,3 +98,4 @@ class KDConfig:
     gradients: GradientConfig = GradientConfig()
     diagnostics: bool = True
     targets: tuple[str, ...] = ()
+    combine: str = "mean"

@@ -9,6 +9,7 @@ from espnet_kd.attachment import ATTRIBUTE, Attachment
 from espnet_kd.cache.reader import Cache, CachedTeacher
 from espnet_kd.config import KDConfig
 from espnet_kd.ema import EMATeacher
+from espnet_kd.ensemble import Ensemble
 from espnet_kd.errors import KDError
 from espnet_kd.losses import LOSSES
 from espnet_kd.objective import Objective
@@ -19,7 +20,7 @@ from espnet_kd.teacher import Teacher
 def attach(
     model: nn.Module,
     kd_conf: Mapping[str, Any] | KDConfig,
-    teacher: nn.Module | Teacher | None = None,
+    teacher: nn.Module | Teacher | Ensemble | None = None,
     *,
     example: Mapping[str, Tensor] | None = None,
     task: type | None = None,
@@ -80,7 +81,9 @@ def attachment_of(model: nn.Module) -> Attachment | None:
     return model.__dict__.get(ATTRIBUTE)
 
 
-def _load(config: KDConfig, model: nn.Module, task: type | None) -> Teacher | CachedTeacher:
+def _load(
+    config: KDConfig, model: nn.Module, task: type | None
+) -> Teacher | CachedTeacher | Ensemble:
     from espnet_kd.compat import task_class
     from espnet_kd.loading import hash_teacher, load_teacher
 
@@ -92,4 +95,9 @@ def _load(config: KDConfig, model: nn.Module, task: type | None) -> Teacher | Ca
     teacher = config.teachers[0]
     if teacher.ema is not None:
         return EMATeacher(model, teacher.ema, view=teacher.view)
-    return load_teacher(teacher, task or task_class("asr"))
+    task = task or task_class("asr")
+    loaded = [load_teacher(teacher, task) for teacher in config.teachers]
+    if len(loaded) == 1:
+        return loaded[0]
+    weights = [teacher.weight for teacher in config.teachers]
+    return Ensemble(loaded, weights, config.combine)

@@ -26,6 +26,7 @@ from espnet_kd.registry import NAME, Registry, import_plugins
 
 TOP_KEYS = (
     "teachers",
+    "combine",
     "targets",
     "task_weight",
     "losses",
@@ -36,6 +37,7 @@ TOP_KEYS = (
 )
 VIEWS = ("clean", "same")
 DECAYS = ("none", "linear", "cosine")
+COMBINATIONS = ("mean", "log_mean", "confidence", "draw")
 
 
 def parse_config(
@@ -85,6 +87,7 @@ class _Parser:
             gradients=self._gradients(raw.get("gradients", {})),
             diagnostics=self._flag("diagnostics", raw.get("diagnostics", True)),
             targets=self._targets(raw.get("targets", "live")),
+            combine=self._combine(raw),
         )
         if self.problems:
             raise ConfigError(self.problems, source)
@@ -101,11 +104,22 @@ class _Parser:
             pass
         elif not teachers and raw.get("targets", "live") != "live":
             pass  # the cache knows who wrote it
-        elif len(teachers) != 1:
-            text = f"name exactly one teacher, '- exp: DIR'; got {len(teachers)}"
-            self._add("teachers", text)
+        elif not teachers:
+            self._add("teachers", "name at least one teacher, '- exp: DIR'")
         items = (self._teacher(f"teachers[{i}]", t) for i, t in enumerate(teachers))
-        return tuple(filter(None, items))
+        found = tuple(filter(None, items))
+        if len(found) > 1 and any(teacher.ema is not None for teacher in found):
+            self._add("teachers", "'ema' stands alone; it cannot be one of several")
+        return found
+
+    def _combine(self, raw: Mapping) -> str:
+        how = raw.get("combine", "mean")
+        if how not in COMBINATIONS:
+            self._add("combine", f"got {how!r}; {suggest(str(how), COMBINATIONS)}")
+        if len(self._list(raw, "teachers")) > 1 and raw.get("targets", "live") != "live":
+            text = "a cache is of one teacher; several teach with 'targets: live'"
+            self._add("targets", text)
+        return how
 
     def _teacher(self, path: str, raw: object) -> TeacherConfig | None:
         given = raw if isinstance(raw, Mapping) else {}
@@ -113,7 +127,7 @@ class _Parser:
             text = "needs 'exp': an experiment directory, a packed zip or a model tag"
             self._add(path, f"{text}; or 'ema': a decay, for the student's own average")
             return None
-        known = ("exp", "file", "view") if "exp" in given else ("ema", "view")
+        known = ("exp", "file", "view", "weight") if "exp" in given else ("ema", "view")
         self._unknown_keys(path, given, known)
         view = given.get("view", "clean")
         if view not in VIEWS:
@@ -121,9 +135,12 @@ class _Parser:
         ema = given.get("ema")
         if ema is not None and not 0 < self._number(f"{path}.ema", ema) < 1:
             self._add(f"{path}.ema", f"must be between 0 and 1 (0.999), got {ema!r}")
+        weight = self._number(f"{path}.weight", given.get("weight", 1.0))
+        if not weight and not self._is_known(f"{path}.weight"):
+            self._add(f"{path}.weight", "is 0: leave the teacher out")
         file = given.get("file")
         exp = str(given.get("exp", ""))
-        return TeacherConfig(exp, None if file is None else str(file), view, ema)
+        return TeacherConfig(exp, None if file is None else str(file), view, ema, weight)
 
     def _losses(self, raw: Mapping) -> tuple[LossTermConfig, ...]:
         items = self._list(raw, "losses")

@@ -70,7 +70,7 @@ def test_the_message_counts_and_lists():
     lines = str(error.value).splitlines()
     assert lines[0] == "2 problems in conf/kd/ctc.yaml: kd_conf"
     assert lines[1].startswith("  losses: name at least one loss; known: attention_kl")
-    assert lines[2].startswith("  teachers: name exactly one teacher")
+    assert lines[2].startswith("  teachers: name at least one teacher")
 
 
 @pytest.mark.parametrize("weight", [-0.5, float("nan"), float("inf"), "1", True])
@@ -95,7 +95,16 @@ def test_two_terms_of_one_name_must_be_told_apart():
 @pytest.mark.parametrize(
     ("change", "path", "text"),
     [
-        ({"teachers": []}, "teachers", "exactly one teacher"),
+        ({"teachers": []}, "teachers", "at least one teacher"),
+        ({"teachers": [{"exp": "a"}, {"ema": 0.9}]}, "teachers", "'ema' stands alone"),
+        ({"teachers": [{"exp": "a", "weight": 0}]}, "teachers[0].weight", "leave the"),
+        ({"teachers": [{"exp": "a", "weight": "b"}]}, "teachers[0].weight", "number"),
+        ({"combine": "average"}, "combine", "confidence, draw, log_mean, mean"),
+        (
+            {"teachers": [{"exp": "a"}, {"exp": "b"}], "targets": "cache"},
+            "targets",
+            "a cache is of one teacher",
+        ),
         ({"teachers": "exp"}, "teachers", "must be a list"),
         ({"teachers": [{"file": "x"}]}, "teachers[0]", "needs 'exp'"),
         (
@@ -104,7 +113,8 @@ def test_two_terms_of_one_name_must_be_told_apart():
             "clean, same",
         ),
         ({"losses": [3]}, "losses[0]", "needs 'type'"),
-        ({"targets": "cache/"}, "targets", "only 'live' targets"),
+        ({"targets": 3}, "targets", "must be 'live', a cache directory or a list"),
+        ({"targets": [""]}, "targets", "must be 'live', a cache directory or a list"),
         ({"schedule": 3}, "schedule", "must be a mapping"),
         ({"schedule": {"decay": "cosin"}}, "schedule.decay", "did you mean 'cosine'?"),
         (

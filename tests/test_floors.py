@@ -16,7 +16,7 @@ FLOORS = [
     {"compat"},
     {"objective", "search"},
     {"teacher", "two_views", "cache"},
-    {"loading", "ema", "trial"},
+    {"loading", "ema", "trial", "ensemble"},
     {"attachment"},
     {"report"},
     {"hook"},
