@@ -10,6 +10,8 @@ from espnet_kd.config import GradientConfig
 
 # Of a fresh measurement in a running mean.
 FRESH = 0.3
+# A term that hardly pulls yet, as a consistency does at first, is not blown up by more.
+MOST = 1e3
 
 
 class GradientMeter:
@@ -70,7 +72,7 @@ class GradientMeter:
         """What a term's weighted value is multiplied by."""
         if not self.config.balance or name not in self.ratios:
             return 1.0
-        return 1.0 / self.ratios[name]
+        return min(1.0 / self.ratios[name], MOST)
 
     def stats(self, weights: Mapping[str, float]) -> dict[str, float]:
         """``grad_<name>``: each term's part of the gradient, by its weight in force."""

@@ -36,6 +36,12 @@ def test_balanced_weights_are_ratios():
     assert meter.factor("half") == pytest.approx(1 / 0.325)
 
 
+def test_a_term_that_hardly_pulls_is_not_blown_up():
+    meter = GradientMeter(GradientConfig(every=1, balance=True))
+    measured(meter, 0, scale=1e-9)
+    assert meter.factor("half") == 1000.0
+
+
 def test_it_is_due_once_in_so_many_updates():
     meter = GradientMeter(GradientConfig(every=3))
     due = []

@@ -49,7 +49,8 @@ def greedy_nbest(logits: Tensor, lengths: Tensor, blank_id: int = 0) -> NBest:
     # A stable sort brings the kept tokens to the front, in their order.
     order = (~keep).to(torch.uint8).argsort(dim=1, stable=True)
     tokens = best.gather(1, order)[:, : int(counts.max()) if len(counts) else 0]
-    return NBest(tokens[:, None], counts[:, None], torch.zeros(len(counts), 1).to(tokens))
+    scores = torch.zeros(len(counts), 1, device=tokens.device)
+    return NBest(tokens[:, None], counts[:, None], scores)
 
 
 def ctc_nbest(
@@ -104,7 +105,7 @@ class _CTCSum(torch.autograd.Function):
     def forward(
         ctx, logits: Tensor, lengths: Tensor, nbest: NBest, shares: Tensor, blank: int
     ) -> Tensor:
-        if not logits.shape[1]:
+        if not logits.shape[1] or not nbest.tokens.shape[1]:
             ctx.save_for_backward(torch.zeros_like(logits))
             return logits.new_zeros(())
         log_probs = logits.log_softmax(-1)
@@ -161,12 +162,14 @@ def token_nbest(
 
     Returns:
         Scalar in nats per utterance, float32 or wider, not negative. Without any
-        hypothesis it is 0, still attached to the graph.
+        hypothesis the decoder is not run, and it is a plain 0.
 
     Source: Kim, Rush. Sequence-Level Knowledge Distillation. 2016, section 3.2.
     https://arxiv.org/abs/1606.07947
     """
     batch, count, _ = nbest.tokens.shape
+    if not count:
+        return torch.zeros((), device=nbest.tokens.device)
     lengths = nbest.lengths.clamp(min=0).flatten()  # (M,), M = B N
     # A decoder wants no more columns than its longest prefix has.
     width = int(lengths.max()) if len(lengths) else 0

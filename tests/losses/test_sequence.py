@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from espnet_kd.errors import ArgumentsError
-from espnet_kd.losses import ctc_nbest
+from espnet_kd.losses import ctc_nbest, token_nbest
 from espnet_kd.losses.sequence import CTCNBest, greedy_nbest, nbest_weights
 from espnet_kd.targets import NBest
 
@@ -42,6 +42,22 @@ def test_a_hypothesis_longer_than_the_frames_counts_nothing():
     loss.backward()
     assert loss.item() == 0
     assert logits.grad.eq(0).all()
+
+
+def test_no_hypotheses_teach_nothing():
+    logits = torch.randn(2, 3, 4, requires_grad=True)
+    none = NBest.of([[], []])
+    ctc_nbest(logits, torch.tensor([3, 2]), none).backward()
+    assert logits.grad.eq(0).all()
+    assert token_nbest(None, none, eos_id=3).item() == 0
+
+
+def test_a_silent_teacher_teaches_silence():
+    """Greedy without a token: minus the log-probability of nothing but blank."""
+    logits = torch.tensor([[[0.9, 0.1], [0.5, 0.5]]]).log().requires_grad_()
+    silent = greedy_nbest(torch.tensor([[[1.0, 0.0], [1.0, 0.0]]]), torch.tensor([2]))
+    loss = ctc_nbest(logits, torch.tensor([2]), silent)
+    torch.testing.assert_close(loss, -torch.tensor(0.9 * 0.5).log())
 
 
 def test_constructor_names_what_is_wrong():
