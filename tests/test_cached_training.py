@@ -1,11 +1,13 @@
 """Trainings from cached targets: as from the live teacher, or refused by name."""
 
+import argparse
 import contextlib
 import io
 import multiprocessing
 import random
 import time
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -157,6 +159,17 @@ def test_a_training_reads_them_in_its_data_workers(root, features, workers):
             assert stats[f"loss_kd_{term['type']}"] > 0
     assert stats["kd_teacher_acc"] >= 0
     assert "encoder" not in state["optimizers"][0]["espnet_kd"]["kd_projections"]
+
+
+def test_decoding_reads_no_targets(root):
+    """The student's config names them; by then they may be gone."""
+    from espnet_kd.tasks.asr import KDASRTask
+
+    config = yaml.safe_load((root / "student0" / "config.yaml").read_text())
+    assert config["kd_conf"]["targets"]
+    collate = KDASRTask.build_collate_fn(argparse.Namespace(**config), train=False)
+    _, batch = collate([("new", {"speech": np.zeros((5, 20), np.float32)})])
+    assert set(batch) == {"speech", "speech_lengths"}
 
 
 def test_workers_change_nothing(root):

@@ -1,7 +1,7 @@
 """What distillation adds to any of ESPnet's tasks."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -25,6 +25,8 @@ from espnet_kd.tasks.trainer import with_distillation
 STATE = "espnet_kd"
 # Models built for inference or as somebody's part are never attached.
 _FROM_FILE: ContextVar[bool] = ContextVar("espnet_kd_from_file", default=False)
+# A student's config names its kd_conf for ever; only its training reads targets.
+_TRAINING: ContextVar[bool] = ContextVar("espnet_kd_training", default=False)
 
 
 class KDTask:
@@ -67,14 +69,14 @@ class KDTask:
     @classmethod
     def build_model_from_file(cls, *args: Any, **kwargs: Any) -> tuple:
         """Load a model as stock ESPnet does, whatever its config says of teachers."""
-        with _loading():
+        with _set(_FROM_FILE):
             return super().build_model_from_file(*args, **kwargs)
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """The stock function; with cached targets, it brings them along."""
         collate = super().build_collate_fn(args, train)
-        if not _distils(args):
+        if not _distils(args) or not _TRAINING.get():
             return collate
         cache = _cache_of(args)
         return collate if cache is None else CachedCollate(collate, cache)
@@ -106,7 +108,8 @@ class KDTask:
         stock = cls.trainer
         cls.trainer = with_distillation(stock)
         try:
-            super().main_worker(args)
+            with _set(_TRAINING):
+                super().main_worker(args)
         finally:
             cls.trainer = stock
 
@@ -170,9 +173,9 @@ def _carry(attachment: Attachment, optimizer: torch.optim.Optimizer) -> None:
 
 
 @contextmanager
-def _loading():
-    token = _FROM_FILE.set(True)
+def _set(flag: ContextVar[bool]) -> Iterator[None]:
+    token = flag.set(True)
     try:
         yield
     finally:
-        _FROM_FILE.reset(token)
+        flag.reset(token)
