@@ -127,7 +127,10 @@ def merge(directory: Path, wanted: list[str]) -> Header:
         for line in path.with_suffix(".scp").read_text("utf-8").splitlines():
             utt, _, place = line.rpartition(" ")
             if utt in lines:
-                raise KDError(f"'{utt}' is in two shards: {lines[utt]} and {place}")
+                raise KDError(
+                    f"'{utt}' is in two shards: {lines[utt]} and {place}. Was it begun "
+                    "with another number of jobs? Remove the directory and write it again"
+                )
             lines[utt] = place
     _check_coverage(lines, wanted)
     with whole_file(directory / INDEX) as index:

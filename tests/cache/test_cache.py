@@ -185,7 +185,7 @@ def test_gaps_and_doubles_and_strangers_are_refused(tmp_path):
     with pytest.raises(KDError, match="1 utterances are not of this data, first 'b'"):
         merge(tmp_path, ["a"])
     write(tmp_path, shard=2)
-    with pytest.raises(KDError, match="'a' is in two shards"):
+    with pytest.raises(KDError, match=r"'a' is in two shards.*another number of jobs"):
         merge(tmp_path, ["a", "b"])
     assert not (tmp_path / HEADER).exists()
 

@@ -272,12 +272,12 @@ if on 8 && "${cache_targets}"; then
             -- "${cache_args}")
         if is_fresh "${_key[@]}"; then log "${_set}: targets are there"; continue; fi
         log "Stage 8: the teacher's targets of ${_set}, ${nj} jobs; logs: ${_out}/logdir"
-        # Half a cache of the same teacher goes on; any other one is begun anew.
-        if [ -d "${_out}" ] && ! is_fresh "${_out}/.begun" "${_key[@]:1}"; then
+        # Half a cache of the same teacher, in as many jobs, goes on; any other is begun anew.
+        if [ -d "${_out}" ] && ! is_fresh "${_out}/.begun" "${_key[@]:1}" "${nj}"; then
             rm -rf "${_out}"
         fi
         mkdir -p "${_out}"
-        mark_fresh "${_out}/.begun" "${_key[@]:1}"
+        mark_fresh "${_out}/.begun" "${_key[@]:1}" "${nj}"
         _nj=$("${python}" "${pyscripts}/split_scp.py" "$(final "${_set}")/text" \
             "${nj}" "${_out}/logdir/keys")
         # shellcheck disable=SC2086
