@@ -55,6 +55,28 @@ def bridge_frames(
     return _span_mean(teacher, first, last, student_lens)
 
 
+def at_student_frames(
+    teacher: Tensor, teacher_lens: Tensor, student_lens: Tensor, **how: str | int
+) -> Tensor:
+    """A teacher's frames at the student's: as they are if the counts agree, else bridged.
+
+    Args:
+        teacher: (B, T, C).
+        teacher_lens: Teacher's real frames, (B,).
+        student_lens: Student's real frames, (B,).
+        how: ``how`` and ``blank_id`` of ``bridge_frames``.
+
+    Returns:
+        (B, max(student_lens), C); padding is arbitrary.
+
+    Raises:
+        AlignmentError: As ``bridge_frames``.
+    """
+    if torch.equal(teacher_lens, student_lens):
+        return teacher[:, : int(student_lens.max())]
+    return bridge_frames(teacher, teacher_lens, student_lens, **how)
+
+
 def check_frame_counts(teacher_lens: Tensor, student_lens: Tensor) -> None:
     """Refuse frame counts that cannot come from the same audio.
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from espnet_kd.align import bridge_frames
+from espnet_kd.align import at_student_frames
 from espnet_kd.masking import length_mask
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 
@@ -39,10 +39,8 @@ def diagnose(student: ModelOutputs, teacher: TeacherTargets) -> dict[str, Tensor
 
 def _of_ctc(student: ModelOutputs, teacher: TeacherTargets) -> dict[str, Tensor]:
     lengths, blank = student.encoder_out_lens, student.blank_id
-    logits = teacher.ctc_logits
-    if not torch.equal(teacher.encoder_out_lens, lengths):
-        lens = teacher.encoder_out_lens
-        logits = bridge_frames(logits, lens, lengths, how="spike", blank_id=blank)
+    lens = (teacher.encoder_out_lens, lengths)
+    logits = at_student_frames(teacher.ctc_logits, *lens, how="spike", blank_id=blank)
     width = int(lengths.max())
     ours, theirs = (z[:, :width].argmax(-1) for z in (student.ctc_logits, logits))
     real = length_mask(lengths, width)  # (B, T)

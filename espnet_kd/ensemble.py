@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.align import bridge_frames
+from espnet_kd.align import at_student_frames
 from espnet_kd.confidence import confidence
 from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.forward import Labels, Request
@@ -90,10 +90,10 @@ class Ensemble:
             for teacher in self.teachers:
                 teacher.check(request)
             return
-        for place, teacher in enumerate(self.teachers):
-            teacher.check(self._part(place, request))
+        parts = [self._part(place, request) for place in range(len(self.teachers))]
+        for teacher, part in zip(self.teachers, parts, strict=True):
+            teacher.check(part)
         for name in POSTERIORS:
-            parts = [self._part(place, request) for place in range(len(self.teachers))]
             if getattr(request, name) and not any(getattr(p, name) for p in parts):
                 raise KDError(f"none of the teachers has {name} posteriors")
 
@@ -147,13 +147,12 @@ class Ensemble:
             log_probs = [_log_probs(targets, name, frames) for _, targets in parts]
             found[name] = _mixed(torch.stack(log_probs), self._shares(parts), self.how)
             lens = frames if name == "ctc" else lens
-        decoder = found["decoder"]
         given = next((t for _, t in said if t.decoder_logits is not None), first)
         return replace(
             first,
             encoder_out_lens=lens,
             ctc_logits=found["ctc"],
-            decoder_logits=decoder,
+            decoder_logits=found["decoder"],
             ys_in_pad=given.ys_in_pad,
             ys_in_lens=given.ys_in_lens,
         )
@@ -170,10 +169,9 @@ class Ensemble:
 def _log_probs(targets: TeacherTargets, name: str, frames: Tensor) -> Tensor:
     """A teacher's log-posteriors, CTC's at the frames of the first teacher with CTC."""
     logits = getattr(targets, f"{name}_logits")
-    if name == "ctc" and not torch.equal(targets.encoder_out_lens, frames):
-        logits = bridge_frames(
-            logits, targets.encoder_out_lens, frames, how="spike", blank_id=targets.blank_id
-        )
+    if name == "ctc":
+        how = {"how": "spike", "blank_id": targets.blank_id}
+        logits = at_student_frames(logits, targets.encoder_out_lens, frames, **how)
     return widened(logits).log_softmax(-1)
 
 

@@ -1,6 +1,6 @@
 """The errors a user can meet, each a sentence that names the culprit and the remedy."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -56,6 +56,11 @@ def suggest(wrong: str, known: Iterable[str]) -> str:
     close = get_close_matches(str(wrong), known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return f"{hint}known: {', '.join(known) or 'none'}"
+
+
+def utterance_name(index: int, utt_ids: Sequence[str] | None) -> str:
+    """What to call an utterance of a batch, whose names may not be known."""
+    return utt_ids[index] if utt_ids else f"number {index} of the batch"
 
 
 class ArgumentsError(ValueError):

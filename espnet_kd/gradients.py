@@ -21,9 +21,10 @@ class GradientMeter:
         L_\mathrm{task} \rVert
 
     over all trained parameters of the student. With ``balance`` a term's weight says
-    what that ratio shall be: its value is multiplied by a factor, the running mean of
-    weight / measured ratio at weight 1 [1]_. A measurement costs one more backward pass
-    for each term and the task; with n terms, every k steps, about (n + 1) / k of them.
+    what that ratio shall be: its weighted value is divided by the running mean of the
+    ratios measured at weight 1 [1]_, which multiplies it by 1000 at most. A measurement
+    costs one more backward pass for each term and the task; with n terms, every k
+    steps, about (n + 1) / k of them.
 
     Args:
         config: When to measure, and whether to balance.

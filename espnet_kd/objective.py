@@ -102,7 +102,11 @@ class Objective:
             configured ``kd_*`` (see ``diagnose``) and ``grad_<name>`` (see
             ``GradientMeter``).
         """
-        values = {t.config.name: self._evaluate(t, student, teacher) for t in self.terms}
+        unsure = any(term.config.confidence for term in self.terms)
+        sure = confidence(teacher) if unsure else None
+        values = {
+            t.config.name: self._evaluate(t, student, teacher, sure) for t in self.terms
+        }
         loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task
         trained = [term.config.name for term in self.terms if term.is_trained]
         if torch.is_grad_enabled() and self.meter.is_due(step):
@@ -156,11 +160,14 @@ class Objective:
         }
 
     def _evaluate(
-        self, term: Term, student: ModelOutputs, teacher: TeacherTargets | None
+        self,
+        term: Term,
+        student: ModelOutputs,
+        teacher: TeacherTargets | None,
+        sure: Tensor | None,
     ) -> Tensor:
         if term.config.confidence:
-            weights = confidence(teacher) ** term.config.confidence
-            teacher = replace(teacher, weights=weights)
+            teacher = replace(teacher, weights=sure**term.config.confidence)
         grad = torch.is_grad_enabled() and term.is_trained
         with torch.set_grad_enabled(grad):
             value = term.loss(student, teacher)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.align import check_vocabulary
-from espnet_kd.errors import KDError, TeacherError
+from espnet_kd.errors import KDError, TeacherError, utterance_name
 from espnet_kd.forward import Labels, Request, fork_rng, run_guest
 from espnet_kd.masking import length_mask
 from espnet_kd.search import can_search, find_nbest
@@ -113,7 +113,9 @@ class Teacher:
         self._front_ends_agree = True
 
     def _too_short(self, error: Exception, batch: Mapping[str, Tensor]) -> TeacherError:
-        shortest = _utterance(int(batch["speech_lengths"].argmin()), batch.get("utt_id"))
+        shortest = utterance_name(
+            int(batch["speech_lengths"].argmin()), batch.get("utt_id")
+        )
         return TeacherError(
             f"teacher {self.name}: utterance {shortest} is shorter than its "
             f"subsampling needs ({error}). Drop such utterances, by --min_seconds in "
@@ -150,7 +152,7 @@ class Teacher:
 
     def _refuse(self, what: str, bad: Tensor, utt_ids: list[str] | None) -> None:
         rows = bad.nonzero().flatten().tolist()
-        first = _utterance(rows[0], utt_ids)
+        first = utterance_name(rows[0], utt_ids)
         raise TeacherError(
             f"teacher {self.name}: its {what} hold nan or inf for {len(rows)} "
             f"utterance(s), first {first}. Check the teacher's checkpoint and "
@@ -241,10 +243,6 @@ def _without_front_end(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.frontend = front_end
-
-
-def _utterance(index: int, utt_ids: list[str] | None) -> str:
-    return utt_ids[index] if utt_ids else f"number {index} of the batch"
 
 
 def _features(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:

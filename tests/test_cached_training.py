@@ -190,6 +190,8 @@ def test_it_teaches_what_the_live_teacher_does(root, features):
 def test_a_cache_needs_no_teacher_beside_it(root, features):
     kd = write_kd(root, teachers=[])
     train(features, root / "alone", kd, seed=7, max_epoch=1)
+    state = torch.load(root / "alone" / "checkpoint.pth", weights_only=False)
+    assert state["reporter"]["stats"][1]["train"]["loss_kd_token_kl"] > 0
 
 
 def test_another_teacher_beside_it_is_refused(root, features):

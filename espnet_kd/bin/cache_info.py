@@ -4,9 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet_kd.bin.streaming import keys_of
 from espnet_kd.cache.header import HEADER, INDEX, read_header
-from espnet_kd.cache.reader import Cache
+from espnet_kd.cache.reader import Cache, keys_of
 from espnet_kd.errors import KDError
 
 

@@ -18,10 +18,11 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from espnet_kd.bin.streaming import keys_of, stream
+from espnet_kd.bin.streaming import stream
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import entries_of
 from espnet_kd.cache.header import Header
+from espnet_kd.cache.reader import keys_of
 from espnet_kd.cache.writer import Shard
 from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet_kd.bin.streaming import keys_of
+from espnet_kd.cache.reader import keys_of
 from espnet_kd.cache.writer import merge
 from espnet_kd.errors import KDError
 

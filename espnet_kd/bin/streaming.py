@@ -37,9 +37,3 @@ def stream(
         allow_variable_data_keys=True,
         inference=True,
     )
-
-
-def keys_of(path: Path) -> list[str]:
-    """The utterances of a Kaldi table, in order."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [line.split(maxsplit=1)[0] for line in lines if line.strip()]

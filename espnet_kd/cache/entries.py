@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_kd.cache.codec import Entry, Rows
 from espnet_kd.cache.header import Header
-from espnet_kd.errors import KDError
+from espnet_kd.errors import KDError, utterance_name
 from espnet_kd.sparse import PAD, Sparse, densify, sparsify
 from espnet_kd.targets import Hidden, NBest, TeacherTargets
 
@@ -162,8 +162,7 @@ def check_labels(
     apart = (ours[:, :width] != targets.ys_pad[:, :width]) & places
     wrong = apart.any(1) | (ys_in_lens != targets.ys_in_lens)
     if wrong.any():
-        row = int(wrong.nonzero()[0])
-        name = utts[row] if utts else f"number {row} of the batch"
+        name = utterance_name(int(wrong.nonzero()[0]), utts)
         raise KDError(
             f"the cached decoder targets of '{name}' are of another text than the "
             "student's; write the cache again from this data"

@@ -6,6 +6,7 @@ from torch import Tensor
 from espnet_kd.align import bridge_frames
 from espnet_kd.errors import ArgumentCheck, KDError
 from espnet_kd.losses.base import LOSSES, Needs
+from espnet_kd.losses.divergence import kl_probs
 from espnet_kd.losses.feature import TapLoss, bridged, find_hidden
 from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions, widened
 from espnet_kd.targets import Hidden, ModelOutputs, TeacherTargets
@@ -54,9 +55,7 @@ def attention_kl(
     if student.shape[1] != teacher.shape[1]:
         student, teacher = student.mean(1, keepdim=True), teacher.mean(1, keepdim=True)
     student, teacher = (_rows(z, real) for z in (student, teacher))  # (N, H, T)
-    tiny = torch.finfo(student.dtype).tiny
-    gap = teacher.clamp_min(tiny).log() - student.clamp_min(tiny).log()
-    values = (teacher * gap).sum(-1).mean(-1)
+    values = kl_probs(student, teacher).mean(-1)
     return reduce_positions(values, real, reduction, weights)
 
 
@@ -177,11 +176,7 @@ class AttentionKL(TapLoss):
         Raises:
             KDError: If a module keeps none.
         """
-        sides = (
-            (student, self.student_tap, "student"),
-            (teacher, self.teacher_tap, "teacher"),
-        )
-        for outputs, tap, side in sides:
+        for outputs, tap, side in self.sides(student, teacher):
             hidden = outputs.hidden.get(tap)
             if hidden is None or hidden.values.dim() != 4:
                 raise KDError(
@@ -243,10 +238,7 @@ class RelationKL(TapLoss):
             KDError: If they do not, with both.
         """
         heads = self.options["heads"]
-        for outputs, tap, side in (
-            (student, self.student_tap, "student"),
-            (teacher, self.teacher_tap, "teacher"),
-        ):
+        for outputs, tap, side in self.sides(student, teacher):
             width = find_hidden(outputs, self._taps(tap)[0], side).values.shape[-1]
             if width % heads:
                 raise KDError(

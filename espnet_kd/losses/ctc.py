@@ -1,9 +1,8 @@
 """Distillation through CTC posteriors, frame by frame."""
 
-import torch
 from torch import Tensor
 
-from espnet_kd.align import bridge_frames
+from espnet_kd.align import at_student_frames
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.ctc_frames import check_selection, select_frames
@@ -109,17 +108,9 @@ class CTCLoss(DistillationLoss):
 
     def teacher_logits(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """The teacher's logits at the student's frames, (B, T, V)."""
-        lengths = student.encoder_out_lens
-        logits = teacher.ctc_logits
-        if not torch.equal(teacher.encoder_out_lens, lengths):
-            logits = bridge_frames(
-                logits,
-                teacher.encoder_out_lens,
-                lengths,
-                how=self.bridge,
-                blank_id=student.blank_id,
-            )
-        return logits[:, : int(lengths.max())]
+        lens = (teacher.encoder_out_lens, student.encoder_out_lens)
+        how = {"how": self.bridge, "blank_id": student.blank_id}
+        return at_student_frames(teacher.ctc_logits, *lens, **how)
 
 
 @LOSSES.register("ctc_frame_kl")

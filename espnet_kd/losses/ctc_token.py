@@ -1,13 +1,12 @@
 """CTC posteriors pooled per label, so that spikes on different frames compare."""
 
-import torch
 from torch import Tensor
 
 from espnet_kd.ctc_lattice import label_occupancies
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.ctc import CTCLoss
-from espnet_kd.losses.divergence import real_log_softmax
+from espnet_kd.losses.divergence import kl_probs, real_log_softmax
 from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 
@@ -64,9 +63,7 @@ def ctc_token_kl(
     teacher, on_teacher = _pooled(teacher_logits.detach(), teacher_lens, *options)
     keep = on_student & on_teacher  # (B, U)
     student, teacher = student[keep], teacher[keep].to(student.dtype)  # (N, V)
-    tiny = torch.finfo(student.dtype).tiny
-    gap = teacher.clamp_min(tiny).log() - student.clamp_min(tiny).log()
-    return reduce_positions((teacher * gap).sum(-1), keep, reduction, weights)
+    return reduce_positions(kl_probs(student, teacher), keep, reduction, weights)
 
 
 def _pooled(

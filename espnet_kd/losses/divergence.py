@@ -70,9 +70,9 @@ class _KLRows(torch.autograd.Function):
     """The divergence with its closed-form gradient, tau (q - p).
 
     Autograd would keep five (N, V) tensors and run as many passes backward; this keeps
-    one, and multiplies it once. Softmaxes are fused and fast where log-softmaxes are
-    not, so the normalisers come from them: the largest probability is at least 1 / V,
-    and its logarithm is safe.
+    one, and multiplies it once. The gradient needs the probabilities, so the
+    normalisers are read off them, which saves the logarithms of all of them: the
+    largest is at least 1 / V, and its logarithm is safe.
     """
 
     @staticmethod
@@ -118,6 +118,18 @@ def _blocks(rows: Tensor) -> list[slice]:
     """On a CPU, blocks that stay in its cache; elsewhere everything at once."""
     size = len(rows) if rows.is_cuda else max(CACHED // max(rows.shape[1], 1), 1)
     return [slice(start, start + size) for start in range(0, len(rows), max(size, 1))]
+
+
+def kl_probs(student: Tensor, teacher: Tensor) -> Tensor:
+    """Forward KL divergence of rows that are probabilities already, 0 included, (...).
+
+    Args:
+        student: (..., V), 0 or more.
+        teacher: Same shape and dtype. Its zeros add nothing.
+    """
+    tiny = torch.finfo(student.dtype).tiny
+    gap = teacher.clamp_min(tiny).log() - student.clamp_min(tiny).log()
+    return (teacher * gap).sum(-1)
 
 
 def log_normaliser(logits: Tensor, probs: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espnet_kd.align import bridge_frames
+from espnet_kd.align import at_student_frames
 from espnet_kd.errors import ArgumentCheck, KDError
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.masking import (
@@ -164,8 +164,17 @@ class TapLoss(DistillationLoss):
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
         """Require both taps to give sequences of vectors."""
-        find_hidden(student, self.student_tap, "student")
-        find_hidden(teacher, self.teacher_tap, "teacher")
+        for outputs, tap, side in self.sides(student, teacher):
+            find_hidden(outputs, tap, side)
+
+    def sides(
+        self, student: ModelOutputs, teacher: TeacherTargets
+    ) -> tuple[tuple[ModelOutputs, str, str], ...]:
+        """Either side's outputs, its tap, and what to call it in messages."""
+        return (
+            (student, self.student_tap, "student"),
+            (teacher, self.teacher_tap, "teacher"),
+        )
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """Compare the taps; 0, attached, if the student dropped that layer."""
@@ -192,9 +201,7 @@ class TapLoss(DistillationLoss):
 
 def bridged(target: Hidden, lengths: Tensor) -> Tensor:
     """A teacher's sequence at the student's positions, (B, T, D)."""
-    if torch.equal(target.lengths, lengths):
-        return target.values[:, : int(lengths.max())]
-    return bridge_frames(target.values, target.lengths, lengths, how="mean")
+    return at_student_frames(target.values, target.lengths, lengths, how="mean")
 
 
 def find_hidden(outputs: ModelOutputs, tap: str, side: str) -> Hidden:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from espnet_kd.cache.reader import Cache
+from espnet_kd.cache.reader import Cache, keys_of
 from espnet_kd.errors import ConfigError, Problem
 
 
@@ -53,6 +53,4 @@ def _utterances(args: argparse.Namespace, split: str) -> list[str]:
     """The utterances that ESPnet's iterator draws from."""
     shapes = getattr(args, f"{split}_shape_file", None)
     data = getattr(args, f"{split}_data_path_and_name_and_type", None)
-    path = Path(shapes[0] if shapes else data[0][0])
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [line.split(maxsplit=1)[0] for line in lines if line.strip()]
+    return keys_of(Path(shapes[0] if shapes else data[0][0]))

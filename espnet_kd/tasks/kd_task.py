@@ -26,7 +26,7 @@ STATE = "espnet_kd"
 # Models built for inference or as somebody's part are never attached.
 _FROM_FILE: ContextVar[bool] = ContextVar("espnet_kd_from_file", default=False)
 # A student's config names its kd_conf for ever; only its training reads targets.
-_TRAINING: ContextVar[bool] = ContextVar("espnet_kd_training", default=False)
+_CACHE: ContextVar[Cache | None] = ContextVar("espnet_kd_cache", default=None)
 
 
 class KDTask:
@@ -69,16 +69,14 @@ class KDTask:
     @classmethod
     def build_model_from_file(cls, *args: Any, **kwargs: Any) -> tuple:
         """Load a model as stock ESPnet does, whatever its config says of teachers."""
-        with _set(_FROM_FILE):
+        with _set(_FROM_FILE, True):
             return super().build_model_from_file(*args, **kwargs)
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """The stock function; with cached targets, it brings them along."""
         collate = super().build_collate_fn(args, train)
-        if not _distils(args) or not _TRAINING.get():
-            return collate
-        cache = _cache_of(args)
+        cache = _CACHE.get()
         return collate if cache is None else CachedCollate(collate, cache)
 
     @classmethod
@@ -104,11 +102,12 @@ class KDTask:
             super().main_worker(args)
             return
         _check_host(args)
-        check_cached_training(args, _cache_of(args))
+        cache = _cache_of(args)
+        check_cached_training(args, cache)
         stock = cls.trainer
         cls.trainer = with_distillation(stock)
         try:
-            with _set(_TRAINING):
+            with _set(_CACHE, cache):
                 super().main_worker(args)
         finally:
             cls.trainer = stock
@@ -173,9 +172,9 @@ def _carry(attachment: Attachment, optimizer: torch.optim.Optimizer) -> None:
 
 
 @contextmanager
-def _set(flag: ContextVar[bool]) -> Iterator[None]:
-    token = flag.set(True)
+def _set(variable: ContextVar, value: object) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        flag.reset(token)
+        variable.reset(token)

@@ -29,7 +29,7 @@ def noise(seed, *shape):
     return torch.randn(*shape, generator=gen, dtype=torch.float64) * 1.5
 
 
-def agree(fast, slow, student):
+def assert_agree(fast, slow, student):
     """Values and gradients of both, for the student's tensor."""
     found = []
     for function in (fast, slow):
@@ -82,7 +82,7 @@ def test_token_losses(fast, measure, options, reduction):
         return total / (B if reduction == "batch" else sum(LENGTHS))
 
     options = options | {"temperature": tau, "reduction": reduction, "weights": weights}
-    agree(lambda z: fast(z, teacher, LENS, **options), slow, noise(0, B, T, V))
+    assert_agree(lambda z: fast(z, teacher, LENS, **options), slow, noise(0, B, T, V))
 
 
 def positions():
@@ -128,7 +128,9 @@ def test_ctc_frame_kl(frames, context):
         return sum(kl(*pair) for pair in pairs) / B
 
     options = {"frames": frames, "context": context, "threshold": 0.5}
-    agree(lambda z: kd.ctc_frame_kl(z, teacher, LENS, **options), slow, noise(0, B, T, V))
+    assert_agree(
+        lambda z: kd.ctc_frame_kl(z, teacher, LENS, **options), slow, noise(0, B, T, V)
+    )
 
 
 @pytest.mark.parametrize("form", ["cross_entropy", "probability"])
@@ -143,7 +145,9 @@ def test_ctc_guided(form):
             total = total + (-q.log() if form == "cross_entropy" else 1 - q)
         return total / B
 
-    agree(lambda z: kd.ctc_guided(z, teacher, LENS, form=form), slow, noise(0, B, T, V))
+    assert_agree(
+        lambda z: kd.ctc_guided(z, teacher, LENS, form=form), slow, noise(0, B, T, V)
+    )
 
 
 def alignments(labels, frames):
@@ -212,7 +216,7 @@ def test_ctc_token_kl():
     def fast(student):
         return kd.ctc_token_kl(student, teacher, LENS, LENS, YS_PAD, YS_LENS)
 
-    agree(fast, slow, held)
+    assert_agree(fast, slow, held)
 
 
 @pytest.mark.parametrize("per", ["frame", "utterance"])
@@ -242,7 +246,7 @@ def test_ctc_shift_kl(per):
     def fast(student):
         return kd.ctc_shift_kl(student, teacher, LENS, min_shift=-1, max_shift=2, per=per)
 
-    agree(fast, slow, noise(0, B, T, V))
+    assert_agree(fast, slow, noise(0, B, T, V))
 
 
 # --- sequences --------------------------------------------------------------------
@@ -278,7 +282,7 @@ def test_ctc_nbest():
                     total = total - weight * likelihood.log()
         return total / B
 
-    agree(lambda z: kd.ctc_nbest(z, LENS, hyps, scale=0.7), slow, noise(0, B, T, V))
+    assert_agree(lambda z: kd.ctc_nbest(z, LENS, hyps, scale=0.7), slow, noise(0, B, T, V))
 
 
 def test_token_nbest():
@@ -304,7 +308,7 @@ def test_token_nbest():
     def fast(student):
         return kd.token_nbest(decoder(student), hyps, eos_id=eos, scale=0.7)
 
-    agree(fast, slow, noise(0, B, V, V))
+    assert_agree(fast, slow, noise(0, B, V, V))
 
 
 # --- transducer -------------------------------------------------------------------
@@ -348,7 +352,7 @@ def test_transducer_collapsed_kl(reduction):
             student, collapsed(teacher), LENS, YS_PAD, YS_LENS, reduction=reduction
         )
 
-    agree(fast, slow, noise(0, B, T, 3, V))
+    assert_agree(fast, slow, noise(0, B, T, 3, V))
 
 
 def test_transducer_lattice_kl():
@@ -361,7 +365,7 @@ def test_transducer_lattice_kl():
     def fast(student):
         return kd.transducer_lattice_kl(student, teacher, LENS, YS_LENS)
 
-    agree(fast, slow, noise(0, B, T, 3, V))
+    assert_agree(fast, slow, noise(0, B, T, 3, V))
 
 
 def ways(frames, labels):
@@ -397,7 +401,7 @@ def test_transducer_path_kl():
     frames, emitted, lengths = best_path(collapsed(teacher), LENS, YS_LENS)
     rows = torch.arange(B)[:, None]
     path = Path(frames, emitted, lengths, teacher[rows, frames, emitted])
-    agree(lambda z: kd.transducer_path_kl(z, path), slow, noise(0, B, T, 3, V))
+    assert_agree(lambda z: kd.transducer_path_kl(z, path), slow, noise(0, B, T, 3, V))
 
 
 @pytest.mark.parametrize("distance", ["l1", "l2"])
@@ -419,7 +423,7 @@ def test_transducer_fullsum(distance):
             student, wanted, LENS, YS_PAD, YS_LENS, distance=distance
         )
 
-    agree(fast, slow, noise(0, B, T, 3, V))
+    assert_agree(fast, slow, noise(0, B, T, 3, V))
 
 
 def test_the_total_is_torchaudios():
@@ -470,7 +474,7 @@ def test_hidden_losses(fast, measure):
     def slow(student):
         return sum(measure(student[n], teacher[n]) for n in positions()) / B
 
-    agree(lambda z: fast(z, teacher, LENS), slow, noise(0, B, T, V))
+    assert_agree(lambda z: fast(z, teacher, LENS), slow, noise(0, B, T, V))
 
 
 def test_hidden_cka():
@@ -495,7 +499,7 @@ def test_hidden_cka():
         own = (product(ours, ours) * product(theirs, theirs)).sqrt()
         return 1 - product(ours, theirs) / own
 
-    agree(lambda z: kd.hidden_cka(z, teacher, LENS), slow, noise(0, B, T, V))
+    assert_agree(lambda z: kd.hidden_cka(z, teacher, LENS), slow, noise(0, B, T, V))
 
 
 def means(values):
@@ -516,7 +520,7 @@ def test_similarity():
         )
         return sum((a - b) ** 2 for a, b in pairs) / B**2
 
-    agree(lambda z: kd.similarity(z, teacher, LENS), slow, noise(0, B, T, V))
+    assert_agree(lambda z: kd.similarity(z, teacher, LENS), slow, noise(0, B, T, V))
 
 
 def huber(a, b):
@@ -549,7 +553,7 @@ def test_rkd():
             parts.append(sum(values) / len(values))
         return parts[0] + 2 * parts[1]
 
-    agree(lambda z: kd.rkd(z, teacher, LENS), slow, noise(0, B, T, V))
+    assert_agree(lambda z: kd.rkd(z, teacher, LENS), slow, noise(0, B, T, V))
 
 
 # --- attention --------------------------------------------------------------------
@@ -570,7 +574,9 @@ def test_attention_kl(heads):
             total = total + sum(kl(a, c) for a, c in zip(p, q, strict=True)) / len(p)
         return total / B
 
-    agree(lambda z: kd.attention_kl(maps(z), teacher, LENS), slow, noise(0, B, 2, T, T))
+    assert_agree(
+        lambda z: kd.attention_kl(maps(z), teacher, LENS), slow, noise(0, B, 2, T, T)
+    )
 
 
 def maps(scores):
@@ -597,7 +603,7 @@ def test_relation_kl():
     def fast(student):
         return kd.relation_kl(list(student), teacher, LENS, heads=2)
 
-    agree(fast, slow, noise(0, 2, B, T, V))
+    assert_agree(fast, slow, noise(0, 2, B, T, V))
 
 
 # --- consistency ------------------------------------------------------------------
@@ -614,4 +620,4 @@ def test_cr_ctc():
             total = total + (kl(fixed_other, one) + kl(fixed_one, other)) / 2
         return total / B
 
-    agree(lambda z: kd.cr_ctc(z[0], z[1], LENS), slow, held)
+    assert_agree(lambda z: kd.cr_ctc(z[0], z[1], LENS), slow, held)
