@@ -26,6 +26,8 @@ datadir=data
 # Data
 corpus=mini                # mini | mini_librispeech | librispeech
 librispeech_dir=           # folder that holds the subsets; empty: downloads/
+prepared=                  # folder of SET/{feats.scp or wav.scp,text,utt2spk} that are
+                           # ready to train on: stages 1 to 4 have nothing to do
 download=false             # let stage 1 download missing subsets
 drop_bad_audio=false       # drop bad audio files instead of stopping
 train_set=train_all        # of the teacher
@@ -34,7 +36,7 @@ valid_set=dev
 test_sets="test"
 fs=16000
 feats_type=fbank           # fbank | raw
-n_mels=80
+n_mels=80                  # of filter banks; the width of prepared features
 speed_perturb_factors=     # e.g. "0.9 1.0 1.1"; empty: none
 min_seconds=0.25           # less than an encoder's subsampling needs stops a training
 max_seconds=30.0
@@ -45,6 +47,7 @@ mini_scale=1.0             # of the mini corpus' sentences
 nbpe=120
 bpemode=unigram
 teacher_config=
+teacher_exp=               # a teacher that is trained already; stage 7 has nothing to do
 student_config=
 kd_config=
 inference_configs=         # one or more; each is decoded and scored
@@ -52,6 +55,7 @@ inference_model=valid.acc.ave.pth
 teacher_max_wer=50         # percent; stage 8 stops above it
 seeds=1                    # of the students, one or more
 teacher_seed=1
+tag=                       # told apart from other students in expdir by this
 teacher_args=              # more options for the teacher's training
 student_args=              # more options for both students' trainings
 kd_args=                   # more options for the distilled student's training
@@ -88,6 +92,9 @@ done
 on() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
 if on 13; then "${python}" -m espnet_kd.bin.score --check; fi
 
+if [ -n "${prepared}" ] && [ -n "${speed_perturb_factors}" ]; then
+    log "--prepared data is not perturbed here: clear --speed_perturb_factors"; exit 2
+fi
 corpus_dir=${librispeech_dir:-downloads/${corpus}}
 train_data=${train_set}
 student_data=${student_train_set}
@@ -101,9 +108,12 @@ fit_sets=$(printf '%s\n' "${train_data}" "${student_data}" "${valid_set}" | awk 
 eval_sets=$(printf '%s\n' "${valid_set}" ${test_sets} | awk '!seen[$0]++')
 bpe_dir=${datadir}/token_list/bpe_${bpemode}${nbpe}
 stats_dir=${expdir}/asr_stats_${feats_type}_bpe${nbpe}
-teacher_exp=${expdir}/asr_teacher_s${teacher_seed}
-control_exp() { echo "${expdir}/asr_control_s$1"; }
-distilled_exp() { echo "${expdir}/asr_distilled_s$1"; }
+own_teacher=false
+if [ -z "${teacher_exp}" ]; then
+    own_teacher=true; teacher_exp=${expdir}/asr_teacher_s${teacher_seed}
+fi
+control_exp() { echo "${expdir}/asr_control${tag:+_${tag}}_s$1"; }
+distilled_exp() { echo "${expdir}/asr_distilled${tag:+_${tag}}_s$1"; }
 
 if [ "${feats_type}" = raw ]; then
     feature_file=wav.scp; feature_kind=sound
@@ -119,7 +129,7 @@ text_opts=(--use_preprocessor true --token_type bpe --bpemodel "${bpe_dir}/bpe.m
 # shellcheck source=egs/TEMPLATE/asr_kd1/training.sh
 . "${_template}/training.sh"
 
-if on 1; then
+if on 1 && [ -z "${prepared}" ]; then
     log "Stage 1: data of ${corpus}: ${all_sets//$'\n'/ }"
     if [ "${corpus}" = mini ] && [ -z "${librispeech_dir}" ]; then
         _key=("${corpus_dir}/.done" "${pyscripts}/synthesise_mini.py"
@@ -149,7 +159,7 @@ if on 2 && [ -n "${speed_perturb_factors}" ]; then
     done
 fi
 
-if on 3 && [ "${feats_type}" = fbank ]; then
+if on 3 && [ "${feats_type}" = fbank ] && [ -z "${prepared}" ]; then
     log "Stage 3: ${n_mels}-dim filter banks, ${nj} jobs"
     for _set in $(printf '%s\n' "${fit_sets}" "${eval_sets}" | awk '!seen[$0]++'); do
         _out=${dumpdir}/fbank/${_set}
@@ -171,7 +181,7 @@ if on 3 && [ "${feats_type}" = fbank ]; then
 fi
 
 feats_dir=${dumpdir}/${feats_type}
-if on 4; then
+if on 4 && [ -z "${prepared}" ]; then
     log "Stage 4: drop too long, too short, empty"
     for _set in $(printf '%s\n' "${fit_sets}" "${eval_sets}" | awk '!seen[$0]++'); do
         _work=${feats_dir}/${_set}/org
@@ -190,7 +200,9 @@ if on 4; then
             --min_seconds "${min_seconds}" --max_seconds "${max_seconds}" "${_opts[@]}"
     done
 fi
-final() { echo "${feats_dir}/$1/final"; }
+final() {
+    if [ -n "${prepared}" ]; then echo "${prepared}/$1"; else echo "${feats_dir}/$1/final"; fi
+}
 
 if on 5; then
     log "Stage 5: ${nbpe} ${bpemode} pieces from ${train_data}, shared by all models"
@@ -243,7 +255,7 @@ start_controls() {
     done
 }
 
-if on 7; then
+if on 7 && "${own_teacher}"; then
     log "Stage 7: teacher on ${train_data}; log: ${teacher_exp}/train.log"
     # shellcheck disable=SC2086
     start "${teacher_exp}" "${train_data}" "${teacher_config}" "${teacher_seed}" \
@@ -254,7 +266,8 @@ fi
 if on 10 && [ "${train_jobs}" -gt 1 ]; then start_controls; fi
 
 if on 8; then
-    while [ "${#running[@]}" -gt 0 ] && [ ! -f "${teacher_exp}/.done" ]; do finish; done
+    while "${own_teacher}" && [ "${#running[@]}" -gt 0 ] \
+        && [ ! -f "${teacher_exp}/.done" ]; do finish; done
     log "Stage 8: decode ${valid_set} with the teacher as the students will hear it"
     "${python}" -m espnet_kd.bin.check_teacher --exp "${teacher_exp}" \
         --file "${inference_model}" --max_wer "${teacher_max_wer}" --ngpu "${ngpu}" \

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Lay AN4's features out as Kaldi data directories: train, dev, test, and train in two.
+
+The source holds train, dev and test, each with feats.ark, text and utt2spk: 39
+coefficients (13 MFCC and their first and second differences), 100 frames a second.
+Every fourth utterance of train goes to train_25, the others to train_75: a quarter that
+somebody transcribed, and the audio that nobody did.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import kaldiio
+from kaldi_dir import copy_subset, read_table, write_speakers, write_table
+
+from espnet_kd.errors import KDError
+
+SETS = ("train", "dev", "test")
+TRANSCRIBED = 4
+
+
+def main() -> None:
+    """Write the five directories."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    args = parser.parse_args()
+    try:
+        for name in SETS:
+            write_set(args.source / name, args.output_dir / name)
+        split(args.output_dir / "train")
+    except KDError as error:
+        sys.exit(f"prepare: {error}")
+
+
+def write_set(source: Path, folder: Path) -> None:
+    """Write one set; its text last, which says that it is whole."""
+    archive = source / "feats.ark"
+    if not archive.is_file():
+        raise KDError(f"{archive} is missing; --an4_dir names a folder of {SETS}")
+    target = folder.parent / "ark" / source.name  # beside the tables, not among them
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with kaldiio.WriteHelper(f"ark,scp:{target}.ark,{folder}/feats.scp") as write:
+        for utt, feats in kaldiio.load_ark(str(archive)):
+            write(utt, feats)
+    write_speakers(folder, read_table(source / "utt2spk"))
+    write_table(folder / "text", read_table(source / "text"))
+
+
+def split(train: Path) -> None:
+    """Write train_25 and train_75."""
+    utts = sorted(read_table(train / "text"))
+    quarter = set(utts[::TRANSCRIBED])
+    for name, keep in (("train_25", quarter), ("train_75", set(utts) - quarter)):
+        copy_subset(train, train.with_name(name), keep)
+
+
+if __name__ == "__main__":
+    main()

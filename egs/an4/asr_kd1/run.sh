@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# AN4 (42 minutes of real speech, as features): small enough to train on two CPU cores.
+#
+#   ./run.sh [EXPERIMENT] --an4_dir DIR [--option value ...]     see ../../librispeech
+#
+# hybrid   (default) teacher, control and distilled student on all of AN4
+# cached   the same student, from the teacher's targets on disk
+# labels   a quarter is transcribed: the control has just that, the other student also the
+#          rest of the audio, with the teacher's transcripts (sequence-level distillation)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+experiment=hybrid
+case "${1:-}" in
+    hybrid | cached | labels) experiment=$1; shift ;;
+esac
+if [ "${1:-}" != --an4_dir ] || [ $# -lt 2 ]; then
+    echo "run.sh: --an4_dir DIR comes first: a folder of {train,dev,test}/{feats.ark,text,utt2spk}" >&2
+    exit 2
+fi
+an4_dir=$2; shift 2
+
+# shellcheck source=egs/TEMPLATE/asr_kd1/path.sh
+. ./path.sh
+if [ ! -f data/train_75/text ]; then
+    "${python}" local/prepare.py --source "${an4_dir}" --output_dir data
+fi
+
+options=(--prepared data --corpus an4 --n_mels 39 --nbpe 30 --valid_set dev --test_sets test
+    --train_set train --student_train_set train --teacher_config conf/teacher.yaml
+    --student_config conf/student.yaml --kd_config conf/kd.yaml
+    --inference_configs "conf/decode_beam.yaml conf/decode_ctc_greedy.yaml")
+case "${experiment}" in
+    cached) options+=(--cache_targets true --tag cached) ;;
+    labels) options+=(--student_train_set train_25 --unlabelled_set train_75 --kd_config none
+        --tag labels) ;;
+esac
+
+./asr_kd.sh "${options[@]}" "$@"
