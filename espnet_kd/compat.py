@@ -85,6 +85,27 @@ def beam_search(model: nn.Module, beam_size: int) -> Callable[[Tensor], list[Any
     ).eval()
 
 
+def recogniser(
+    config: str, weights: str, device: str, options: dict[str, Any]
+) -> Callable[..., list[tuple]]:
+    """ESPnet's own recogniser of the asr task, as ``asr_inference`` builds it.
+
+    Its arguments are ``asr_inference``'s options. For one utterance it gives
+    ``(text, tokens, ids, hypothesis)``, best first.
+
+    Raises:
+        KDError: If an option is none of its.
+    """
+    import inspect
+
+    from espnet2.bin.asr_inference import Speech2Text
+
+    known = inspect.signature(Speech2Text.__init__).parameters
+    if unknown := sorted(options.keys() - known.keys()):
+        raise KDError(f"no option of asr_inference: {suggest(unknown[0], known)}")
+    return Speech2Text(config, weights, device=device, **options)
+
+
 def rnnt_loss_module() -> ModuleType:
     """A stand-in for ``warprnnt_pytorch``, which ESPnet's transducers import.
 

@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).parents[1] / "espnet_kd"
 FLOORS = [
     {"errors", "masking"},
     {"atomic", "registry", "targets", "taps", "views", "align", "sparse"},
-    {"ctc_lattice", "transducer_lattice"},
+    {"ctc_lattice", "transducer_lattice", "kaldi_dir"},
     {"transducer_paths"},
-    {"config", "losses", "joint"},
+    {"config", "losses", "joint", "labels"},
     {"parse", "forward", "confidence", "diagnostics", "gradients"},
     {"compat"},
     {"objective", "search"},

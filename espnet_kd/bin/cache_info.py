@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 from espnet_kd.cache.header import HEADER, INDEX, read_header
-from espnet_kd.cache.reader import Cache, keys_of
+from espnet_kd.cache.reader import Cache
 from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -29,7 +30,7 @@ def describe(directory: Path, key_file: Path | None) -> list[str]:
     """
     header = read_header(directory / HEADER)
     cache = Cache([directory])
-    keys = keys_of(directory / INDEX)
+    keys = list(read_table(directory / INDEX))
     frames = sum(entry.frames for utt in keys for entry in cache.read([utt]))
     size = sum(path.stat().st_size for path in directory.glob("targets.*.ark"))
     dense = 2 * frames * header.vocabulary
@@ -40,7 +41,7 @@ def describe(directory: Path, key_file: Path | None) -> list[str]:
         f"{100 * size / max(dense, 1):.2f} % of dense half-precision CTC posteriors"
     )
     if key_file is not None:
-        wanted = keys_of(key_file)
+        wanted = list(read_table(key_file))
         cache.check_coverage(wanted, str(key_file))
         lines.append(f"covers all {len(wanted)} utterances of {key_file}")
     return lines

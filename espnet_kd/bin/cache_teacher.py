@@ -22,12 +22,12 @@ from espnet_kd.bin.streaming import stream
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import entries_of
 from espnet_kd.cache.header import Header
-from espnet_kd.cache.reader import keys_of
 from espnet_kd.cache.writer import Shard
 from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
 from espnet_kd.forward import Labels, Request, is_label_tap
+from espnet_kd.kaldi_dir import read_table
 from espnet_kd.loading import find_teacher, hash_teacher, load_teacher, read_settings
 from espnet_kd.targets import TeacherTargets
 from espnet_kd.teacher import Teacher
@@ -79,7 +79,7 @@ def main(cmd: list[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write what is missing of the shard, with progress and time left."""
     writer = Writer(args)
-    keys = keys_of(args.key_file)
+    keys = list(read_table(args.key_file))
     if args.estimate:
         print(writer.estimate(keys))
         return
@@ -210,7 +210,7 @@ class Writer:
         """Widths of the taps, from the first utterance."""
         if any(map(is_label_tap, self.request.taps)):
             raise KDError("a cache holds hidden representations of encoders only")
-        _, targets = next(self.targets(keys_of(self.args.key_file)[:1]))
+        _, targets = next(self.targets(list(read_table(self.args.key_file))[:1]))
         return tuple(targets.hidden[tap].values.shape[-1] for tap in self.request.taps)
 
 

@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
-import editdistance
 import torch
 
 from espnet_kd.atomic import whole_file
@@ -23,6 +22,8 @@ from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
 from espnet_kd.forward import Request
+from espnet_kd.kaldi_dir import read_table
+from espnet_kd.labels.normalise import word_error_rate
 from espnet_kd.loading import find_teacher, load_teacher, read_settings
 from espnet_kd.teacher import Teacher, check_needs
 
@@ -86,14 +87,13 @@ def teacher_wer(args: argparse.Namespace) -> float:
         data = args.data_path_and_name_and_type
         batches = stream(task, settings, data, batch_size=args.batch_size)
         hypotheses = decode(teacher, batches, args.ngpu)
-    lines = args.text.read_text(encoding="utf-8").splitlines()
-    references = {utt: text for utt, _, text in (line.partition(" ") for line in lines)}
+    references = read_table(args.text)
     if missing := references.keys() - hypotheses.keys():
         raise KDError(
             f"{len(missing)} utterances of {args.text} have no audio, first "
             f"'{min(missing)}'"
         )
-    return error_rate(references, {u: to_text(t) for u, t in hypotheses.items()})
+    return word_error_rate([(references[u], to_text(hypotheses[u])) for u in references])
 
 
 def decode(teacher: Teacher, batches, ngpu: int) -> dict[str, list[str]]:
@@ -119,15 +119,6 @@ def decode(teacher: Teacher, batches, ngpu: int) -> dict[str, list[str]]:
 def collapse(path: list[int], blank_id: int) -> list[int]:
     """CTC's map from a path to labels: join repeats, then drop blanks."""
     return [label for label, _ in groupby(path) if label != blank_id]
-
-
-def error_rate(references: dict[str, str], hypotheses: dict[str, str]) -> float:
-    """Edits a hundred reference words."""
-    edits = words = 0
-    for utt, text in references.items():
-        edits += editdistance.eval(text.split(), hypotheses[utt].split())
-        words += len(text.split())
-    return 100.0 * edits / max(words, 1)
 
 
 def _detokeniser(settings: dict):

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet_kd.cache.reader import keys_of
 from espnet_kd.cache.writer import merge
 from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -16,7 +16,7 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("--key_file", type=Path, required=True, help="all its utterances")
     args = parser.parse_args(cmd)
     try:
-        header = merge(args.cache, keys_of(args.key_file))
+        header = merge(args.cache, list(read_table(args.key_file)))
     except KDError as error:
         sys.exit(f"merge_cache: {error}")
     print(f"{args.cache}: {header.utterances} utterances of {header.teacher}")

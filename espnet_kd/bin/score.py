@@ -8,6 +8,7 @@ from pathlib import Path
 
 from espnet_kd.atomic import whole_file
 from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table
 from espnet_kd.report.score import UNITS, find_sclite, score
 
 
@@ -35,8 +36,8 @@ def main(cmd: list[str] | None = None) -> None:
 
 def score_directory(data_dir: Path, decode_dir: Path, sclite: str | None) -> dict:
     """Score words and characters; gives what score.json holds."""
-    reference, speakers = (_table(data_dir / name) for name in ("text", "utt2spk"))
-    hypothesis = _table(decode_dir / "text")
+    reference, speakers = (read_table(data_dir / name) for name in ("text", "utt2spk"))
+    hypothesis = read_table(decode_dir / "text")
     if unknown := hypothesis.keys() - reference.keys():
         raise KDError(f"{decode_dir}/text: '{min(unknown)}' is not in {data_dir}/text")
     result = {}
@@ -49,13 +50,6 @@ def score_directory(data_dir: Path, decode_dir: Path, sclite: str | None) -> dic
     with whole_file(decode_dir / "score.json") as file:
         json.dump(result, file, indent=2)
     return result
-
-
-def _table(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        raise KDError(f"{path} is missing; run the decoding stage first")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {key: text for key, _, text in (line.partition(" ") for line in lines)}
 
 
 if __name__ == "__main__":

@@ -22,12 +22,6 @@ from espnet_kd.forward import Labels, Request
 from espnet_kd.targets import Hidden, TeacherTargets
 
 
-def keys_of(path: Path) -> list[str]:
-    """The utterances of a Kaldi table, in order."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [line.split(maxsplit=1)[0] for line in lines if line.strip()]
-
-
 class Cache:
     """One or more directories of targets, of one teacher, read as one.
 

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from espnet_kd.cache.reader import Cache, keys_of
+from espnet_kd.cache.reader import Cache
 from espnet_kd.errors import ConfigError, Problem
+from espnet_kd.kaldi_dir import read_table
 
 
 def check_cached_training(args: argparse.Namespace, cache: Cache | None) -> None:
@@ -53,4 +54,4 @@ def _utterances(args: argparse.Namespace, split: str) -> list[str]:
     """The utterances that ESPnet's iterator draws from."""
     shapes = getattr(args, f"{split}_shape_file", None)
     data = getattr(args, f"{split}_data_path_and_name_and_type", None)
-    return keys_of(Path(shapes[0] if shapes else data[0][0]))
+    return list(read_table(Path(shapes[0] if shapes else data[0][0])))

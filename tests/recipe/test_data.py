@@ -14,7 +14,6 @@ sys.path.insert(0, str(RECIPE / "pyscripts"))
 import download
 import extract_fbank
 import filter_data
-import kaldi_dir
 import landed
 import merge_feats
 import perturb_speed
@@ -23,6 +22,8 @@ import split_scp
 import teacher_option
 import train_tokens
 from corpora import Archive
+
+from espnet_kd import kaldi_dir
 
 FS = 16000
 

@@ -54,7 +54,7 @@ def test_a_directory_is_scored_into_json(tmp_path):
     with pytest.raises(KDError, match="'u9' is not in"):
         score_directory(data, decode, None)
     (decode / "text").unlink()
-    with pytest.raises(KDError, match="run the decoding stage first"):
+    with pytest.raises(KDError, match="run the stage that makes it"):
         score_directory(data, decode, None)
 
 

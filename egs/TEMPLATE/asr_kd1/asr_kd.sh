@@ -2,7 +2,8 @@
 # Distil an ASR student from a teacher, from data to scores. Called by a recipe's run.sh.
 #
 #  1 data          2 speed perturbation   3 features         4 filter
-#  5 tokens        6 statistics           7 teacher          8 teacher gate, its targets
+#  5 tokens        6 statistics           7 teacher          8 teacher gate, its transcripts
+#                                                              and targets
 # 10 control      11 distilled student   12 decoding        13 scoring
 # 15 results      16 packing             (9 and 14 are reserved)
 #
@@ -34,6 +35,9 @@ train_set=train_all        # of the teacher
 student_train_set=train_small
 valid_set=dev
 test_sets="test"
+unlabelled_set=            # audio whose transcripts, if any, are not read: stage 8 lets the
+                           # teacher write them, and the distilled student trains on both
+label_args=                # what is asked of them; see espnet_kd.bin.pseudo_label
 fs=16000
 feats_type=fbank           # fbank | raw
 n_mels=80                  # of filter banks; the width of prepared features
@@ -49,7 +53,7 @@ bpemode=unigram
 teacher_config=
 teacher_exp=               # a teacher that is trained already; stage 7 has nothing to do
 student_config=
-kd_config=
+kd_config=                 # none: the student only trains on the teacher's transcripts
 inference_configs=         # one or more; each is decoded and scored
 inference_model=valid.acc.ave.pth
 teacher_max_wer=50         # percent; stage 8 stops above it
@@ -86,7 +90,11 @@ done
 # shellcheck source=egs/TEMPLATE/asr_kd1/cmd.sh
 . ./cmd.sh
 
-for _file in "${teacher_config}" "${student_config}" "${kd_config}" ${inference_configs}; do
+if [ "${kd_config}" = none ] && [ -z "${unlabelled_set}" ]; then
+    log "--kd_config none needs --unlabelled_set: there is nothing else to learn from"; exit 2
+fi
+for _file in "${teacher_config}" "${student_config}" "${kd_config#none}" ${inference_configs}; do
+    if [ -z "${_file}" ] && [ "${kd_config}" = none ]; then continue; fi
     if [ ! -f "${_file}" ]; then log "no such config: '${_file}'"; exit 2; fi
 done
 on() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
@@ -98,13 +106,21 @@ fi
 corpus_dir=${librispeech_dir:-downloads/${corpus}}
 train_data=${train_set}
 student_data=${student_train_set}
+unlabelled_data=${unlabelled_set}
+# shellcheck disable=SC2086
+train_sets=$(printf '%s\n' "${train_set}" "${student_train_set}" ${unlabelled_set} \
+    | awk '!seen[$0]++')
 if [ -n "${speed_perturb_factors}" ]; then
     train_data=${train_set}_sp
     student_data=${student_train_set}_sp
+    unlabelled_data=${unlabelled_set:+${unlabelled_set}_sp}
 fi
-all_sets=$(printf '%s\n' "${train_set}" "${student_train_set}" "${valid_set}" ${test_sets} \
+# What the distilled student trains on.
+distilled_data=${student_data}${unlabelled_data:+_and_${unlabelled_data}}
+all_sets=$(printf '%s\n' "${train_sets}" "${valid_set}" ${test_sets} | awk '!seen[$0]++')
+# shellcheck disable=SC2086
+fit_sets=$(printf '%s\n' "${train_data}" "${student_data}" ${unlabelled_data} "${valid_set}" \
     | awk '!seen[$0]++')
-fit_sets=$(printf '%s\n' "${train_data}" "${student_data}" "${valid_set}" | awk '!seen[$0]++')
 eval_sets=$(printf '%s\n' "${valid_set}" ${test_sets} | awk '!seen[$0]++')
 bpe_dir=${datadir}/token_list/bpe_${bpemode}${nbpe}
 stats_dir=${expdir}/asr_stats_${feats_type}_bpe${nbpe}
@@ -128,6 +144,8 @@ text_opts=(--use_preprocessor true --token_type bpe --bpemodel "${bpe_dir}/bpe.m
 
 # shellcheck source=egs/TEMPLATE/asr_kd1/training.sh
 . "${_template}/training.sh"
+# shellcheck source=egs/TEMPLATE/asr_kd1/teaching.sh
+. "${_template}/teaching.sh"
 
 if on 1 && [ -z "${prepared}" ]; then
     log "Stage 1: data of ${corpus}: ${all_sets//$'\n'/ }"
@@ -151,7 +169,7 @@ fi
 
 if on 2 && [ -n "${speed_perturb_factors}" ]; then
     log "Stage 2: speed perturbation by ${speed_perturb_factors}"
-    for _set in $(printf '%s\n' "${train_set}" "${student_train_set}" | awk '!seen[$0]++'); do
+    for _set in ${train_sets}; do
         # shellcheck disable=SC2086
         "${python}" "${pyscripts}/perturb_speed.py" --data_dir "${datadir}/${_set}" \
             --output_dir "${datadir}/${_set}_sp" --audio_dir "${dumpdir}/audio_sp/${_set}" \
@@ -195,13 +213,19 @@ if on 4 && [ -z "${prepared}" ]; then
         case " ${test_sets} " in *" ${_set} "*)
             _opts=(--keep_empty_text --min_seconds 0 --max_seconds inf) ;;
         esac
+        if [ "${_set}" = "${unlabelled_data}" ]; then _opts=(--keep_empty_text); fi
         "${python}" "${pyscripts}/filter_data.py" --data_dir "${_work}" --fs "${fs}" \
             --output_dir "${feats_dir}/${_set}/final" \
             --min_seconds "${min_seconds}" --max_seconds "${max_seconds}" "${_opts[@]}"
     done
 fi
+labels_dir=${teacher_exp}/labels/${unlabelled_data}
 final() {
-    if [ -n "${prepared}" ]; then echo "${prepared}/$1"; else echo "${feats_dir}/$1/final"; fi
+    if [ -n "${unlabelled_data}" ] && [ "$1" = "${distilled_data}" ]; then
+        echo "${teacher_exp}/labels/$1"
+    elif [ -n "${prepared}" ]; then echo "${prepared}/$1"
+    else echo "${feats_dir}/$1/final"
+    fi
 }
 
 if on 5; then
@@ -214,34 +238,10 @@ if on 5; then
     fi
 fi
 
-# data_opts SET: the options of ESPnet's training for a training set and the valid set
-set_data_opts() {
-    data_opts=(
-        --train_data_path_and_name_and_type "$(final "$1")/${feature_file},speech,${feature_kind}"
-        --train_data_path_and_name_and_type "$(final "$1")/text,text,text"
-        --valid_data_path_and_name_and_type
-        "$(final "${valid_set}")/${feature_file},speech,${feature_kind}"
-        --valid_data_path_and_name_and_type "$(final "${valid_set}")/text,text,text")
-}
-set_data_key() {
-    data_key=("$(final "$1")/${feature_file}" "$(final "$1")/text"
-        "$(final "${valid_set}")/text" "${bpe_dir}/tokens.txt")
-}
-
 if on 6; then
     for _set in $(printf '%s\n' "${train_data}" "${student_data}" | awk '!seen[$0]++'); do
         log "Stage 6: statistics of ${_set}"
-        _out=${stats_dir}/${_set}
-        set_data_opts "${_set}"; set_data_key "${_set}"
-        _key=("${_out}/.done" "${data_key[@]}" -- "${feature_opts[@]}")
-        if is_fresh "${_key[@]}"; then log "statistics are there"; continue; fi
-        ${train_cmd} "${_out}/stats.log" "${python}" -m espnet2.bin.asr_train \
-            --collect_stats true --config "${teacher_config}" --output_dir "${_out}" \
-            "${data_opts[@]}" "${feature_opts[@]}" "${text_opts[@]}" --ngpu 0 \
-            --train_shape_file "$(final "${_set}")/${feature_file}" \
-            --valid_shape_file "$(final "${valid_set}")/${feature_file}" \
-            || { tail -n 20 "${_out}/stats.log" >&2; exit 1; }
-        mark_fresh "${_key[@]}"
+        collect_statistics "${_set}"
     done
 fi
 
@@ -276,55 +276,42 @@ if on 8; then
         --text "$(final "${valid_set}")/text" --output "${teacher_exp}/gate.json"
 fi
 
+if on 8 && [ -n "${unlabelled_data}" ]; then
+    log "Stage 8: the teacher transcribes ${unlabelled_data}, ${nj} jobs; logs: ${labels_dir}/logdir"
+    transcribe "${unlabelled_data}" "${labels_dir}"
+    "${python}" "${pyscripts}/combine_data.py" --output_dir "$(final "${distilled_data}")" \
+        "$(final "${student_data}")" "${labels_dir}"
+    collect_statistics "${distilled_data}"
+fi
+
 cache_dir() { echo "${teacher_exp}/targets/$1"; }
 if on 8 && "${cache_targets}"; then
-    for _set in "${student_data}" "${valid_set}"; do
-        _out=$(cache_dir "${_set}")
-        _key=("${_out}/.done" "${teacher_exp}/${inference_model}"
-            "$(final "${_set}")/${feature_file}" "$(final "${_set}")/text"
-            -- "${cache_args}")
-        if is_fresh "${_key[@]}"; then log "${_set}: targets are there"; continue; fi
-        log "Stage 8: the teacher's targets of ${_set}, ${nj} jobs; logs: ${_out}/logdir"
-        # Half a cache of the same teacher, in as many jobs, goes on; any other is begun anew.
-        if [ -d "${_out}" ] && ! is_fresh "${_out}/.begun" "${_key[@]:1}" "${nj}"; then
-            rm -rf "${_out}"
-        fi
-        mkdir -p "${_out}"
-        mark_fresh "${_out}/.begun" "${_key[@]:1}" "${nj}"
-        _nj=$("${python}" "${pyscripts}/split_scp.py" "$(final "${_set}")/text" \
-            "${nj}" "${_out}/logdir/keys")
-        # shellcheck disable=SC2086
-        ${decode_cmd} JOB=1:"${_nj}" "${_out}/logdir/cache.JOB.log" \
-            "${python}" -m espnet_kd.bin.cache_teacher --exp "${teacher_exp}" \
-            --file "${inference_model}" --ngpu 0 --shard JOB \
-            --key_file "${_out}/logdir/keys.JOB.scp" --output_dir "${_out}" \
-            --data_path_and_name_and_type \
-            "$(final "${_set}")/${feature_file},speech,${feature_kind}" \
-            --data_path_and_name_and_type "$(final "${_set}")/text,text,text" \
-            ${cache_args} || { tail -n 20 "${_out}"/logdir/cache.*.log >&2; exit 1; }
-        "${python}" -m espnet_kd.bin.merge_cache --cache "${_out}" \
-            --key_file "$(final "${_set}")/text" >&2
-        mark_fresh "${_key[@]}"
+    for _set in "${distilled_data}" "${valid_set}"; do
+        log "Stage 8: the teacher's targets of ${_set}, ${nj} jobs; logs: $(cache_dir "${_set}")/logdir"
+        cache "${_set}" "$(cache_dir "${_set}")"
     done
 fi
 
 if on 10 && [ "${train_jobs}" -le 1 ]; then start_controls; fi
 
 if on 11; then
-    _option=$("${python}" "${pyscripts}/teacher_option.py" --kd_config "${kd_config}" \
-        --exp "${teacher_exp}" --file "${inference_model}")
-    _teacher=(); if [ -n "${_option}" ]; then _teacher=(--kd_conf "${_option}"); fi
-    if [ -n "${_option}" ] && "${cache_targets}"; then
-        _teacher+=(--kd_conf
-            "targets=[$(cache_dir "${student_data}"), $(cache_dir "${valid_set}")]")
+    _launcher="-m espnet2.bin.asr_train"; _kd=()
+    if [ "${kd_config}" != none ]; then
+        _launcher="-m espnet_kd -m espnet2.bin.asr_train"; _kd=(--kd_conf "${kd_config}")
+        _option=$("${python}" "${pyscripts}/teacher_option.py" --kd_config "${kd_config}" \
+            --exp "${teacher_exp}" --file "${inference_model}")
+        if [ -n "${_option}" ]; then _kd+=(--kd_conf "${_option}"); fi
+        if [ -n "${_option}" ] && "${cache_targets}"; then
+            _kd+=(--kd_conf
+                "targets=[$(cache_dir "${distilled_data}"), $(cache_dir "${valid_set}")]")
+        fi
     fi
     for _seed in ${seeds}; do
         _out=$(distilled_exp "${_seed}")
         log "Stage 11: distilled student, seed ${_seed}; log: ${_out}/train.log"
         # shellcheck disable=SC2086
-        start "${_out}" "${student_data}" "${student_config}" "${_seed}" \
-            "-m espnet_kd -m espnet2.bin.asr_train" --kd_conf "${kd_config}" \
-            "${_teacher[@]}" ${student_args} ${kd_args}
+        start "${_out}" "${distilled_data}" "${student_config}" "${_seed}" \
+            "${_launcher}" "${_kd[@]}" ${student_args} ${kd_args}
     done
 fi
 finish_all

@@ -15,6 +15,35 @@ _landed() {
 is_fresh() { _landed check "$@"; }
 mark_fresh() { _landed mark "$@"; }
 
+# set_data_opts SET: the options of ESPnet's training for a training set and the valid set
+set_data_opts() {
+    data_opts=(
+        --train_data_path_and_name_and_type "$(final "$1")/${feature_file},speech,${feature_kind}"
+        --train_data_path_and_name_and_type "$(final "$1")/text,text,text"
+        --valid_data_path_and_name_and_type
+        "$(final "${valid_set}")/${feature_file},speech,${feature_kind}"
+        --valid_data_path_and_name_and_type "$(final "${valid_set}")/text,text,text")
+}
+set_data_key() {
+    data_key=("$(final "$1")/${feature_file}" "$(final "$1")/text"
+        "$(final "${valid_set}")/text" "${bpe_dir}/tokens.txt")
+}
+
+# collect_statistics SET: shapes of the set and statistics of its features
+collect_statistics() {
+    local out=${stats_dir}/$1 key
+    set_data_opts "$1"; set_data_key "$1"
+    key=("${out}/.done" "${data_key[@]}" -- "${feature_opts[@]}")
+    if is_fresh "${key[@]}"; then log "statistics are there"; return; fi
+    ${train_cmd} "${out}/stats.log" "${python}" -m espnet2.bin.asr_train \
+        --collect_stats true --config "${teacher_config}" --output_dir "${out}" \
+        "${data_opts[@]}" "${feature_opts[@]}" "${text_opts[@]}" --ngpu 0 \
+        --train_shape_file "$(final "$1")/${feature_file}" \
+        --valid_shape_file "$(final "${valid_set}")/${feature_file}" \
+        || { tail -n 20 "${out}/stats.log" >&2; exit 1; }
+    mark_fresh "${key[@]}"
+}
+
 # train DIR SET CONFIG SEED LAUNCHER [OPTION ...]; LAUNCHER is what runs asr_train
 train() {
     local out=$1 set=$2 config=$3 seed=$4 launcher=$5; shift 5

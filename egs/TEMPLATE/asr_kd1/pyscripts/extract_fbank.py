@@ -10,9 +10,9 @@ import kaldi_native_fbank
 import kaldiio
 import numpy as np
 import soundfile
-from kaldi_dir import read_table
 
 from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table
 
 REPORT_SECONDS = 10
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import soundfile
 import soxr
-from kaldi_dir import read_table, write_speakers, write_table
 
 from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table, write_speakers, write_table
 
 
 def main() -> None:

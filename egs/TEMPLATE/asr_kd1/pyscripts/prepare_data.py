@@ -16,9 +16,9 @@ from pathlib import Path
 import soundfile
 from corpora import ARCHIVES, SETS
 from download import fetch
-from kaldi_dir import write_speakers, write_table
 
 from espnet_kd.errors import KDError, suggest
+from espnet_kd.kaldi_dir import write_speakers, write_table
 
 SHOWN = 10
 

@@ -5,9 +5,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from kaldi_dir import read_table, write_table
-
 from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table, write_table
 
 
 def main() -> None:

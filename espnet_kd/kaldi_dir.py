@@ -16,11 +16,11 @@ def read_table(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise KDError(f"{path} is missing; run the stage that makes it")
     table: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition(" ")
+    for line in filter(str.strip, path.read_text(encoding="utf-8").splitlines()):
+        key, *value = line.split(maxsplit=1)
         if key in table:
             raise KDError(f"{path}: '{key}' comes twice")
-        table[key] = value.strip()
+        table[key] = value[0].strip() if value else ""
     return table
 
 

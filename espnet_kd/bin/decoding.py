@@ -1,0 +1,192 @@
+"""Hear a data directory with a teacher's own beam search, in several processes."""
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from math import exp
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+
+from espnet_kd.bin.streaming import stream
+from espnet_kd.compat import recogniser, task_class
+from espnet_kd.config import TeacherConfig
+from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table
+from espnet_kd.labels.directory import audio_of
+from espnet_kd.labels.hypotheses import Heard, Hypothesis, HypothesisLog
+from espnet_kd.loading import find_teacher, hash_teacher, read_settings, read_weights
+
+REPORT_SECONDS = 10
+# A job that can do nothing about it says so and ends.
+TAIL = 5
+
+
+class Job:
+    """One process' share of the utterances: every ``nj``-th.
+
+    Args:
+        args: See ``espnet_kd.bin.pseudo_label``.
+        number: From 1.
+    """
+
+    def __init__(self, args: argparse.Namespace, number: int) -> None:
+        if args.nj < 1 or args.nbest < 1 or not 1 <= (args.job or 1) <= args.nj:
+            raise KDError("--nj and --nbest are at least 1, and --job 1 to --nj")
+        self.number = number
+        self.teacher = TeacherConfig(args.exp, args.file)
+        self.search = _search_options(args.inference_config) | {"nbest": args.nbest}
+        with ExitStack() as stack:
+            self.settings = read_settings(find_teacher(self.teacher, stack))
+        takes_features = self.settings.get("input_size") is not None
+        self.audio = audio_of(args.data_dir, takes_features)
+        self.utts = list(read_table(self.audio[0]))[number - 1 :: args.nj]
+        folder = args.output_dir / "logdir"
+        self.path = folder / f"heard.{number}of{args.nj}.jsonl"
+        self.message = folder / f"decode.{number}.log"
+
+    def log(self) -> HypothesisLog:
+        """What was heard so far."""
+        utts = hashlib.sha256("\n".join(self.utts).encode()).hexdigest()
+        made_from = {"teacher": hash_teacher(self.teacher), "search": self.search}
+        return HypothesisLog(self.path, made_from | {"utterances": utts})
+
+    @property
+    def done(self) -> int:
+        """How many utterances were heard, seen from outside."""
+        if not self.path.exists():
+            return 0
+        return max(self.path.read_bytes().count(b"\n") - 1, 0)
+
+
+def hear(job: Job, ngpu: int) -> None:
+    """Hear what is missing of one job, in this process.
+
+    Raises:
+        KDError: If utterances have no audio.
+    """
+    log = job.log()
+    todo = [utt for utt in job.utts if utt not in log.found]
+    if not todo:
+        return
+    with ExitStack() as stack, torch.no_grad():
+        search = _recogniser(job, stack, "cuda" if ngpu else "cpu")
+        keys = Path(stack.enter_context(TemporaryDirectory())) / "keys"
+        keys.write_text("".join(f"{utt} x\n" for utt in todo), encoding="utf-8")
+        data = [f"{job.audio[0]},speech,{job.audio[1]}"]
+        options = {"batch_size": 1, "key_file": keys}
+        for utts, batch in stream(task_class("asr"), job.settings, data, **options):
+            log.add(_heard(search, utts[0], batch["speech"][0], job.search))
+    if missing := set(job.utts) - log.found.keys():
+        raise KDError(f"{len(missing)} utterances have no audio, first '{min(missing)}'")
+
+
+def hear_all(jobs: list[Job], arguments: list[str]) -> None:
+    """Hear everything, a process a job, and tell how far they are.
+
+    Args:
+        jobs: All of them.
+        arguments: Of this program, to which a process' number is added.
+
+    Raises:
+        KDError: If a process failed, with the end of its log.
+    """
+    command = [sys.executable, "-m", "espnet_kd.bin.pseudo_label", *arguments]
+    unfinished = [job for job in jobs if len(job.log().found) < len(job.utts)]
+    total, start = sum(len(job.utts) for job in jobs), time.monotonic()
+    first = sum(job.done for job in jobs)
+    print(f"{first} of {total} are there; logs: {jobs[0].message.parent}", file=sys.stderr)
+    with ExitStack() as stack:
+        running = {}
+        for job in unfinished:
+            out = stack.enter_context(open(job.message, "w", encoding="utf-8"))
+            options = {"stdout": out, "stderr": subprocess.STDOUT}
+            running[job] = subprocess.Popen([*command, str(job.number)], **options)
+        stack.callback(_end, list(running.values()))
+        while any(process.poll() is None for process in running.values()):
+            _wait(list(running.values()))
+            done = sum(job.done for job in jobs)
+            if done > first:  # before, the models are being loaded
+                rate = (done - first) / (time.monotonic() - start)
+                left = f"{rate:.1f} a second, {(total - done) / rate:.0f} s left"
+                print(f"{done}/{total}, {left}", file=sys.stderr)
+            _refuse_failed(running)
+        _refuse_failed(running)
+
+
+def _search_options(config: Path | None) -> dict[str, Any]:
+    """Options of ESPnet's recogniser from a decoding configuration."""
+    if config is None:
+        return {}
+    try:
+        options = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise KDError(f"--inference_config {config}: {error}") from None
+    if not isinstance(options, dict):
+        raise KDError(f"--inference_config {config} holds no 'option: value' lines")
+    return options
+
+
+def _recogniser(job: Job, stack: ExitStack, device: str):
+    """ESPnet's recogniser of the teacher, from files that hold weights and no code."""
+    files = find_teacher(job.teacher, stack)
+    options = {key: value for key, value in job.search.items() if key != "batch_size"}
+    for path in filter(None, (files.weights, options.get("lm_file"))):
+        read_weights(Path(path))
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    config = folder / "config.yaml"  # with the paths of the teacher's own recipe
+    config.write_text(yaml.safe_dump(job.settings), encoding="utf-8")
+    return recogniser(str(config), str(files.weights), device, options)
+
+
+def _heard(search, utt: str, speech: torch.Tensor, options: dict[str, Any]) -> Heard:
+    try:
+        answers = search(speech=speech)
+    except Exception as error:
+        # By name: where the class lives differs between releases.
+        if type(error).__name__ != "TooShortUttError":
+            raise
+        return Heard(utt, len(speech), ())
+    penalty = float(options.get("penalty", 0.0))
+    nbest = [Hypothesis(a[0], _confidence(a[2], a[3], penalty)) for a in answers]
+    return Heard(utt, len(speech), tuple(nbest))
+
+
+def _confidence(labels: list[int], hypothesis: Any, penalty: float) -> float:
+    """Probability of a token by the search's score, without its reward for length."""
+    score = float(hypothesis.score)
+    if penalty:
+        reward = (getattr(hypothesis, "scores", None) or {}).get("length_bonus", 0.0)
+        score -= penalty * float(reward)
+    return round(min(exp(score / (len(labels) + 1)), 1.0), 6)
+
+
+def _wait(processes: list[subprocess.Popen]) -> None:
+    """Until the next report is due, or all have ended."""
+    due = time.monotonic() + REPORT_SECONDS
+    while time.monotonic() < due and any(p.poll() is None for p in processes):
+        time.sleep(0.2)
+
+
+def _refuse_failed(running: dict[Job, subprocess.Popen]) -> None:
+    for job, process in running.items():
+        if process.poll():
+            lines = job.message.read_text(encoding="utf-8", errors="replace").splitlines()
+            end = "\n".join(lines[-TAIL:])
+            raise KDError(
+                f"job {job.number} failed; the others' work is kept, so run the same "
+                f"again when this is mended ({job.message}):\n{end}"
+            )
+
+
+def _end(processes: list[subprocess.Popen]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait()

@@ -1,0 +1,42 @@
+"""The one way in which transcripts are made alike before they are compared."""
+
+import unicodedata
+from collections.abc import Sequence
+
+import editdistance
+
+KEPT_PUNCTUATION = "'"
+
+
+def normalise(text: str) -> str:
+    """A transcript without case, punctuation and spare blanks.
+
+    Compatibility forms are unified (NFKC), curly apostrophes straightened; an apostrophe
+    inside a word stays, every other mark of punctuation and every symbol becomes a blank.
+    Numbers stay as they are written: ``2`` and ``TWO`` differ.
+    """
+    text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").casefold()
+    kept = (c if _belongs_to_a_word(c) else " " for c in text)
+    words = "".join(kept).split()
+    return " ".join(w for w in (word.strip("'") for word in words) if w)
+
+
+def word_errors(reference: str, hypothesis: str) -> int:
+    """Least number of substituted, deleted and inserted words."""
+    return int(editdistance.eval(reference.split(), hypothesis.split()))
+
+
+def word_error_rate(pairs: Sequence[tuple[str, str]]) -> float:
+    """Errors a hundred reference words, of (reference, hypothesis) pairs, in percent.
+
+    Every error counts one, which may differ a little from sclite's weights. Without a
+    reference word every hypothesis word is an error of 100 %.
+    """
+    errors = sum(word_errors(*pair) for pair in pairs)
+    words = sum(len(reference.split()) for reference, _ in pairs)
+    return 100.0 * errors / max(words, 1)
+
+
+def _belongs_to_a_word(character: str) -> bool:
+    # Letters, marks that combine with them, numbers.
+    return character in KEPT_PUNCTUATION or unicodedata.category(character)[0] in "LMN"
