@@ -1,7 +1,6 @@
-"""Lay what a teacher says onto the student's frames and vocabulary."""
+"""Lay what a teacher says onto the student's frames."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +12,6 @@ from espnet_kd.masking import length_mask
 MAX_RATIO = 8
 # Frames that two front ends of one rate may differ by (edges, rounding).
 SLACK = 1
-SHOWN = 5
 
 
 def bridge_frames(
@@ -94,33 +92,6 @@ def check_frame_counts(teacher_lens: Tensor, student_lens: Tensor) -> None:
                 "these cannot be bridged. Do both models read the same audio, at the "
                 f"same sampling rate, with frame rates within a factor of {MAX_RATIO}?"
             )
-
-
-def check_vocabulary(student: Sequence[str], teacher: Sequence[str]) -> None:
-    """Require both models to mean the same token by the same index.
-
-    Raises:
-        AlignmentError: With the first differences and the ways out.
-    """
-    student, teacher = list(student), list(teacher)
-    if student == teacher:
-        return
-    pairs = [
-        f"{i}: student {_at(student, i)}, teacher {_at(teacher, i)}"
-        for i in range(max(len(student), len(teacher)))
-        if _at(student, i) != _at(teacher, i)
-    ]
-    raise AlignmentError(
-        f"student and teacher have different token lists ({len(student)} and "
-        f"{len(teacher)} tokens, {len(pairs)} differ; first: "
-        f"{'; '.join(pairs[:SHOWN])}). Their posteriors cannot be compared. Train the "
-        "student with the teacher's token list and BPE model, or use hidden_* losses "
-        "only, which need no common vocabulary."
-    )
-
-
-def _at(tokens: Sequence[str], index: int) -> str:
-    return repr(tokens[index]) if index < len(tokens) else "nothing"
 
 
 def _is_bridgeable(frames: int, wanted: int, ratio: float) -> bool:

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from espnet_kd.cache.reader import CachedTeacher
 from espnet_kd.ema import EMATeacher
-from espnet_kd.ensemble import Ensemble
 from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.forward import Labels, Request, is_label_tap, outputs_of_pass, recorder
+from espnet_kd.guest import Guest
 from espnet_kd.objective import Objective
 from espnet_kd.targets import ModelOutputs, TeacherTargets
-from espnet_kd.teacher import Teacher, check_needs
+from espnet_kd.teacher import check_needs
 from espnet_kd.trial import trial
 from espnet_kd.two_views import TwoViews, check_two_views
 
@@ -42,7 +41,7 @@ class Attachment:
         self,
         model: nn.Module,
         objective: Objective,
-        teacher: Teacher | CachedTeacher | Ensemble | None,
+        teacher: Guest | None,
     ) -> None:
         self.model = model
         self.objective = objective
@@ -78,7 +77,7 @@ class Attachment:
             raise ConfigError(problems)
         needs = self.objective.teacher_needs
         if needs.common_vocabulary or self.student_request.forced:
-            self.teacher.check_vocabulary(self.model)
+            self.teacher.match_vocabulary(self.model)
 
     def build(self, example: Mapping[str, Tensor] | None) -> None:
         """Let the terms make their learned parts, from a trial pass of both models."""

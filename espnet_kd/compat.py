@@ -38,6 +38,13 @@ def task_class(name: str) -> type:
     return stock_class(getattr(importlib.import_module(module), attribute))
 
 
+def language_model_task() -> type:
+    """The stock task class of language models."""
+    from espnet2.tasks.lm import LMTask
+
+    return LMTask
+
+
 def stock_class(task: type) -> type:
     """ESPnet's own class behind a variant of ours."""
     stock = (c for c in task.__mro__ if c.__module__.startswith("espnet2."))

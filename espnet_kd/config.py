@@ -10,18 +10,27 @@ class TeacherConfig:
     """Where a teacher is and what it hears.
 
     Attributes:
-        exp: ESPnet experiment directory, packed zip, or model tag; empty with ``ema``.
+        exp: ESPnet experiment directory, packed zip, or model tag; empty with ``ema``
+            and ``lm``.
         file: Checkpoint inside ``exp``; None takes the one that training selected.
         view: ``clean`` features, or the ``same`` as the student (after SpecAugment).
         ema: Decay of an average of the student itself, which then is the teacher.
-        weight: Among several teachers.
+        weight: Among several teachers; ``wer`` for the reciprocal of its word error
+            rate, which ``espnet_kd.bin.check_teacher`` leaves in ``exp/gate.json``.
+        lm: The same as ``exp``, of a language model.
     """
 
     exp: str = ""
     file: str | None = None
     view: str = "clean"
     ema: float | None = None
-    weight: float = 1.0
+    weight: float | str = 1.0
+    lm: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, whatever it is."""
+        return self.exp or self.lm
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class KDConfig:
         schedule: Of the terms that have none of their own.
         gradients: See ``GradientConfig``.
         diagnostics: Whether the stats hold what ``diagnose`` finds.
-        targets: Directories of cached targets; empty for a live teacher.
+        targets: Directories of cached targets; empty for live teachers.
         combine: How several teachers become one.
     """
 

@@ -11,10 +11,9 @@ from espnet_kd.align import at_student_frames
 from espnet_kd.confidence import confidence
 from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.forward import Labels, Request
+from espnet_kd.guest import Guest
 from espnet_kd.masking import widened
 from espnet_kd.targets import TeacherTargets
-from espnet_kd.teacher import Teacher
-from espnet_kd.views import view_of
 
 POSTERIORS = ("ctc", "decoder")
 
@@ -43,7 +42,7 @@ class Ensemble:
     """
 
     def __init__(
-        self, teachers: Sequence[Teacher], weights: Sequence[float], how: str = "mean"
+        self, teachers: Sequence[Guest], weights: Sequence[float], how: str = "mean"
     ) -> None:
         self.teachers = tuple(teachers)
         self.weights = torch.tensor(weights, dtype=torch.float64)
@@ -97,12 +96,12 @@ class Ensemble:
             if getattr(request, name) and not any(getattr(p, name) for p in parts):
                 raise KDError(f"none of the teachers has {name} posteriors")
 
-    def check_vocabulary(self, student: nn.Module) -> None:
-        """Require every teacher's token list to be the student's."""
+    def match_vocabulary(self, student: nn.Module) -> None:
+        """Let every teacher speak in the student's tokens."""
         problems = []
         for place, teacher in enumerate(self.teachers):
             try:
-                teacher.check_vocabulary(student)
+                teacher.match_vocabulary(student)
             except KDError as error:
                 problems.append(Problem(f"teachers[{place}]", str(error)))
         if problems:
@@ -111,7 +110,8 @@ class Ensemble:
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Tensor]) -> None:
         """See ``Teacher.check_front_end``."""
         for teacher in self.teachers:
-            teacher.check_front_end(student, batch)
+            if teacher.view == "same":
+                teacher.check_front_end(student, batch)
 
     def _drawn(self, batch: Mapping[str, Tensor]) -> int:
         """One of the teachers, by the epoch's seed and the batch's utterances.
@@ -126,11 +126,8 @@ class Ensemble:
 
     def _part(self, place: int, request: Request) -> Request:
         """What one of the teachers can give of a request."""
-        view = view_of(self.teachers[place].model)
-        shared = {
-            "ctc": request.ctc and view.ctc_lo is not None,
-            "decoder": request.decoder and view.decoder is not None,
-        }
+        teacher = self.teachers[place]
+        shared = {n: getattr(request, n) and teacher.has(n) for n in POSTERIORS}
         return replace(request, **shared) if place == 0 else Request(**shared)
 
     def _combined(self, said: list[tuple[int, TeacherTargets]]) -> TeacherTargets:

@@ -6,21 +6,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from espnet_kd.attachment import ATTRIBUTE, Attachment
-from espnet_kd.cache.reader import Cache, CachedTeacher
 from espnet_kd.config import KDConfig
-from espnet_kd.ema import EMATeacher
-from espnet_kd.ensemble import Ensemble
 from espnet_kd.errors import KDError
+from espnet_kd.guest import Guest
 from espnet_kd.losses import LOSSES
 from espnet_kd.objective import Objective
 from espnet_kd.parse import parse_config
+from espnet_kd.summon import summon
 from espnet_kd.teacher import Teacher
 
 
 def attach(
     model: nn.Module,
     kd_conf: Mapping[str, Any] | KDConfig,
-    teacher: nn.Module | Teacher | Ensemble | None = None,
+    teacher: nn.Module | Guest | None = None,
     *,
     example: Mapping[str, Tensor] | None = None,
     task: type | None = None,
@@ -59,7 +58,7 @@ def attach(
     if teacher is not None and not objective.needs.teacher:
         raise KDError("none of the losses reads a teacher; leave it out")
     if teacher is None and objective.needs.teacher:
-        teacher = _load(config, model, task)
+        teacher = summon(config, model, task)
     elif isinstance(teacher, nn.Module):
         teacher = Teacher(teacher)
     attachment = Attachment(model, objective, teacher)
@@ -79,25 +78,3 @@ def detach(model: nn.Module) -> None:
 def attachment_of(model: nn.Module) -> Attachment | None:
     """The attachment of a model, or None."""
     return model.__dict__.get(ATTRIBUTE)
-
-
-def _load(
-    config: KDConfig, model: nn.Module, task: type | None
-) -> Teacher | CachedTeacher | Ensemble:
-    from espnet_kd.compat import task_class
-    from espnet_kd.loading import hash_teacher, load_teacher
-
-    if config.targets:
-        cached = CachedTeacher(Cache(config.targets))
-        for teacher in config.teachers:
-            cached.check_teacher(hash_teacher(teacher), teacher.exp)
-        return cached
-    teacher = config.teachers[0]
-    if teacher.ema is not None:
-        return EMATeacher(model, teacher.ema, view=teacher.view)
-    task = task or task_class("asr")
-    loaded = [load_teacher(teacher, task) for teacher in config.teachers]
-    if len(loaded) == 1:
-        return loaded[0]
-    weights = [teacher.weight for teacher in config.teachers]
-    return Ensemble(loaded, weights, config.combine)

@@ -15,10 +15,11 @@ import yaml
 from torch import nn
 
 from espnet_kd.cache.header import hash_files
-from espnet_kd.compat import build_model, stock_class
+from espnet_kd.compat import build_model, language_model_task, stock_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import TeacherError
 from espnet_kd.forward import fork_rng
+from espnet_kd.language_model import LanguageModelTeacher
 from espnet_kd.teacher import Teacher
 
 SHOWN = 3
@@ -57,8 +58,11 @@ def load_teacher(config: TeacherConfig, task: type) -> Teacher:
     with ExitStack() as stack, fork_rng(torch.device("cpu")):
         files = find_teacher(config, stack)
         settings = read_settings(files)
-        model = build_model(stock_class(task), settings)
+        task = language_model_task() if config.lm else stock_class(task)
+        model = build_model(task, settings)
         load_weights(model, files.weights)
+    if config.lm:
+        return LanguageModelTeacher(model, settings["token_list"], name=config.lm)
     return Teacher(model, view=config.view, name=config.exp)
 
 
@@ -78,23 +82,25 @@ def find_teacher(config: TeacherConfig, stack: ExitStack) -> TeacherFiles:
 
     A zip is unpacked into a directory that ``stack`` removes.
     """
-    place = Path(config.exp)
+    place = Path(config.place)
     if place.is_dir():
         return TeacherFiles(place / "config.yaml", _weights_in(place, config.file))
     if place.is_file() and _is_packed(place):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        return unpack_teacher(place, folder)
+        return unpack_teacher(place, folder, bool(config.lm))
     if place.exists():
         raise TeacherError(
             f"teacher {place} is neither an experiment directory nor a zip made by "
             "espnet2.bin.pack; for a single .pth give its directory as 'exp' and its "
             "name as 'file'"
         )
-    return _from_zoo(config.exp)
+    return _from_zoo(config.place, bool(config.lm))
 
 
-def unpack_teacher(archive: Path, folder: Path) -> TeacherFiles:
+def unpack_teacher(archive: Path, folder: Path, is_lm: bool = False) -> TeacherFiles:
     """Unpack a model packed by ``espnet2.bin.pack``, refusing to leave ``folder``.
+
+    Of a recogniser packed together with a language model, ``is_lm`` takes the latter.
 
     Raises:
         TeacherError: If a member would land outside, or the zip is no packed model.
@@ -111,8 +117,8 @@ def unpack_teacher(archive: Path, folder: Path) -> TeacherFiles:
                     )
             packed.extractall(folder)
         meta = yaml.safe_load((folder / "meta.yaml").read_text(encoding="utf-8"))
-        config = next(v for k, v in meta["yaml_files"].items() if "lm_" not in k)
-        weights = next(v for k, v in meta["files"].items() if "lm_" not in k)
+        config = next(v for k, v in meta["yaml_files"].items() if ("lm_" in k) == is_lm)
+        weights = next(v for k, v in meta["files"].items() if ("lm_" in k) == is_lm)
     except (zipfile.BadZipFile, OSError, yaml.YAMLError) as error:
         raise TeacherError(f"teacher {archive} cannot be unpacked: {error}") from None
     except (KeyError, TypeError, StopIteration):
@@ -221,7 +227,7 @@ def _selected_names(config: Path) -> list[str]:
     return [f"{stem}.{kind}.pth" for kind in ("ave", "best") for stem in stems]
 
 
-def _from_zoo(tag: str) -> TeacherFiles:
+def _from_zoo(tag: str, is_lm: bool) -> TeacherFiles:
     """Download a model by its tag: ``owner/name``."""
     if not TAG.fullmatch(tag):
         raise TeacherError(
@@ -237,8 +243,11 @@ def _from_zoo(tag: str) -> TeacherFiles:
     except Exception as error:  # the hub's client raises many kinds of its own
         reason = f"as a model tag it cannot be downloaded: {error}"
         raise TeacherError(_no_such(tag, reason)) from error
-    config = next((v for k, v in found.items() if k.endswith("_train_config")), None)
-    weights = next((v for k, v in found.items() if k.endswith("_model_file")), None)
+    names = ("lm_train_config", "lm_file") if is_lm else ("_train_config", "_model_file")
+    kinds = {k: v for k, v in found.items() if k.startswith("lm_") == is_lm}
+    config, weights = (
+        next((v for k, v in kinds.items() if k.endswith(name)), None) for name in names
+    )
     if config is None or weights is None:
         raise TeacherError(f"model tag '{tag}' gave no config and weights: {found}")
     return TeacherFiles(Path(config), Path(weights))

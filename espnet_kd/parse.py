@@ -35,6 +35,13 @@ TOP_KEYS = (
     "diagnostics",
     "plugins",
 )
+# What a teacher may be, and what may be said of each kind.
+TEACHER_KEYS = {
+    "exp": ("exp", "file", "view", "weight"),
+    "lm": ("lm", "file", "weight"),
+    "ema": ("ema", "view"),
+}
+BY_WER = "wer"
 VIEWS = ("clean", "same")
 DECAYS = ("none", "linear", "cosine")
 COMBINATIONS = ("mean", "log_mean", "confidence", "draw")
@@ -116,31 +123,44 @@ class _Parser:
         how = raw.get("combine", "mean")
         if how not in COMBINATIONS:
             self._add("combine", f"got {how!r}; {suggest(str(how), COMBINATIONS)}")
-        if len(self._list(raw, "teachers")) > 1 and raw.get("targets", "live") != "live":
-            text = "a cache is of one teacher; several teach with 'targets: live'"
-            self._add("targets", text)
         return how
 
     def _teacher(self, path: str, raw: object) -> TeacherConfig | None:
         given = raw if isinstance(raw, Mapping) else {}
-        if bool(given.get("exp")) == ("ema" in given):
+        kinds = [kind for kind in TEACHER_KEYS if given.get(kind) is not None]
+        if len(kinds) != 1 or not given[kinds[0]]:
             text = "needs 'exp': an experiment directory, a packed zip or a model tag"
+            text += "; or 'lm': the same of a language model"
             self._add(path, f"{text}; or 'ema': a decay, for the student's own average")
             return None
-        known = ("exp", "file", "view", "weight") if "exp" in given else ("ema", "view")
-        self._unknown_keys(path, given, known)
+        self._unknown_keys(path, given, TEACHER_KEYS[kinds[0]])
         view = given.get("view", "clean")
         if view not in VIEWS:
             self._add(f"{path}.view", f"got {view!r}; {suggest(str(view), VIEWS)}")
         ema = given.get("ema")
         if ema is not None and not 0 < self._number(f"{path}.ema", ema) < 1:
             self._add(f"{path}.ema", f"must be between 0 and 1 (0.999), got {ema!r}")
-        weight = self._number(f"{path}.weight", given.get("weight", 1.0))
-        if not weight and not self._is_known(f"{path}.weight"):
-            self._add(f"{path}.weight", "is 0: leave the teacher out")
         file = given.get("file")
-        exp = str(given.get("exp", ""))
-        return TeacherConfig(exp, None if file is None else str(file), view, ema, weight)
+        return TeacherConfig(
+            exp=str(given.get("exp", "")),
+            file=None if file is None else str(file),
+            view=view,
+            ema=ema,
+            weight=self._teacher_weight(f"{path}.weight", given),
+            lm=str(given.get("lm", "")),
+        )
+
+    def _teacher_weight(self, path: str, given: Mapping) -> float | str:
+        weight = given.get("weight", 1.0)
+        if weight == BY_WER and "exp" in given:
+            return weight
+        if isinstance(weight, str):
+            self._add(path, f"must be a number, or '{BY_WER}' with 'exp'; got {weight!r}")
+            return 1.0
+        weight = self._number(path, weight)
+        if not weight and not self._is_known(path):
+            self._add(path, "is 0: leave the teacher out")
+        return weight
 
     def _losses(self, raw: Mapping) -> tuple[LossTermConfig, ...]:
         items = self._list(raw, "losses")

@@ -1,12 +1,11 @@
 """The teacher: a guest. Frozen, always evaluating, outside the student, on its own RNG."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.align import check_vocabulary
 from espnet_kd.errors import KDError, TeacherError, utterance_name
 from espnet_kd.forward import Labels, Request, fork_rng, run_guest
 from espnet_kd.masking import length_mask
@@ -14,6 +13,7 @@ from espnet_kd.search import can_search, find_nbest
 from espnet_kd.taps import find_module, parse_tap
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 from espnet_kd.views import view_of
+from espnet_kd.vocabulary import TokenMap, match_vocabulary
 
 
 class Teacher:
@@ -33,6 +33,8 @@ class Teacher:
         self.model = freeze(model)
         self.view = view
         self.name = name or type(model).__name__
+        self.token_list: Sequence[str] = getattr(model, "token_list", ())
+        self._tokens: TokenMap | None = None
         self._front_ends_agree: bool | None = None
 
     def __call__(
@@ -61,6 +63,8 @@ class Teacher:
         if self.view == "same" and feats is not None:
             inputs = dict(zip(inputs, feats, strict=True))
             front_end = _without_front_end(self.model)
+        if self._tokens is not None and labels is not None:
+            labels = self._tokens.to_teacher(labels)
         try:
             with front_end:
                 outputs = run_guest(self.model, inputs, request, labels)
@@ -73,7 +77,13 @@ class Teacher:
         if request.nbest:
             with torch.no_grad(), fork_rng(batch["speech"].device):
                 outputs.nbest = find_nbest(self.model, outputs, request.nbest)
-        return TeacherTargets(**vars(outputs))
+        targets = TeacherTargets(**vars(outputs))
+        return targets if self._tokens is None else self._tokens.to_student(targets)
+
+    def has(self, part: str) -> bool:
+        """Whether it gives ``ctc`` or ``decoder`` posteriors."""
+        view = view_of(self.model)
+        return {"ctc": view.ctc_lo, "decoder": view.decoder}[part] is not None
 
     def trial(
         self, batch: Mapping[str, Tensor], request: Request, labels: Labels | None
@@ -85,14 +95,14 @@ class Teacher:
         """Require the parts that the losses read; see ``check_needs``."""
         check_needs(self.model, request, "teacher")
 
-    def check_vocabulary(self, student: nn.Module) -> None:
-        """Require the student's token list to be the teacher's.
+    def match_vocabulary(self, student: nn.Module) -> None:
+        """Speak in the student's tokens from now on; see ``match_vocabulary``.
 
         Raises:
-            AlignmentError: If it is another.
+            AlignmentError: If they are others.
         """
-        lists = (getattr(model, "token_list", ()) for model in (student, self.model))
-        check_vocabulary(*lists)
+        tokens = getattr(student, "token_list", ())
+        self._tokens = match_vocabulary(tokens, self.token_list)
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Tensor]) -> None:
         """For ``view: same``, require equal features from both front ends, once.

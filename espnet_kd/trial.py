@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
 from espnet_kd.forward import Labels, Request, evaluating, fork_rng, run_guest
+from espnet_kd.guest import Guest
 from espnet_kd.targets import ModelOutputs, TeacherTargets
-from espnet_kd.teacher import Teacher
 from espnet_kd.views import view_of
 
 
 def trial(
     model: nn.Module,
-    teacher: Teacher | None,
+    teacher: Guest | None,
     requests: tuple[Request, Request],
     example: Mapping[str, Tensor] | None,
 ) -> tuple[ModelOutputs, TeacherTargets | None]:

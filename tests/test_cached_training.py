@@ -22,6 +22,9 @@ from espnet_kd.cache.reader import Cache
 from espnet_kd.cache.writer import Shard, merge
 from espnet_kd.errors import AlignmentError, ConfigError, KDError, TeacherError
 from espnet_kd.forward import Labels, Request
+from espnet_kd.losses import LOSSES
+from espnet_kd.parse import parse_config
+from espnet_kd.summon import summon
 from espnet_kd.teacher import Teacher
 
 TERMS = [
@@ -198,6 +201,59 @@ def test_another_teacher_beside_it_is_refused(root, features):
     train(features, root / "other", role="teacher", seed=6, max_epoch=1)
     kd = write_kd(root, teachers=[{"exp": str(root / "other")}])
     with pytest.raises(TeacherError, match="has other weights or another config"):
+        train(features, root / "wrong", kd)
+
+
+@pytest.fixture(scope="module")
+def second(root, features):
+    """Another teacher, and its targets of all data."""
+    (root / "second").mkdir()
+    train(features, root / "second" / "teacher", role="teacher", seed=6, max_epoch=1)
+    for split in ("train", "dev"):
+        out = root / "second" / split
+        with torch.no_grad():
+            cache_teacher.main(
+                cache_command(root / "second", features, split, out)[:-2]  # no hidden tap
+            )
+        merge_cache.main(["--cache", str(out), "--key_file", f"{features}/{split}/text"])
+    return root / "second"
+
+
+def both(root, second, teachers):
+    targets = [str(root / "cache" / s) for s in ("train", "dev")]
+    targets += [str(second / s) for s in ("dev", "train")]
+    return write_kd(root, targets=targets, teachers=teachers, losses=TERMS)
+
+
+def test_caches_of_two_teachers_teach_as_the_two_do(root, second, features):
+    """The order of the directories is nobody's; that of the teachers gives the weights."""
+    teachers = [
+        {"exp": str(second / "teacher"), "weight": 3},
+        {"exp": str(root / "teacher")},
+    ]
+    live = write_kd(root, targets="live", teachers=teachers, losses=TERMS)
+    values = []
+    for name, kd in (("live2", live), ("cached2", both(root, second, teachers))):
+        train(features, root / name, kd, seed=7, max_epoch=1)
+        state = torch.load(root / name / "checkpoint.pth", weights_only=False)
+        values.append(state["reporter"]["stats"][1]["train"]["loss_kd"])
+    assert values[1] == pytest.approx(values[0], rel=0.02)
+
+
+def test_unnamed_caches_count_alike(root, second, student):
+    guest = summon(
+        parse_config(yaml.safe_load(both(root, second, []).read_text()), LOSSES), student
+    )
+    assert guest.weights.tolist() == [0.5, 0.5]
+    assert [t.header.teacher for t in guest.teachers] == [
+        str(root / "teacher"),
+        str(second / "teacher"),
+    ]
+
+
+def test_a_cache_of_no_named_teacher_is_refused(root, second, features):
+    kd = both(root, second, [{"exp": str(root / "teacher")}])
+    with pytest.raises(TeacherError, match=r"targets of .*second/teacher, which is not"):
         train(features, root / "wrong", kd)
 
 

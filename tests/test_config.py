@@ -100,11 +100,9 @@ def test_two_terms_of_one_name_must_be_told_apart():
         ({"teachers": [{"exp": "a", "weight": 0}]}, "teachers[0].weight", "leave the"),
         ({"teachers": [{"exp": "a", "weight": "b"}]}, "teachers[0].weight", "number"),
         ({"combine": "average"}, "combine", "confidence, draw, log_mean, mean"),
-        (
-            {"teachers": [{"exp": "a"}, {"exp": "b"}], "targets": "cache"},
-            "targets",
-            "a cache is of one teacher",
-        ),
+        ({"teachers": [{"lm": "a", "weight": "wer"}]}, "teachers[0].weight", "with 'exp'"),
+        ({"teachers": [{"exp": "a", "lm": "b"}]}, "teachers[0]", "needs 'exp'"),
+        ({"teachers": [{"lm": "a", "view": "same"}]}, "teachers[0].view", "unknown key"),
         ({"teachers": "exp"}, "teachers", "must be a list"),
         ({"teachers": [{"file": "x"}]}, "teachers[0]", "needs 'exp'"),
         (

@@ -25,6 +25,9 @@ class Says:
         self.model = build_asr(ctc_weight=0.3 if decoder is not None else 1.0)
         self.ctc, self.decoder = ctc, decoder
 
+    def has(self, part):
+        return getattr(self, part) is not None
+
     def __call__(self, batch, request, labels=None, feats=None):
         targets = TeacherTargets(torch.tensor([len(self.ctc)]))
         targets.ctc_logits = torch.tensor([self.ctc]).log() if request.ctc else None

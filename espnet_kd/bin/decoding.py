@@ -37,8 +37,6 @@ class Job:
     """
 
     def __init__(self, args: argparse.Namespace, number: int) -> None:
-        if args.nj < 1 or args.nbest < 1 or not 1 <= (args.job or 1) <= args.nj:
-            raise KDError("--nj and --nbest are at least 1, and --job 1 to --nj")
         self.number = number
         self.teacher = TeacherConfig(args.exp, args.file)
         self.search = _search_options(args.inference_config) | {"nbest": args.nbest}

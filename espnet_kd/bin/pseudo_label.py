@@ -62,9 +62,12 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
     limits = Limits(**{f.name: getattr(args, f.name) for f in fields(Limits)})
     if args.reference is None and limits.max_wer != UNLIMITED.max_wer:
         raise KDError("--max_wer needs --reference, the transcripts to compare with")
+    job = 1 if args.job is None else args.job
+    if args.nbest < 1 or not 1 <= job <= args.nj:
+        raise KDError("--nj and --nbest are at least 1, and --job 1 to --nj")
     jobs = [Job(args, number) for number in range(1, args.nj + 1)]
     if args.job is not None:
-        hear(jobs[args.job - 1], args.ngpu)
+        hear(jobs[job - 1], args.ngpu)
         return
     hear_all(jobs, [*arguments, "--job"])
     everything: list[Heard] = [heard for job in jobs for heard in job.log().found.values()]

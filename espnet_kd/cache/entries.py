@@ -87,23 +87,32 @@ def _hypotheses(nbest: NBest, row: int) -> list[tuple[list[int], float]]:
     return found
 
 
-def batch_of(entries: Sequence[Entry]) -> dict[str, Tensor]:
-    """Padded tensors of some entries, ``kd_*``, for the batch they belong to."""
-    batch = {"kd_frames": torch.tensor([entry.frames for entry in entries])}
+def prefix(place: int) -> str:
+    """How the names of a cache's tensors begin in a batch, by its place among several."""
+    return f"kd{place or ''}_"
+
+
+def batch_of(entries: Sequence[Entry], place: int = 0) -> dict[str, Tensor]:
+    """Padded tensors of some entries, for the batch they belong to.
+
+    Their names begin with ``kd_``, or ``kdN_`` for the cache at place N of several.
+    """
+    kd = prefix(place)
+    batch = {f"{kd}frames": torch.tensor([entry.frames for entry in entries])}
     for part in ("ctc", "decoder"):
         if getattr(entries[0], part) is not None:
-            batch |= _padded([getattr(entry, part) for entry in entries], f"kd_{part}")
+            batch |= _padded([getattr(entry, part) for entry in entries], f"{kd}{part}")
     if entries[0].labels is not None:
         labels = [torch.from_numpy(e.labels.astype(np.int64)) for e in entries]
-        batch["kd_labels"] = pad_sequence(labels, batch_first=True, padding_value=PAD)
-        batch["kd_labels_lens"] = torch.tensor([len(y) for y in labels])
+        batch[f"{kd}labels"] = pad_sequence(labels, batch_first=True, padding_value=PAD)
+        batch[f"{kd}labels_lens"] = torch.tensor([len(y) for y in labels])
     for tap in entries[0].hidden:
         values = [torch.from_numpy(e.hidden[tap].copy()) for e in entries]
-        batch[f"kd_hidden.{tap}"] = pad_sequence(values, batch_first=True)
-        batch[f"kd_hidden_lens.{tap}"] = torch.tensor([len(v) for v in values])
+        batch[f"{kd}hidden.{tap}"] = pad_sequence(values, batch_first=True)
+        batch[f"{kd}hidden_lens.{tap}"] = torch.tensor([len(v) for v in values])
     if entries[0].nbest is not None:
         nbest = NBest.of([entry.nbest for entry in entries])
-        batch |= {f"kd_nbest_{name}": value for name, value in vars(nbest).items()}
+        batch |= {f"{kd}nbest_{name}": value for name, value in vars(nbest).items()}
     return batch
 
 
@@ -127,24 +136,28 @@ def _padded(rows: Sequence[Rows], name: str) -> dict[str, Tensor]:
     }
 
 
-def targets_of(batch: Mapping[str, Tensor], header: Header) -> TeacherTargets:
-    """The teacher's targets from a batch's ``kd_*`` tensors, dense as a live teacher's."""
-    targets = TeacherTargets(batch["kd_frames"], blank_id=header.blank_id)
+def targets_of(
+    batch: Mapping[str, Tensor], header: Header, place: int = 0
+) -> TeacherTargets:
+    """The teacher's targets from what ``batch_of`` put there, dense as a live teacher's."""
+    kd = prefix(place)
+    targets = TeacherTargets(batch[f"{kd}frames"], blank_id=header.blank_id)
     for part in ("ctc", "decoder"):
-        if f"kd_{part}_index" in batch:
-            parts = (batch[f"kd_{part}_{n}"] for n in ("index", "log_probs", "tail"))
+        if f"{kd}{part}_index" in batch:
+            parts = (batch[f"{kd}{part}_{n}"] for n in ("index", "log_probs", "tail"))
             index, log_probs, tail = parts
             dense = densify(Sparse(index.long(), log_probs, tail), header.vocabulary)
             setattr(targets, f"{part}_logits", dense)
-    if "kd_labels" in batch:
-        targets.ys_pad, targets.ys_lens = batch["kd_labels"], batch["kd_labels_lens"]
+    if f"{kd}labels" in batch:
+        targets.ys_pad = batch[f"{kd}labels"]
+        targets.ys_lens = batch[f"{kd}labels_lens"]
         targets.ys_in_lens = targets.ys_lens + 1
     for tap in header.taps:
-        lengths = batch[f"kd_hidden_lens.{tap}"]
-        targets.hidden[tap] = Hidden(batch[f"kd_hidden.{tap}"].float(), lengths)
-    if "kd_nbest_tokens" in batch:
+        lengths = batch[f"{kd}hidden_lens.{tap}"]
+        targets.hidden[tap] = Hidden(batch[f"{kd}hidden.{tap}"].float(), lengths)
+    if f"{kd}nbest_tokens" in batch:
         fields = ("tokens", "lengths", "log_probs")
-        targets.nbest = NBest(*(batch[f"kd_nbest_{name}"] for name in fields))
+        targets.nbest = NBest(*(batch[f"{kd}nbest_{name}"] for name in fields))
     return targets
 
 

@@ -1,15 +1,14 @@
 """Read a cache by utterance, and stand in for the teacher that wrote it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import kaldiio
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.align import check_vocabulary
 from espnet_kd.cache.codec import Entry, decode
-from espnet_kd.cache.entries import batch_of, check_labels, targets_of
+from espnet_kd.cache.entries import batch_of, check_labels, prefix, targets_of
 from espnet_kd.cache.header import (
     HEADER,
     INDEX,
@@ -17,9 +16,10 @@ from espnet_kd.cache.header import (
     hash_files,
     read_header,
 )
-from espnet_kd.errors import KDError, TeacherError
+from espnet_kd.errors import KDError
 from espnet_kd.forward import Labels, Request
 from espnet_kd.targets import Hidden, TeacherTargets
+from espnet_kd.vocabulary import TokenMap, match_vocabulary
 
 
 class Cache:
@@ -104,17 +104,19 @@ class CachedCollate:
 
     Args:
         collate: The stock one.
-        cache: Where the targets are.
+        caches: Where the targets are, a cache a teacher.
     """
 
-    def __init__(self, collate, cache: Cache) -> None:
+    def __init__(self, collate: Callable, *caches: Cache) -> None:
         self.collate = collate
-        self.cache = cache
+        self.caches = caches
 
     def __call__(self, data: Sequence[tuple[str, dict]]) -> tuple[list[str], dict]:
-        """Utterances and batch, as stock, with ``kd_*`` tensors in the batch."""
+        """Utterances and batch, as stock, with the targets' tensors in the batch."""
         utts, batch = self.collate(data)
-        return utts, batch | batch_of(self.cache.read(utts))
+        for place, cache in enumerate(self.caches):
+            batch |= batch_of(cache.read(utts), place)
+        return utts, batch
 
 
 class CachedTeacher:
@@ -122,13 +124,16 @@ class CachedTeacher:
 
     Args:
         cache: What was written.
+        place: Of the cache, among those that the collate function was given.
     """
 
     view = "clean"
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, place: int = 0) -> None:
         self.cache = cache
+        self.place = place
         self.header = cache.header
+        self._tokens: TokenMap | None = None
 
     def __call__(
         self,
@@ -143,17 +148,23 @@ class CachedTeacher:
         Raises:
             KDError: If the batch came without them, or its text is another.
         """
-        if "kd_frames" not in batch:
+        if f"{prefix(self.place)}frames" not in batch:
             raise KDError(
                 "this batch came without cached targets: they are read by the data "
                 "loader of 'python -m espnet_kd'. With another one, wrap its collate "
                 "function by espnet_kd.cache.reader.CachedCollate, or use 'targets: live'"
             )
-        targets = targets_of(batch, self.header)
+        targets = targets_of(batch, self.header, self.place)
+        if self._tokens is not None:
+            targets = self._tokens.to_student(targets)
         if targets.decoder_logits is not None and labels.ys_in_pad is not None:
             utts = batch.get("utt_id")
             check_labels(targets, labels.ys_in_pad, labels.ys_in_lens, utts)
         return targets
+
+    def has(self, part: str) -> bool:
+        """Whether it gives ``ctc`` or ``decoder`` posteriors."""
+        return part in self.header.parts
 
     def trial(
         self, batch: Mapping[str, Tensor], request: Request, labels: Labels | None
@@ -190,22 +201,23 @@ class CachedTeacher:
                 f"with --tap {taps[0]}"
             )
 
-    def check_vocabulary(self, student: nn.Module) -> None:
-        """Require the student's token list to be the teacher's.
+    def match_vocabulary(self, student: nn.Module) -> None:
+        """Speak in the student's tokens from now on; see ``match_vocabulary``.
 
         Raises:
-            AlignmentError: If it is another.
+            AlignmentError: If they are others.
         """
-        check_vocabulary(getattr(student, "token_list", ()), self.header.token_list)
+        tokens = getattr(student, "token_list", ())
+        self._tokens = match_vocabulary(tokens, self.header.token_list)
 
-    def check_teacher(self, teacher_hash: str, name: str) -> None:
-        """Require the cache to be of the teacher that is named beside it.
 
-        Raises:
-            TeacherError: If it is of another.
-        """
-        if teacher_hash != self.header.teacher_hash:
-            raise TeacherError(
-                f"the cache was written by {self.header.teacher}, and {name} has other "
-                "weights or another config; write the cache again, or name the right one"
-            )
+def open_caches(directories: Sequence[Path]) -> tuple[Cache, ...]:
+    """A cache for each teacher whose targets lie in some directories, in their order.
+
+    Raises:
+        KDError: As ``Cache``.
+    """
+    by_teacher: dict[str, list[Path]] = {}
+    for path in map(Path, directories):
+        by_teacher.setdefault(read_header(path / HEADER).teacher_hash, []).append(path)
+    return tuple(map(Cache, by_teacher.values()))

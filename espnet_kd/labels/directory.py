@@ -52,6 +52,7 @@ def write_labels(
     references = read_table(reference) if reference is not None else {}
     chosen = select(everything, limits, references)
     report = _report(chosen, limits) | {"teacher": settings}
+    (output_dir / "text").unlink(missing_ok=True)  # of other limits
     with whole_file(output_dir / "report.json") as file:
         json.dump(report, file, indent=1)
     write_table(output_dir / "dropped", chosen.dropped)

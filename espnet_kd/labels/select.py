@@ -93,7 +93,7 @@ def select(
 
 
 def name_of(utt: str, place: int) -> str:
-    """Name of an utterance with its hypothesis at a place, from 0; the best's is its own."""
+    """What an utterance is called with its hypothesis at a place, from 0."""
     return utt if place == 0 else f"nb{place + 1}-{utt}"
 
 

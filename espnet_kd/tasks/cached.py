@@ -1,6 +1,7 @@
 """Which trainings may learn from a cache, and which would learn something wrong."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_kd.cache.reader import Cache
@@ -8,7 +9,7 @@ from espnet_kd.errors import ConfigError, Problem
 from espnet_kd.kaldi_dir import read_table
 
 
-def check_cached_training(args: argparse.Namespace, cache: Cache | None) -> None:
+def check_cached_training(args: argparse.Namespace, caches: Sequence[Cache]) -> None:
     """Require targets of all data, and no augmentation that would move frames.
 
     Masks and noise are welcome: the student learns to say what the teacher says of the
@@ -17,19 +18,21 @@ def check_cached_training(args: argparse.Namespace, cache: Cache | None) -> None
 
     Args:
         args: Of the training.
-        cache: What it learns from; None for a live teacher, to which all is allowed.
+        caches: What it learns from; none for live teachers, to which all is allowed.
 
     Raises:
         ConfigError: With every option that is in the way, and what to do.
         KDError: If utterances have no targets.
     """
-    if cache is None:
+    if not caches:
         return
     problems = [Problem(*pair) for pair in _time_bending(args)]
     if problems:
         raise ConfigError(problems, "the training beside cached targets")
     for split in ("train", "valid"):
-        cache.check_coverage(_utterances(args, split), f"the {split} data")
+        utts = _utterances(args, split)
+        for cache in caches:
+            cache.check_coverage(utts, f"the {split} data")
 
 
 def _time_bending(args: argparse.Namespace) -> list[tuple[str, str]]:

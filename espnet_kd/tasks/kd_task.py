@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from espnet_kd.attachment import PROJECTIONS, Attachment
-from espnet_kd.cache.reader import Cache, CachedCollate
+from espnet_kd.cache.reader import Cache, CachedCollate, open_caches
 from espnet_kd.compat import provide_rnnt_loss
 from espnet_kd.config import KDConfig
 from espnet_kd.errors import ConfigError, Problem
@@ -26,7 +26,7 @@ STATE = "espnet_kd"
 # Models built for inference or as somebody's part are never attached.
 _FROM_FILE: ContextVar[bool] = ContextVar("espnet_kd_from_file", default=False)
 # A student's config names its kd_conf for ever; only its training reads targets.
-_CACHE: ContextVar[Cache | None] = ContextVar("espnet_kd_cache", default=None)
+_CACHES: ContextVar[tuple[Cache, ...]] = ContextVar("espnet_kd_caches", default=())
 
 
 class KDTask:
@@ -76,8 +76,8 @@ class KDTask:
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """The stock function; with cached targets, it brings them along."""
         collate = super().build_collate_fn(args, train)
-        cache = _CACHE.get()
-        return collate if cache is None else CachedCollate(collate, cache)
+        caches = _CACHES.get()
+        return CachedCollate(collate, *caches) if caches else collate
 
     @classmethod
     def build_optimizers(
@@ -102,12 +102,12 @@ class KDTask:
             super().main_worker(args)
             return
         _check_host(args)
-        cache = _cache_of(args)
-        check_cached_training(args, cache)
+        caches = open_caches(parse_config(args.kd_conf, LOSSES).targets)
+        check_cached_training(args, caches)
         stock = cls.trainer
         cls.trainer = with_distillation(stock)
         try:
-            with _set(_CACHE, cache):
+            with _set(_CACHES, caches):
                 super().main_worker(args)
         finally:
             cls.trainer = stock
@@ -116,11 +116,6 @@ class KDTask:
 def _distils(args: argparse.Namespace) -> bool:
     wanted = bool(getattr(args, "kd_conf", None))
     return wanted and not getattr(args, "collect_stats", False)
-
-
-def _cache_of(args: argparse.Namespace) -> Cache | None:
-    targets = parse_config(args.kd_conf, LOSSES).targets
-    return Cache(targets) if targets else None
 
 
 def _attach(

@@ -1,0 +1,34 @@
+"""The normaliser and the count of word errors, by hand."""
+
+import pytest
+
+from espnet_kd.labels.normalise import normalise, word_error_rate, word_errors
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  HELLO,  World! ", "hello world"),
+        ("don't", "don't"),
+        ("'tis the dogs' bone", "tis the dogs bone"),
+        ("DON\u2019T", "don't"),
+        ("well-known", "well known"),
+        ("\uff21\uff22\uff23 \u2167", "abc viii"),
+        ("stra\u00dfe", "strasse"),
+        ("caf\u00e9 cafe\u0301", "caf\u00e9 caf\u00e9"),
+        ("\u0928\u092e\u0938\u094d\u0924\u0947", "\u0928\u092e\u0938\u094d\u0924\u0947"),
+        ("2 \u20ac", "2"),
+        ("' , .", ""),
+        ("", ""),
+    ],
+)
+def test_transcripts_made_alike(text, expected):
+    assert normalise(text) == expected
+
+
+def test_errors_by_hand():
+    assert word_errors("a b c", "a x c d") == 2
+    # a: one of two words wrong; b: one of two missing. 2 errors in 4 words.
+    assert word_error_rate([("x y", "x q"), ("z w", "z")]) == 50.0
+    assert word_error_rate([("", "a")]) == 100.0
+    assert word_error_rate([]) == 0.0
