@@ -8,14 +8,22 @@ from espnet_kd.losses import LOSSES
 from espnet_kd.parse import parse_config
 
 RECIPE = REPO / "egs" / "librispeech" / "asr_kd1" / "conf"
-KD = sorted([*(REPO / "conf" / "kd").glob("*.yaml"), *RECIPE.glob("*/kd*.yaml")])
+AN4 = REPO / "egs" / "an4" / "asr_kd1" / "conf"
+KD = sorted(
+    [*(REPO / "conf" / "kd").glob("*.yaml"), *RECIPE.glob("*/kd*.yaml"), AN4 / "kd.yaml"]
+)
 TRAIN = sorted(
     path
-    for folder in ("mini", "tiny", "100h", "960h")
-    for path in (RECIPE / folder).glob("*.yaml")
+    for folder in (*(RECIPE / name for name in ("mini", "tiny", "100h", "960h")), AN4)
+    for path in folder.glob("*.yaml")
     if path.name.startswith(("teacher", "student"))
 )
-DECODE = sorted(p for p in RECIPE.rglob("*.yaml") if p not in {*TRAIN, *KD})
+DECODE = sorted(
+    path
+    for folder in (RECIPE, AN4)
+    for path in folder.rglob("*.yaml")
+    if path not in {*TRAIN, *KD}
+)
 
 
 def names(paths):
@@ -51,7 +59,9 @@ def parameters(path, tmp_path, vocabulary):
     tokens = tmp_path / "tokens.txt"
     pieces = [f"p{i}" for i in range(vocabulary - 3)]
     tokens.write_text("\n".join(["<blank>", "<unk>", *pieces, "<sos/eos>"]))
-    features = ["--input_size", "80"] if path.parent.name in ("mini", "tiny") else []
+    widths = {"mini": "80", "tiny": "80", "conf": "39"}
+    width = widths.get(path.parent.name)
+    features = ["--input_size", width] if width else []
     out = tmp_path / path.stem
     with torch.device("cpu"):
         ASRTask.main(
@@ -77,6 +87,7 @@ def parameters(path, tmp_path, vocabulary):
             0.25,
         ),
         ("960h", 5000, [("teacher_conformer", "student_conformer")], 0.25),
+        (AN4, 30, [("teacher", "student")], 0.25),
     ],
 )
 def test_trainings_dry_run_and_students_are_small(

@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
+import kaldiio
+import numpy as np
 import pytest
 from conftest import REPO, SHARED
 
+from espnet_kd.kaldi_dir import read_table
 from espnet_kd.report.score import PLACES
 
 EGS = REPO / "egs"
@@ -21,7 +25,7 @@ TINY = [
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not any(os.access(place, os.X_OK) for place in PLACES)
+        not any(map(shutil.which, PLACES))
         and not (REPO / ".tools/usr/lib/sctk/bin/sclite").exists(),
         reason="sclite is not installed",
     ),
@@ -171,3 +175,87 @@ def test_every_stage_on_real_audio(recipe, feats_type):
         config = (recipe / exp / "asr_distilled_s1" / "config.yaml").read_text()
         assert "targets/train_clean_100_sp" in config
     check_results(recipe / exp, "dev_clean")
+
+
+SEARCH = "# Something at least, of a teacher that learned nothing.\nctc_weight: 0.0\n"
+SEARCH += "beam_size: 1\nminlenratio: 0.2\nmaxlenratio: 0.3\n"
+ONE_STEP = "--max_epoch 1 --num_iters_per_epoch 2"
+
+
+def test_unlabelled_audio_goes_through_every_stage(recipe):
+    """By a teacher that is there already; its words and the transcripts are joined."""
+    (recipe / "conf" / "search.yaml").write_text(SEARCH)
+    options = [*TINY, "--mini_scale", "0.1", "--unlabelled_set", "train_more"]
+    options += ["--teacher_exp", "exp/asr_teacher_s1", "--expdir", "exp_labels"]
+    options += ["--inference_configs", "conf/search.yaml", "--kd_config", "none"]
+    options += ["--label_args", "--max_ratio 100", "--student_args", ONE_STEP]
+    answer = run(recipe, *options, "--stop_stage", "11")
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    assert not (recipe / "exp_labels" / "asr_teacher_s1").exists()
+    final = {
+        n: recipe / f"dump/fbank/{n}/final/text" for n in ("train_small", "train_more")
+    }
+    labels = recipe / "exp/asr_teacher_s1/labels"
+    found = {name: read_table(path) for name, path in final.items()}
+    said = read_table(labels / "train_more" / "text")
+    joined = read_table(labels / "train_small_and_train_more" / "text")
+    assert said
+    assert said.keys() <= found["train_more"].keys()
+    assert joined == found["train_small"] | said
+    student = recipe / "exp_labels" / "asr_distilled_s1"
+    assert (student / "1epoch.pth").exists()
+    assert "kd_conf" not in (student / "config.yaml").read_text()
+    again = run(recipe, *options, "--stop_stage", "11")
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "transcribed already" in again.stderr
+    assert again.stderr.count("trained already") == 2
+
+
+@pytest.fixture
+def features(tmp_path):
+    """A folder as an4's: archives of 39 coefficients, texts and speakers."""
+    random = np.random.default_rng(0)
+    words = ["ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE", "ZERO"]
+    for name, count in (("train", 40), ("dev", 6), ("test", 4)):
+        folder = tmp_path / "an4" / name
+        folder.mkdir(parents=True)
+        with kaldiio.WriteHelper(f"ark:{folder}/feats.ark") as write:
+            for n in range(count):
+                write(f"{name}-{n:02d}", random.standard_normal((150, 39), np.float32))
+        lines = [
+            f"{name}-{n:02d} {' '.join(random.choice(words, 3))}" for n in range(count)
+        ]
+        (folder / "text").write_text("\n".join(lines) + "\n")
+        (folder / "utt2spk").write_text("".join(f"{line.split()[0]} s\n" for line in lines))
+    return tmp_path / "an4"
+
+
+def test_prepared_features_and_a_quarter_of_the_transcripts(recipe, features):
+    """The an4 recipe, every stage of its experiment with pseudo-labels."""
+    an4 = recipe.parents[1] / "an4" / "asr_kd1"
+    (an4 / "conf" / "search.yaml").write_text(SEARCH)
+    steps = f"{ONE_STEP} --encoder_conf num_blocks=1"
+    answer = run(
+        an4,
+        *("labels", "--an4_dir", str(features), "--nbpe", "20", "--nj", "2"),
+        *("--inference_configs", "conf/search.yaml", "--teacher_max_wer", "1000"),
+        *("--teacher_args", steps, "--student_args", steps),
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    quarter, rest = (read_table(an4 / f"data/train_{n}/text") for n in (25, 75))
+    assert sorted(quarter) == [f"train-{n:02d}" for n in range(0, 40, 4)]
+    assert quarter | rest == read_table(an4 / "data/train/text")
+    assert read_table(an4 / "data/train_25/utt2spk") == dict.fromkeys(quarter, "s")
+    assert "student, distilled" in (an4 / "exp/results/RESULTS.md").read_text()
+    for role in ("control", "distilled"):
+        score = an4 / f"exp/asr_{role}_labels_s1/search/test/score.json"
+        assert json.loads(score.read_text())["wer"]["sentences"] == 4
+
+
+def test_mistakes_with_teachers_words(recipe):
+    answer = run(recipe, *TINY, "--kd_config", "none")
+    assert answer.returncode == 2
+    assert "--kd_config none needs --unlabelled_set" in answer.stderr
+    answer = run(recipe, *TINY, "--prepared", "data", "--speed_perturb_factors", "0.9 1.0")
+    assert answer.returncode == 2
+    assert "--prepared data is not perturbed here" in answer.stderr

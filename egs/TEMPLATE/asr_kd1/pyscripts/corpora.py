@@ -47,6 +47,7 @@ SETS = {
     "mini_librispeech": _LIBRISPEECH_SETS,
     "mini": {
         "train_small": ("train-small",),
+        "train_more": ("train-more",),
         "train_all": ("train-small", "train-more"),
         "dev": ("dev-clean",),
         "test": ("test-clean",),
