@@ -20,7 +20,7 @@ FLOORS = [
     {"loading"},
     {"summon"},
     {"attachment"},
-    {"report"},
+    {"report", "student"},
     {"hook"},
     {"tasks"},
     {"bin", "__main__"},

@@ -1,0 +1,1 @@
+"""Students made from their teacher."""

@@ -1,0 +1,172 @@
+"""Which units lie along each dimension of an ESPnet model's parameters.
+
+A unit of a width (a channel of the residual stream, a hidden unit of a feed-forward layer,
+a dimension of an attention head) is a row of one parameter and a column of another. The
+table below says which, so that cutting a width cuts it everywhere alike.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+VOCABULARY = "vocabulary"
+POSITION = "encoder.position"
+LAYER = re.compile(r"(encoder\.encoders|decoder\.decoders)\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Dim:
+    """One dimension of a parameter.
+
+    Attributes:
+        axis: Name of the width whose units lie here; empty where there are none.
+        repeat: How often they come one after the other (gates, halves).
+        inner: Whether each is a run of neighbours (the features of a channel).
+    """
+
+    axis: str = ""
+    repeat: int = 1
+    inner: bool = False
+
+
+# Module -> (axis of its outputs, axis of its inputs). {l} is the layer, {s} its side, {m}
+# what a group 'm' matched; '*2' repeats, '/' marks runs of neighbours.
+_ENCODER, _STREAM = "encoder.stream", "{s}.stream"
+_RULES = [
+    (r"(?:encoder|decoder)\.after_norm", _STREAM, ""),
+    (r"{l}\.norm\w*", _STREAM, ""),
+    (r"{l}\.(?P<m>src_attn)\.linear_k", "{l}.{m}.qk", _ENCODER),
+    (r"{l}\.(?P<m>src_attn)\.linear_v", "{l}.{m}.v", _ENCODER),
+    (r"{l}\.(?P<m>\w*attn)\.linear_[qk]", "{l}.{m}.qk", _STREAM),
+    (r"{l}\.(?P<m>\w*attn)\.linear_v", "{l}.{m}.v", _STREAM),
+    (r"{l}\.(?P<m>\w*attn)\.linear_pos", "{l}.{m}.qk", POSITION),
+    (r"{l}\.(?P<m>\w*attn)\.linear_out", _STREAM, "{l}.{m}.v"),
+    (r"{l}\.(?P<m>feed_forward\w*)\.w_1", "{l}.{m}", _STREAM),
+    (r"{l}\.(?P<m>feed_forward\w*)\.w_2", _STREAM, "{l}.{m}"),
+    (r"{l}\.conv_module\.pointwise_conv1", "{l}.conv*2", _STREAM),
+    (r"{l}\.conv_module\.(?:depthwise_conv|norm)", "{l}.conv", ""),
+    (r"{l}\.conv_module\.pointwise_conv2", _STREAM, "{l}.conv"),
+    (r"{l}\.cgmlp\.channel_proj1\.0", "{l}.cgmlp*2", _STREAM),
+    (r"{l}\.cgmlp\.csgu\.(?:norm|conv)", "{l}.cgmlp", ""),
+    (r"{l}\.cgmlp\.channel_proj2", _STREAM, "{l}.cgmlp"),
+    (r"{l}\.depthwise_conv_fusion", _STREAM + "*2", ""),
+    (r"{l}\.merge_proj", _STREAM, _STREAM + "*2"),
+    (r"encoder\.embed\.conv\.0", "encoder.embed.0", ""),
+    (r"encoder\.embed\.conv\.2", "encoder.embed.2", "encoder.embed.0"),
+    (r"encoder\.embed\.conv\.4", "encoder.embed.4", "encoder.embed.2"),
+    (r"encoder\.embed\.out(?:\.0)?", _ENCODER, "encoder.embed.{last}/"),
+    (r"encoder\.embed\.[01]", _ENCODER, ""),
+    (r"encoder\.conditioning_layer", _ENCODER, VOCABULARY),
+    (r"ctc\.ctc_lo", VOCABULARY, _ENCODER),
+    (r"decoder\.embed\.0", VOCABULARY, "decoder.stream"),
+    (r"decoder\.output_layer", VOCABULARY, "decoder.stream"),
+    (r"decoder\.embed", VOCABULARY, "predictor.embed"),
+    (r"joint_network\.lin_enc", "joint", _ENCODER),
+    (r"joint_network\.lin_dec", "joint", "predictor.{deepest}"),
+    (r"joint_network\.lin_out", VOCABULARY, "joint"),
+]
+_LAYER = r"(?P<l>(?:encoder\.encoders|decoder\.decoders)\.\d+)"
+RULES = [(re.compile(p.replace("{l}", _LAYER)), out, into) for p, out, into in _RULES]
+RECURRENT = re.compile(r"decoder\.decoder\.(\d+)\.(weight_ih|weight_hh|bias_\w\w)_l0")
+
+
+class Axes:
+    """The axes of one model's parameters.
+
+    Args:
+        state: Its parameters and buffers.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self._last = _greatest(r"encoder\.embed\.conv\.(\d+)\.weight", state)
+        self._deepest = _greatest(r"decoder\.decoder\.(\d+)\.weight_ih_l0", state)
+        self._gates = next((_gates(v) for k, v in state.items() if "weight_hh_l0" in k), 1)
+        self.dims = {name: self._dims(name, value) for name, value in state.items()}
+        self.sizes: dict[str, int] = {}
+        for name, dims in self.dims.items():
+            for dim, length in zip(
+                dims or (), _flat(state[name], name).shape, strict=False
+            ):
+                if dim.axis and not dim.inner:
+                    self.sizes.setdefault(dim.axis, length // dim.repeat)
+
+    def take(self, value: Tensor, name: str, units: Mapping[str, Tensor]) -> Tensor:
+        """A parameter's rows and columns of some units; an axis not in ``units`` whole."""
+        for place, dim in enumerate(self.dims[name] or ()):
+            if dim.axis in units:
+                flat = _flat(value, name)
+                index = self._index(dim, units[dim.axis], flat.shape[place])
+                value = flat.index_select(place, index)
+        return value
+
+    def sums(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """For each axis the sum over every parameter's part of each unit, (n,) float64."""
+        total: dict[str, Tensor] = {}
+        for name, value in values.items():
+            flat = _flat(value.double(), name)
+            for place, dim in enumerate(self.dims.get(name) or ()):
+                if dim.axis:
+                    found = self.by_unit(
+                        flat.transpose(0, place).reshape(flat.shape[place], -1).sum(1), dim
+                    )
+                    total[dim.axis] = total.get(dim.axis, 0.0) + found
+        return total
+
+    def by_unit(self, values: Tensor, dim: Dim) -> Tensor:
+        """Sum what lies along a dimension over each unit's places."""
+        size = self.sizes[dim.axis]
+        return values.reshape(dim.repeat, size, -1).sum((0, 2))
+
+    def _index(self, dim: Dim, units: Tensor, length: int) -> Tensor:
+        size = self.sizes[dim.axis]
+        run = length // (dim.repeat * size)
+        copies = torch.arange(dim.repeat)[:, None, None] * size * run
+        return (copies + units[None, :, None] * run + torch.arange(run)).flatten()
+
+    def _dims(self, name: str, value: Tensor) -> tuple[Dim, ...] | None:
+        """None without a rule: such a parameter is copied whole or not at all."""
+        if recurrent := RECURRENT.fullmatch(name):
+            return self._recurrent(int(recurrent[1]), recurrent[2])
+        module, _, kind = name.rpartition(".")
+        if kind in ("pos_bias_u", "pos_bias_v") and LAYER.match(name):
+            return (Dim(f"{module}.qk"),)
+        if value.dim() == 0:
+            return None
+        for pattern, out, into in RULES:
+            if match := pattern.fullmatch(module):
+                found = (self._dim(out, match), self._dim(into, match))
+                return found if value.dim() > 1 else found[:1]
+        return None
+
+    def _dim(self, text: str, match: re.Match) -> Dim:
+        groups = {name: value for name, value in match.groupdict().items() if value}
+        side = match[0].partition(".")[0]
+        places = {"s": side, "last": self._last, "deepest": self._deepest}
+        axis = text.format(**groups, **places)
+        inner, repeat = axis.endswith("/"), 2 if axis.endswith("*2") else 1
+        return Dim(axis.removesuffix("/").removesuffix("*2"), repeat, inner)
+
+    def _recurrent(self, layer: int, kind: str) -> tuple[Dim, ...]:
+        own = f"predictor.{layer}"
+        below = f"predictor.{layer - 1}" if layer else "predictor.embed"
+        gates = Dim(own, self._gates)
+        into = {"weight_hh": (Dim(own),), "weight_ih": (Dim(below),)}
+        return (gates, *into.get(kind, ()))
+
+
+def _gates(weight_hh: Tensor) -> int:
+    """Four of an LSTM, three of a GRU, stacked."""
+    return weight_hh.shape[0] // weight_hh.shape[-1]
+
+
+def _flat(value: Tensor, name: str) -> Tensor:
+    """A parameter with its heads and their dimensions in one row."""
+    return value.flatten() if ".pos_bias_" in name else value
+
+
+def _greatest(pattern: str, names: Iterable[str]) -> int:
+    found = (re.fullmatch(pattern, name) for name in names)
+    return max((int(match[1]) for match in found if match), default=0)

@@ -1,0 +1,125 @@
+"""A checkpoint for stock --init_param, and every way in which there can be none."""
+
+import kaldiio
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import INPUT_SIZE, asr_options, build_asr
+from training import arguments, weights
+
+from espnet_kd.bin.init_student import main
+
+KEPT = (str, int, float, bool, list, dict, type(None))
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A teacher of three layers, and the config of a student of two."""
+    exp = tmp_path / "teacher"
+    exp.mkdir()
+    torch.save(build_asr(1, width=8, blocks=3).state_dict(), exp / "valid.acc.ave.pth")
+    settings = asr_options(width=8, blocks=3)
+    settings = {k: v for k, v in settings.items() if isinstance(v, KEPT)}
+    settings["best_model_criterion"] = [["valid", "acc", "max"]]
+    (exp / "config.yaml").write_text(yaml.safe_dump(settings))
+    write_student(tmp_path)
+    return tmp_path
+
+
+def write_student(place, **changes):
+    conf = {k: v for k, v in asr_options(width=8, blocks=2).items() if isinstance(v, KEPT)}
+    keys = ("encoder", "encoder_conf", "decoder", "decoder_conf", "model_conf")
+    (place / "student.yaml").write_text(
+        yaml.safe_dump({k: conf[k] for k in keys} | changes)
+    )
+
+
+def command(place, *more):
+    return [
+        *("--exp", str(place / "teacher"), "--student_config", str(place / "student.yaml")),
+        *("--output", str(place / "init.pth"), *more),
+    ]
+
+
+def test_a_checkpoint_and_a_table(place, capsys):
+    main(command(place, "--encoder_layers", "last"))
+    teacher = torch.load(place / "teacher" / "valid.acc.ave.pth", weights_only=True)
+    student = torch.load(place / "init.pth", weights_only=True)
+    for name, value in student.items():
+        source = name.replace("encoders.1.", "encoders.2.").replace("rs.0.", "rs.1.")
+        source = source if name.startswith("encoder.encoders") else name
+        assert torch.equal(value, teacher[source]), name
+    table = (place / "init.md").read_text()
+    assert "| encoder.encoders.1 | encoder.encoders.2 | copied |" in table
+    assert capsys.readouterr().out in table + "\n"
+
+
+def test_stock_training_starts_from_it(place, features):
+    """Without a step of learning the first model is the checkpoint."""
+    from espnet2.tasks.asr import ASRTask
+
+    main(command(place))
+    conf = yaml.safe_load((place / "student.yaml").read_text())
+    out = place / "student"
+    options = conf | {"optim_conf": {"lr": 0.0}, "max_epoch": 1, "normalize": None}
+    ASRTask.main(
+        cmd=[
+            *arguments(features, out, **options),
+            *("--init_param", str(place / "init.pth")),
+        ]
+    )
+    start = torch.load(place / "init.pth", weights_only=True)
+    first = weights(out, epoch=1)
+    assert start.keys() == first.keys()
+    assert all(torch.equal(first[name], start[name]) for name in start)
+
+
+def test_importance_may_be_heard(place):
+    folder = place / "data"
+    folder.mkdir()
+    values = np.random.default_rng(0).standard_normal((60, INPUT_SIZE)).astype(np.float32)
+    with kaldiio.WriteHelper(f"ark,scp:{folder}/f.ark,{folder}/f.scp") as writer:
+        writer("utt", values)
+    (folder / "text").write_text("utt abc\n")
+    options = asr_options(width=4, blocks=2)
+    write_student(place, encoder_conf=options["encoder_conf"])
+    data = [f"{folder}/f.scp,speech,kaldi_ark", f"{folder}/text,text,text"]
+    data = [word for path in data for word in ("--data_path_and_name_and_type", path)]
+    found = []
+    for kind in ("activation", "taylor"):
+        main(command(place, "--importance", kind, *data))
+        found.append(torch.load(place / "init.pth", weights_only=True))
+        with pytest.raises(SystemExit, match=f"--importance {kind} hears data"):
+            main(command(place, "--importance", kind))
+    assert found[0]["ctc.ctc_lo.weight"].shape == found[1]["ctc.ctc_lo.weight"].shape
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"encoder": "conformer"},
+            "encoder is 'conformer' and the teacher's 'transformer'",
+        ),
+        ({"decoder": "rnn", "decoder_conf": {}}, "Give the student 'decoder: transformer'"),
+    ],
+)
+def test_other_kinds_of_parts_are_refused(place, changes, text):
+    write_student(place, **changes)
+    with pytest.raises(SystemExit, match=text):
+        main(command(place))
+
+
+def test_what_cannot_be_is_refused(place):
+    with pytest.raises(SystemExit, match="--decoder_layers names layer 7"):
+        main(command(place, "--decoder_layers", "7"))
+    write_student(place, encoder_conf=asr_options(width=16)["encoder_conf"])
+    with pytest.raises(SystemExit, match="output_size: is 16, wider than the teacher's 8"):
+        main(command(place))
+    (place / "student.yaml").write_text("- 1\n")
+    with pytest.raises(SystemExit, match=r"student.yaml holds no configuration"):
+        main(command(place))
+    (place / "student.yaml").unlink()
+    with pytest.raises(SystemExit, match=r"--student_config .*No such file"):
+        main(command(place))

@@ -1,0 +1,280 @@
+"""A student made from its teacher: the same at ratio 1, by hand where it is narrower."""
+
+import pytest
+import torch
+from conftest import ENCODER, build_asr, clone
+
+from espnet_kd.errors import ConfigError
+from espnet_kd.student.axes import Axes
+from espnet_kd.student.importance import activation, taylor, weight_norm
+from espnet_kd.student.initialise import Initialiser, Shape, summary
+
+WIDTH, HIDDEN, HEADS = 8, 16, 2
+KINDS = {
+    "transformer": {},
+    "conformer": {
+        "macaron_style": True,
+        "rel_pos_type": "latest",
+        "pos_enc_layer_type": "rel_pos",
+        "selfattention_layer_type": "rel_selfattn",
+        "use_cnn_module": True,
+        "cnn_module_kernel": 7,
+    },
+    "e_branchformer": {
+        "cgmlp_linear_units": 24,
+        "cgmlp_conv_kernel": 7,
+        "use_ffn": True,
+        "macaron_ffn": True,
+        "attention_layer_type": "rel_selfattn",
+        "pos_enc_layer_type": "rel_pos",
+        "rel_pos_type": "latest",
+    },
+}
+DECODERS = {
+    "attention": {},
+    "transducer": {
+        "decoder": "transducer",
+        "decoder_conf": {"rnn_type": "lstm", "num_layers": 2, "hidden_size": 6},
+        "joint_net_conf": {"joint_space_size": 10},
+    },
+    "gru": {
+        "decoder": "transducer",
+        "decoder_conf": {"rnn_type": "gru", "num_layers": 1, "hidden_size": 6},
+        "joint_net_conf": {"joint_space_size": 10},
+    },
+}
+
+
+def build(kind="transformer", seed=1, blocks=2, decoder="attention", **changes):
+    conf = ENCODER | KINDS[kind] | {"output_size": WIDTH, "num_blocks": blocks}
+    conf |= {"linear_units": HIDDEN, "attention_heads": HEADS, "input_layer": "conv2d"}
+    options = DECODERS[decoder] | {"encoder": kind, "encoder_conf": conf | changes}
+    return build_asr(seed, **options).eval()
+
+
+def heads(encoder=HEADS, decoder=2):
+    return Shape({"encoder": encoder, "decoder": decoder})
+
+
+def made(teacher, student, layers=None, importance=None, shapes=None):
+    """The student, made from the teacher; and where its parameters came from."""
+    weights = teacher.state_dict()
+    importance = importance or weight_norm(teacher, Axes(weights))
+    layers = {"encoder": range(2), "decoder": range(1)} | (layers or {})
+    make = Initialiser(weights, importance, layers, shapes or (heads(), heads()))
+    state, origins = make(student.state_dict())
+    student.load_state_dict(state)
+    return origins
+
+
+def losses(model, batch):
+    with torch.no_grad():
+        return torch.stack([v for v in model(**clone(batch))[0].flatten()])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_the_teachers_shape_it_is_the_teacher(kind, decoder, batch):
+    teacher, student = (build(kind, seed, decoder=decoder) for seed in (1, 2))
+    axes = Axes(teacher.state_dict())
+    ruled = {name for name, dims in axes.dims.items() if dims is None}
+    assert all("num_batches_tracked" in name for name in ruled), "every part has a rule"
+    origins = made(teacher, student)
+    assert {origin.how for origin in origins} == {"copied"}
+    assert all(origin.source == origin.name for origin in origins)
+    for (name, ours), theirs in zip(
+        student.state_dict().items(), teacher.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs), name
+    torch.testing.assert_close(losses(student, batch), losses(teacher, batch))
+
+
+def test_layers_are_where_the_map_says():
+    teacher, student = build(blocks=4), build(seed=2, blocks=2)
+    made(teacher, student, {"encoder": [1, 3]})
+    theirs, ours = teacher.encoder.encoders, student.encoder.encoders
+    for own, source in ((0, 1), (1, 3)):
+        weights = (ours[own].state_dict(), theirs[source].state_dict())
+        assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[1])
+
+
+def kill(teacher, kind):
+    """Silence half the units of each inner width, so that a narrower model can do all."""
+    with torch.no_grad():
+        for layer in teacher.encoder.encoders:
+            parts = [layer.feed_forward]
+            parts += [getattr(layer, "feed_forward_macaron", None) or layer.feed_forward]
+            for part in parts:
+                dead = torch.arange(0, HIDDEN, 2)
+                part.w_1.weight[dead] = 0
+                part.w_1.bias[dead] = 0
+                part.w_2.weight[:, dead] = 0
+
+
+@pytest.mark.parametrize("how", ["norm", "activation", "taylor"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_dead_units_are_the_ones_left_out(kind, how, batch):
+    """Half the hidden units do nothing; a student of half the units does the same."""
+    teacher = build(kind)
+    kill(teacher, kind)
+    axes = Axes(teacher.state_dict())
+    importance = {
+        "norm": lambda: weight_norm(teacher, axes),
+        "activation": lambda: activation(teacher, axes, [clone(batch)]),
+        "taylor": lambda: taylor(teacher, axes, [clone(batch)]),
+    }[how]()
+    student = build(kind, seed=2, linear_units=HIDDEN // 2)
+    origins = made(teacher, student, importance=importance)
+    assert "cut" in {origin.how for origin in origins}
+    torch.testing.assert_close(losses(student, batch), losses(teacher, batch))
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_a_dead_head_is_the_one_left_out(batch):
+    """The third of four heads says nothing; attention of three heads says the same."""
+    width = 12
+    teacher = build(output_size=width, attention_heads=4, linear_units=HIDDEN)
+    with torch.no_grad():
+        for layer in teacher.encoder.encoders:
+            attention, dead = layer.self_attn, slice(6, 9)
+            for name in ("linear_q", "linear_k", "linear_v"):
+                getattr(attention, name).weight[dead] = 0
+                getattr(attention, name).bias[dead] = 0
+            attention.linear_out.weight[:, dead] = 0
+    weights = teacher.state_dict()
+    importance = weight_norm(teacher, Axes(weights))
+    shapes = (heads(4), heads(3))
+    make = Initialiser(weights, importance, {"encoder": range(2), "decoder": [0]}, shapes)
+    units = make._head_units(
+        "encoder.encoders.0.self_attn.v", "encoder.encoders.0.self_attn.v", 9, 12
+    )
+    assert units.tolist() == [0, 1, 2, 3, 4, 5, 9, 10, 11]
+
+
+def test_halves_gates_and_runs_of_neighbours_are_cut_alike():
+    teacher = build("conformer", decoder="transducer")
+    axes, weights = Axes(teacher.state_dict()), teacher.state_dict()
+    units = torch.tensor([1, 4])
+    glu = "encoder.encoders.0.conv_module.pointwise_conv1.weight"
+    cut = axes.take(weights[glu], glu, {"encoder.encoders.0.conv": units})
+    assert torch.equal(cut, weights[glu][[1, 4, 1 + WIDTH, 4 + WIDTH]])
+    gates = "decoder.decoder.0.weight_ih_l0"
+    cut = axes.take(weights[gates], gates, {"predictor.0": units})
+    assert torch.equal(cut, weights[gates][[1, 4, 7, 10, 13, 16, 19, 22]])
+    out = "encoder.embed.out.0.weight"
+    run = weights[out].shape[1] // WIDTH
+    cut = axes.take(weights[out], out, {"encoder.embed.2": units})
+    assert torch.equal(
+        cut, weights[out][:, [*range(run, 2 * run), *range(4 * run, 5 * run)]]
+    )
+
+
+def test_importance_by_hand():
+    """One linear layer's worth: the axis sums rows here and columns there."""
+    teacher = build()
+    axes = Axes(teacher.state_dict())
+    part = teacher.encoder.encoders[0].feed_forward
+    expected = (part.w_1.weight**2).sum(1) + part.w_1.bias**2 + (part.w_2.weight**2).sum(0)
+    found = weight_norm(teacher, axes)["encoder.encoders.0.feed_forward"]
+    torch.testing.assert_close(found, expected.detach().double())
+
+
+def test_activation_by_hand(batch):
+    teacher, seen = build(), []
+    hook = teacher.encoder.encoders[0].feed_forward.w_2.register_forward_pre_hook(
+        lambda module, args: seen.append(args[0].detach())
+    )
+    axes = Axes(teacher.state_dict())
+    found = activation(teacher, axes, [clone(batch)])["encoder.encoders.0.feed_forward"]
+    hook.remove()
+    torch.testing.assert_close(found, seen[0].abs().double().mean((0, 1)))
+
+
+def test_taylor_by_hand(batch):
+    teacher = build()
+    part = teacher.encoder.encoders[0].feed_forward
+    loss, *_ = teacher(**clone(batch))
+    loss.sum().backward()
+    grads = [
+        (p.detach() * p.grad) for p in (part.w_1.weight, part.w_1.bias, part.w_2.weight)
+    ]
+    expected = (grads[0].sum(1) + grads[1] + grads[2].sum(0)) ** 2
+    teacher.zero_grad()
+    found = taylor(teacher, Axes(teacher.state_dict()), [clone(batch)])
+    torch.testing.assert_close(
+        found["encoder.encoders.0.feed_forward"], expected.double(), rtol=1e-4, atol=1e-9
+    )
+
+
+def test_the_residual_stream_is_one_choice_everywhere():
+    """Units 1, 2, 5, 6 matter; every part that reads or writes the stream keeps them."""
+    teacher, student = build(), build(seed=2, output_size=4)
+    importance = weight_norm(teacher, Axes(teacher.state_dict()))
+    importance["encoder.stream"] = torch.tensor([0, 9, 9, 0, 0, 9, 9, 0.0])
+    made(teacher, student, importance=importance)
+    kept = [1, 2, 5, 6]
+    for get in (
+        lambda m: m.encoder.after_norm.weight,
+        lambda m: m.encoder.encoders[1].norm1.bias,
+        lambda m: m.encoder.encoders[0].feed_forward.w_2.bias,
+    ):
+        assert torch.equal(get(student), get(teacher)[kept])
+    assert torch.equal(student.ctc.ctc_lo.weight, teacher.ctc.ctc_lo.weight[:, kept])
+    # ESPnet multiplies the embedding by the root of the width: what it makes stays.
+    ours, theirs = (m.encoder.embed.out[0].bias for m in (student, teacher))
+    torch.testing.assert_close(ours * 4**0.5, theirs[kept] * 8**0.5)
+
+
+def test_positions_keep_their_frequencies():
+    """Half the width: every second sinusoid of the teacher is one of the student's."""
+    from espnet_kd.student.initialise import _frequencies
+
+    assert _frequencies(4, 8).tolist() == [0, 1, 4, 5]
+    teacher, student = build("conformer"), build("conformer", seed=2, output_size=4)
+    tables = []
+    for model in (teacher, student):
+        encoding = model.encoder.embed.out[-1]
+        encoding.extend_pe(torch.zeros(1, 20, 1))
+        tables.append(encoding.pe[0, :39])
+    torch.testing.assert_close(tables[1], tables[0][:, _frequencies(4, 8)])
+
+
+def test_what_the_teacher_has_not_stays_random_and_is_told():
+    teacher, student = build(), build(seed=2, input_layer="conv2d6")
+    before = student.encoder.embed.out[0].weight.clone()
+    origins = made(teacher, student)
+    table = summary(origins)
+    assert "| encoder.embed | random | of another shape |" in table
+    assert "| ctc.ctc_lo | ctc.ctc_lo | copied |" in table
+    assert torch.equal(student.encoder.embed.out[0].weight, before)
+    taken = sum(o.size for o in origins if o.source)
+    assert f"{taken:,} of {sum(o.size for o in origins):,} values" in table
+
+
+def test_longer_kernels_keep_their_middle():
+    teacher = build("conformer")
+    student = build("conformer", seed=2, cnn_module_kernel=5)
+    made(teacher, student)
+    ours, theirs = (
+        m.encoder.encoders[0].conv_module.depthwise_conv.weight for m in (student, teacher)
+    )
+    assert torch.equal(ours, theirs[:, :, 1:6])
+
+
+@pytest.mark.parametrize(
+    ("change", "shapes", "text"),
+    [
+        ({"output_size": 12}, None, r"encoder_conf.output_size: is 12, wider .* 8 is the"),
+        ({"linear_units": 20}, None, r"encoder_conf.linear_units: is 20, wider .* 16"),
+        ({"attention_heads": 4}, (heads(), heads(4)), r"attention_heads: is 4, more than"),
+        (
+            {"attention_heads": 1},
+            (heads(), heads(1)),
+            r"heads of 8 dim.*attention_heads: 2",
+        ),
+    ],
+)
+def test_a_student_beyond_its_teacher_is_refused(change, shapes, text):
+    teacher, student = build(), build(seed=2, **change)
+    with pytest.raises(ConfigError, match=text):
+        made(teacher, student, shapes=shapes)
