@@ -9,6 +9,7 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
+import yaml
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -73,6 +74,17 @@ def build_asr(seed: int = 0, **options) -> torch.nn.Module:
 
     torch.manual_seed(seed)
     return build_model(ASRTask, asr_options(**options))
+
+
+def write_exp(folder: Path, model: torch.nn.Module, settings: dict) -> Path:
+    """A model as ESPnet's training leaves it: config.yaml and valid.acc.ave.pth."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = (str, int, float, bool, list, dict, type(None))
+    settings = {k: v for k, v in settings.items() if isinstance(v, kept)}
+    settings["best_model_criterion"] = [["valid", "acc", "max"]]
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    torch.save(model.state_dict(), folder / "valid.acc.ave.pth")
+    return folder
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import argparse
 
 import pytest
 import torch
-import yaml
-from conftest import TOKENS, clone
+from conftest import TOKENS, clone, write_exp
 
 import espnet_kd
 from espnet_kd.compat import build_model, language_model_task
@@ -106,11 +105,7 @@ def test_what_must_be_heard_is_refused(student):
 
 def test_it_is_loaded_by_name(student, batch, tmp_path):
     model = build()
-    kept = (str, int, float, bool, list, dict, type(None))
-    settings = {k: v for k, v in settings_of("transformer").items() if isinstance(v, kept)}
-    settings["best_model_criterion"] = [["valid", "loss", "min"]]
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
-    torch.save(model.state_dict(), tmp_path / "valid.loss.ave.pth")
+    write_exp(tmp_path, model, settings_of("transformer"))
     guest = load_teacher(TeacherConfig(lm=str(tmp_path)), argparse.Namespace)
     assert isinstance(guest, LanguageModelTeacher)
     conf = {"losses": TOKEN_KL, "teachers": [{"lm": str(tmp_path)}]}

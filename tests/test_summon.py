@@ -4,16 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-import yaml
-from conftest import asr_options, build_asr
+from conftest import asr_options, build_asr, write_exp
 
 from espnet_kd.errors import TeacherError
 from espnet_kd.losses import LOSSES
 from espnet_kd.parse import parse_config
 from espnet_kd.summon import summon
 
-KEPT = (str, int, float, bool, list, dict, type(None))
 LOSS = [{"type": "token_kl", "weight": 1.0}]
 
 
@@ -22,15 +19,8 @@ def exp(tmp_path):
     """Makes a teacher's directory, with its error rate if it was measured."""
 
     def make(name, wer=None):
-        folder = tmp_path / name
-        folder.mkdir()
-        torch.save(
-            build_asr(width=8, blocks=1).state_dict(), folder / "valid.loss.best.pth"
-        )
-        settings = asr_options(width=8, blocks=1)
-        settings = {k: v for k, v in settings.items() if isinstance(v, KEPT)}
-        settings["best_model_criterion"] = [["valid", "loss", "min"]]
-        (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+        settings = {"width": 8, "blocks": 1}
+        folder = write_exp(tmp_path / name, build_asr(**settings), asr_options(**settings))
         if wer is not None:
             (folder / "gate.json").write_text(json.dumps({"wer": wer}))
         return str(folder)

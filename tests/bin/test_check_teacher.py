@@ -4,8 +4,7 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
-import yaml
-from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr
+from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp
 
 from espnet_kd.bin.check_teacher import collapse, main
 
@@ -20,15 +19,7 @@ def gate(tmp_path):
     model = build_asr(width=8, blocks=1)
     with torch.no_grad():
         model.ctc.ctc_lo.bias[TOKENS.index("c")] = 1e4
-    exp = tmp_path / "teacher"
-    exp.mkdir()
-    torch.save(model.state_dict(), exp / "valid.acc.ave.pth")
-    kept = (str, int, float, bool, list, dict, type(None))
-    settings = {
-        k: v for k, v in asr_options(width=8, blocks=1).items() if isinstance(v, kept)
-    }
-    settings["best_model_criterion"] = [["valid", "acc", "max"]]
-    (exp / "config.yaml").write_text(yaml.safe_dump(settings))
+    exp = write_exp(tmp_path / "teacher", model, asr_options(width=8, blocks=1))
     feats = np.random.default_rng(0).standard_normal((60, INPUT_SIZE)).astype(np.float32)
     with kaldiio.WriteHelper(f"ark,scp:{tmp_path}/f.ark,{tmp_path}/f.scp") as writer:
         writer("utt", feats)

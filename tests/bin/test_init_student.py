@@ -5,34 +5,26 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import INPUT_SIZE, asr_options, build_asr
+from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
 from training import arguments, weights
 
 from espnet_kd.bin.init_student import main
-
-KEPT = (str, int, float, bool, list, dict, type(None))
 
 
 @pytest.fixture
 def place(tmp_path):
     """A teacher of three layers, and the config of a student of two."""
-    exp = tmp_path / "teacher"
-    exp.mkdir()
-    torch.save(build_asr(1, width=8, blocks=3).state_dict(), exp / "valid.acc.ave.pth")
-    settings = asr_options(width=8, blocks=3)
-    settings = {k: v for k, v in settings.items() if isinstance(v, KEPT)}
-    settings["best_model_criterion"] = [["valid", "acc", "max"]]
-    (exp / "config.yaml").write_text(yaml.safe_dump(settings))
+    settings = {"width": 8, "blocks": 3}
+    write_exp(tmp_path / "teacher", build_asr(1, **settings), asr_options(**settings))
     write_student(tmp_path)
     return tmp_path
 
 
 def write_student(place, **changes):
-    conf = {k: v for k, v in asr_options(width=8, blocks=2).items() if isinstance(v, KEPT)}
     keys = ("encoder", "encoder_conf", "decoder", "decoder_conf", "model_conf")
-    (place / "student.yaml").write_text(
-        yaml.safe_dump({k: conf[k] for k in keys} | changes)
-    )
+    options = asr_options(width=8, blocks=2)
+    conf = {key: options[key] for key in keys} | changes
+    (place / "student.yaml").write_text(yaml.safe_dump(conf))
 
 
 def command(place, *more):

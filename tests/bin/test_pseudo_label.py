@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr
+from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp
 
 from espnet_kd.bin import decoding
 from espnet_kd.bin.pseudo_label import main
 from espnet_kd.kaldi_dir import read_table
 
-KEPT = (str, int, float, bool, list, dict, type(None))
 # Eight frames make one of the encoder's too few for its convolutions.
 FRAMES = {"u1": 60, "u2": 45, "u3": 3, "u4": 50}
 
@@ -22,17 +21,12 @@ FRAMES = {"u1": 60, "u2": 45, "u3": 3, "u4": 50}
 @pytest.fixture
 def place(tmp_path):
     """A teacher whose CTC always hears 'c', four utterances, and how to search."""
-    exp, data = tmp_path / "teacher", tmp_path / "data"
-    for folder in (exp, data):
-        folder.mkdir()
+    data = tmp_path / "data"
+    data.mkdir()
     model = build_asr(width=8, blocks=1)
     with torch.no_grad():
         model.ctc.ctc_lo.bias[TOKENS.index("c")] = 1e4
-    torch.save(model.state_dict(), exp / "valid.acc.ave.pth")
-    settings = asr_options(width=8, blocks=1)
-    settings = {k: v for k, v in settings.items() if isinstance(v, KEPT)}
-    settings["best_model_criterion"] = [["valid", "acc", "max"]]
-    (exp / "config.yaml").write_text(yaml.safe_dump(settings))
+    write_exp(tmp_path / "teacher", model, asr_options(width=8, blocks=1))
     random = np.random.default_rng(0)
     with kaldiio.WriteHelper(f"ark,scp:{data}/feats.ark,{data}/feats.scp") as writer:
         for utt, frames in FRAMES.items():

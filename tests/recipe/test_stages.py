@@ -9,6 +9,7 @@ import sys
 import kaldiio
 import numpy as np
 import pytest
+import torch
 from conftest import REPO, SHARED
 
 from espnet_kd.kaldi_dir import read_table
@@ -211,6 +212,27 @@ def test_unlabelled_audio_goes_through_every_stage(recipe):
     assert again.stderr.count("trained already") == 2
 
 
+def test_a_student_starts_from_its_teacher(recipe):
+    """Stage 9: without a step of learning, it is what the table says."""
+    options = [*TINY, "--stage", "9", "--stop_stage", "11", "--teacher_exp"]
+    options += ["exp/asr_teacher_s1", "--expdir", "exp_init", "--tag", "init"]
+    options += ["--init_student", "true", "--kd_config", "none", "--init_args"]
+    options += ["--encoder_layers last", "--student_args", f"{ONE_STEP} --optim_conf lr=0"]
+    stats = recipe / "exp_init"
+    stats.mkdir()
+    for folder in (recipe / "exp").glob("asr_stats*"):
+        (stats / folder.name).symlink_to(folder)
+    answer = run(recipe, *options)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    start = recipe / "exp/asr_teacher_s1/init/student_init.pth"
+    assert "values come from the teacher" in start.with_suffix(".md").read_text()
+    first = torch.load(start, weights_only=True)
+    trained = stats / "asr_distilled_init_s1" / "1epoch.pth"
+    state = torch.load(trained, weights_only=True)
+    named = {n for n, _ in state.items() if "running" not in n and "batches" not in n}
+    assert all(torch.equal(first[name], state[name]) for name in named & first.keys())
+
+
 @pytest.fixture
 def features(tmp_path):
     """A folder as an4's: archives of 39 coefficients, texts and speakers."""
@@ -255,7 +277,7 @@ def test_prepared_features_and_a_quarter_of_the_transcripts(recipe, features):
 def test_mistakes_with_teachers_words(recipe):
     answer = run(recipe, *TINY, "--kd_config", "none")
     assert answer.returncode == 2
-    assert "--kd_config none needs --unlabelled_set" in answer.stderr
+    assert "--kd_config none needs --unlabelled_set or --init_student true" in answer.stderr
     answer = run(recipe, *TINY, "--prepared", "data", "--speed_perturb_factors", "0.9 1.0")
     assert answer.returncode == 2
     assert "--prepared data is not perturbed here" in answer.stderr

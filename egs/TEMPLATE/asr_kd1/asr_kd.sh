@@ -4,8 +4,9 @@
 #  1 data          2 speed perturbation   3 features         4 filter
 #  5 tokens        6 statistics           7 teacher          8 teacher gate, its transcripts
 #                                                              and targets
+#  9 student's first parameters
 # 10 control      11 distilled student   12 decoding        13 scoring
-# 15 results      16 packing             (9 and 14 are reserved)
+# 15 results      16 packing             (14 is reserved)
 #
 # Every stage can be run again: what is there and still valid is skipped, what is stale
 # or unfinished is made anew, and training goes on from its last epoch.
@@ -53,7 +54,8 @@ bpemode=unigram
 teacher_config=
 teacher_exp=               # a teacher that is trained already; stage 7 has nothing to do
 student_config=
-kd_config=                 # none: the student only trains on the teacher's transcripts
+kd_config=                 # none: the student has the teacher's transcripts or its first
+                           # parameters, and no more of it
 inference_configs=         # one or more; each is decoded and scored
 inference_model=valid.acc.ave.pth
 teacher_max_wer=50         # percent; stage 8 stops above it
@@ -63,6 +65,8 @@ tag=                       # told apart from other students in expdir by this
 teacher_args=              # more options for the teacher's training
 student_args=              # more options for both students' trainings
 kd_args=                   # more options for the distilled student's training
+init_student=false         # stage 9: the distilled student starts from the teacher
+init_args=                 # how; see espnet_kd.bin.init_student
 cache_targets=false        # stage 8 writes the teacher's targets, stage 11 reads them
 cache_args="--parts ctc,decoder"   # what is written; see espnet_kd.bin.cache_teacher
 
@@ -90,8 +94,9 @@ done
 # shellcheck source=egs/TEMPLATE/asr_kd1/cmd.sh
 . ./cmd.sh
 
-if [ "${kd_config}" = none ] && [ -z "${unlabelled_set}" ]; then
-    log "--kd_config none needs --unlabelled_set: there is nothing else to learn from"; exit 2
+if [ "${kd_config}" = none ] && [ -z "${unlabelled_set}" ] && ! "${init_student}"; then
+    log "--kd_config none needs --unlabelled_set or --init_student true: there is" \
+        "nothing else to have from a teacher"; exit 2
 fi
 for _file in "${teacher_config}" "${student_config}" "${kd_config#none}" ${inference_configs}; do
     if [ -z "${_file}" ] && [ "${kd_config}" = none ]; then continue; fi
@@ -292,6 +297,12 @@ if on 8 && "${cache_targets}"; then
     done
 fi
 
+init_file=${teacher_exp}/init/$(basename "${student_config}" .yaml)${tag:+_${tag}}.pth
+if on 9 && "${init_student}"; then
+    log "Stage 9: the student's first parameters, from the teacher's: ${init_file%.pth}.md"
+    initialise "${init_file}"
+fi
+
 if on 10 && [ "${train_jobs}" -le 1 ]; then start_controls; fi
 
 if on 11; then
@@ -306,6 +317,7 @@ if on 11; then
                 "targets=[$(cache_dir "${distilled_data}"), $(cache_dir "${valid_set}")]")
         fi
     fi
+    if "${init_student}"; then _kd+=(--init_param "${init_file}"); fi
     for _seed in ${seeds}; do
         _out=$(distilled_exp "${_seed}")
         log "Stage 11: distilled student, seed ${_seed}; log: ${_out}/train.log"

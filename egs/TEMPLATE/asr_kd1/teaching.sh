@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the teacher does once, for all students: transcribe audio, write its targets to disk.
+# What the teacher does once, for all students: transcribe audio, write its targets to disk,
+# give its parameters.
 # Sourced by asr_kd.sh, whose options and paths these functions read.
 # shellcheck disable=SC2154
 
@@ -49,4 +50,16 @@ cache() {
         ${cache_args} || { tail -n 20 "${out}"/logdir/cache.*.log >&2; exit 1; }
     "${python}" -m espnet_kd.bin.merge_cache --cache "${out}" --key_file "${data}/text" >&2
     mark_fresh "${out}/.done" "${key[@]}"
+}
+
+# initialise FILE: a student's first parameters, and beside them where each came from
+initialise() {
+    local key=("$1.done" "${teacher_exp}/${inference_model}" "${student_config}" -- "${init_args}")
+    if is_fresh "${key[@]}"; then log "$1: is there"; return; fi
+    mkdir -p "${1%/*}"
+    # shellcheck disable=SC2086
+    "${python}" -m espnet_kd.bin.init_student --exp "${teacher_exp}" \
+        --file "${inference_model}" --student_config "${student_config}" --output "$1" \
+        ${init_args} > "${1%.pth}.log" 2>&1 || { tail -n 5 "${1%.pth}.log" >&2; exit 1; }
+    mark_fresh "${key[@]}"
 }

@@ -54,6 +54,7 @@ train() {
     if [[ "$*" == *--kd_conf* ]]; then
         key+=("${kd_config}" "${teacher_exp}/${inference_model}")
     fi
+    if [[ "$*" == *--init_param* ]]; then key+=("${init_file}"); fi
     key+=(-- "${seed}" "$@")
     if is_fresh "${key[@]}"; then log "${out}: trained already"; return; fi
     if [ -f "${out}/.begun" ] && ! is_fresh "${out}/.begun" "${key[@]:1}"; then
