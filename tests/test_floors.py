@@ -14,7 +14,7 @@ FLOORS = [
     {"config", "losses", "joint", "labels"},
     {"parse", "forward", "confidence", "diagnostics", "gradients"},
     {"compat"},
-    {"objective", "search", "vocabulary", "guest"},
+    {"objective", "search", "vocabulary", "guest", "streaming"},
     {"teacher", "two_views", "cache"},
     {"language_model", "ema", "trial", "ensemble"},
     {"loading"},

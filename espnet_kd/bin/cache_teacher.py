@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from espnet_kd.bin.streaming import stream
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import entries_of
 from espnet_kd.cache.header import Header
@@ -29,6 +28,7 @@ from espnet_kd.errors import KDError
 from espnet_kd.forward import Labels, Request, is_label_tap
 from espnet_kd.kaldi_dir import read_table
 from espnet_kd.loading import find_teacher, hash_teacher, load_teacher, read_settings
+from espnet_kd.streaming import stream
 from espnet_kd.targets import TeacherTargets
 from espnet_kd.teacher import Teacher
 

@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 
 from espnet_kd.atomic import whole_file
-from espnet_kd.bin.streaming import stream
 from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
@@ -25,6 +24,7 @@ from espnet_kd.forward import Request
 from espnet_kd.kaldi_dir import read_table
 from espnet_kd.labels.normalise import word_error_rate
 from espnet_kd.loading import find_teacher, load_teacher, read_settings
+from espnet_kd.streaming import stream
 from espnet_kd.teacher import Teacher, check_needs
 
 REPORT_SECONDS = 10

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import yaml
 
-from espnet_kd.bin.streaming import stream
 from espnet_kd.compat import recogniser, task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
@@ -22,6 +21,7 @@ from espnet_kd.kaldi_dir import read_table
 from espnet_kd.labels.directory import audio_of
 from espnet_kd.labels.hypotheses import Heard, Hypothesis, HypothesisLog
 from espnet_kd.loading import find_teacher, hash_teacher, read_settings, read_weights
+from espnet_kd.streaming import stream
 
 REPORT_SECONDS = 10
 # A job that can do nothing about it says so and ends.

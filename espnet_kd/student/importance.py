@@ -8,7 +8,32 @@ from torch import Tensor, nn
 
 from espnet_kd.student.axes import Axes
 
-KINDS = ("norm", "activation", "taylor")
+# By what they need: nothing, or data to hear.
+KINDS_STILL = ("norm", "order", "random")
+KINDS_HEARD = ("activation", "taylor")
+KINDS = (*KINDS_STILL, *KINDS_HEARD)
+
+
+def importance_of(
+    kind: str, model: nn.Module, axes: Axes, batches: Iterable[Mapping] = ()
+) -> dict[str, Tensor]:
+    """Importance of every unit, by axis, (n,).
+
+    Args:
+        kind: ``norm``, ``activation`` or ``taylor``; ``order``, by which the first units
+            are kept; ``random``, drawn from torch's generator.
+        model: Evaluating.
+        axes: Of its parameters.
+        batches: What its forward pass takes, for those that hear.
+    """
+    if kind == "norm":
+        return weight_norm(model, axes)
+    if kind == "order":
+        return {axis: -torch.arange(size).double() for axis, size in axes.sizes.items()}
+    if kind == "random":
+        return {axis: torch.rand(size).double() for axis, size in axes.sizes.items()}
+    measure = {"taylor": taylor, "activation": activation}[kind]
+    return measure(model, axes, batches)
 
 
 def weight_norm(model: nn.Module, axes: Axes) -> dict[str, Tensor]:

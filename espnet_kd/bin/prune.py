@@ -1,0 +1,110 @@
+r"""Cut a model down to a smaller one that stock ESPnet loads, decodes, packs and trains.
+
+    python -m espnet_kd.bin.prune --exp exp/asr_teacher --output_dir exp/asr_pruned \
+        --set encoder_conf.num_blocks=6 --set encoder_conf.linear_units=1024
+
+Whatever width or depth the model's own config.yaml names can be made smaller by --set; the
+layers are chosen by --encoder_layers and --decoder_layers, the units by --importance. The
+result is an experiment directory as training leaves it. It knows less than the whole model
+until it has trained again: name it by --init_param, best with the whole one as teacher.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from espnet_kd.atomic import whole_file
+from espnet_kd.bin.init_student import add_choice, choice_of
+from espnet_kd.compat import task_class
+from espnet_kd.config import TeacherConfig
+from espnet_kd.errors import KDError, suggest
+from espnet_kd.loading import find_teacher, read_settings
+from espnet_kd.student.build import build_student
+from espnet_kd.student.initialise import summary
+
+WEIGHTS = "pruned.pth"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_choice(parser)
+    parser.add_argument(
+        "--set", action="append", required=True, help="PART_conf.SETTING=NUMBER"
+    )
+    parser.add_argument("--output_dir", type=Path, required=True)
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Write the experiment directory, print what came from where."""
+    args = get_parser().parse_args(cmd)
+    try:
+        print(run(args))
+    except KDError as error:
+        sys.exit(f"prune: {error}")
+
+
+def run(args: argparse.Namespace) -> str:
+    """Write config, weights and table; gives the latter."""
+    task = task_class(args.task)
+    with ExitStack() as stack:
+        files = find_teacher(TeacherConfig(args.exp, args.file), stack)
+        settings = smaller(read_settings(files), args.set)
+        state, origins = build_student(task, files, settings, choice_of(args))
+    table = summary(origins)
+    before = sum(v.numel() for v in torch.load(files.weights, weights_only=True).values())
+    table += f" The whole model has {before:,}."
+    out = args.output_dir
+    with whole_file(out / "config.yaml") as file:
+        yaml.safe_dump(settings, file, sort_keys=False)
+    with whole_file(out / f"{WEIGHTS.partition('.')[0]}.md") as file:
+        file.write(f"# {out.name}, cut from {args.exp}\n\n{table}\n")
+    with whole_file(out / WEIGHTS, "wb") as file:
+        torch.save(state, file)
+    return table
+
+
+def smaller(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A model's settings with smaller numbers.
+
+    Raises:
+        KDError: If a change names no number of the settings, or leaves nothing.
+    """
+    changed = deepcopy(dict(settings))
+    for change in changes:
+        path, _, text = change.partition("=")
+        part, _, name = path.partition(".")
+        conf = changed.get(part)
+        if not isinstance(conf, dict):
+            parts = [k for k, v in changed.items() if isinstance(v, dict) and v]
+            raise KDError(
+                f"--set {change}: '{part}' has no settings; {suggest(part, parts)}"
+            )
+        if not isinstance(conf.get(name), int) or isinstance(conf[name], bool):
+            numbers = [k for k, v in conf.items() if type(v) is int]
+            text = f"is no whole number of this model's config; {suggest(name, numbers)}"
+            raise KDError(f"--set {change}: '{name}' {text}")
+        conf[name] = _number(change, text, conf[name])
+    return changed
+
+
+def _number(change: str, text: str, before: int) -> int:
+    if not text.isdecimal():
+        raise KDError(f"--set {change}: '{text}' is no whole number")
+    if int(text) < 1:
+        raise KDError(f"--set {change} leaves nothing; 1 is the least, {before} it is now")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()
