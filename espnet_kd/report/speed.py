@@ -1,0 +1,73 @@
+"""What running a model costs: multiply-accumulates, time, memory."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one call over several utterances.
+
+    Attributes:
+        rtf: Real-time factor: time over the length of the audio, all utterances.
+        latency: Median time of an utterance, in seconds.
+        slowest: Time that 9 of 10 utterances stay below, in seconds.
+    """
+
+    rtf: float
+    latency: float
+    slowest: float
+
+
+def count_macs(call: Callable[[], object]) -> int:
+    """Multiply-accumulates of the matrix products and convolutions of a call.
+
+    Element-wise work (norms, activations, softmax) is not counted, as nowhere.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() // 2  # a multiplication and an addition
+
+
+def time_calls(
+    call: Callable[[int], object], seconds: Sequence[float], *, warm_up: int = 2
+) -> Timing:
+    """Time a call for each of some utterances, one after the other.
+
+    Args:
+        call: Takes the utterance's index.
+        seconds: Length of each utterance's audio; at least one.
+        warm_up: Calls before that do not count, on the first utterance.
+    """
+    with torch.no_grad():
+        for _ in range(warm_up):
+            call(0)
+        times = [_timed(call, index) for index in range(len(seconds))]
+    slowest = quantiles(times, n=10)[-1] if len(times) > 1 else times[0]
+    return Timing(sum(times) / sum(seconds), median(times), slowest)
+
+
+def peak_memory() -> int:
+    """Most resident memory that this process has had so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _timed(call: Callable[[int], object], index: int) -> float:
+    _wait()
+    start = time.perf_counter()
+    call(index)
+    _wait()
+    return time.perf_counter() - start
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
