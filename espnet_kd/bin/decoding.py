@@ -39,7 +39,7 @@ class Job:
     def __init__(self, args: argparse.Namespace, number: int) -> None:
         self.number = number
         self.teacher = TeacherConfig(args.exp, args.file)
-        self.search = _search_options(args.inference_config) | {"nbest": args.nbest}
+        self.search = search_options(args.inference_config) | {"nbest": args.nbest}
         with ExitStack() as stack:
             self.settings = read_settings(find_teacher(self.teacher, stack))
         takes_features = self.settings.get("input_size") is not None
@@ -118,7 +118,7 @@ def hear_all(jobs: list[Job], arguments: list[str]) -> None:
         _refuse_failed(running)
 
 
-def _search_options(config: Path | None) -> dict[str, Any]:
+def search_options(config: Path | None) -> dict[str, Any]:
     """Options of ESPnet's recogniser from a decoding configuration."""
     if config is None:
         return {}

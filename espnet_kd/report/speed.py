@@ -25,6 +25,24 @@ class Timing:
     latency: float
     slowest: float
 
+    @classmethod
+    def of(cls, times: Sequence[float], seconds: Sequence[float]) -> "Timing":
+        """Sum up the times of utterances of some lengths."""
+        slowest = quantiles(times, n=10)[-1] if len(times) > 1 else times[0]
+        return cls(sum(times) / sum(seconds), median(times), slowest)
+
+
+def time_call(call: Callable[[], object], *, warm_up: int = 0) -> float:
+    """Seconds that a call takes, without gradient, after some that do not count."""
+    with torch.no_grad():
+        for _ in range(warm_up):
+            call()
+        _wait()
+        start = time.perf_counter()
+        call()
+        _wait()
+        return time.perf_counter() - start
+
 
 def count_macs(call: Callable[[], object]) -> int:
     """Multiply-accumulates of the matrix products and convolutions of a call.
@@ -36,36 +54,10 @@ def count_macs(call: Callable[[], object]) -> int:
     return counter.get_total_flops() // 2  # a multiplication and an addition
 
 
-def time_calls(
-    call: Callable[[int], object], seconds: Sequence[float], *, warm_up: int = 2
-) -> Timing:
-    """Time a call for each of some utterances, one after the other.
-
-    Args:
-        call: Takes the utterance's index.
-        seconds: Length of each utterance's audio; at least one.
-        warm_up: Calls before that do not count, on the first utterance.
-    """
-    with torch.no_grad():
-        for _ in range(warm_up):
-            call(0)
-        times = [_timed(call, index) for index in range(len(seconds))]
-    slowest = quantiles(times, n=10)[-1] if len(times) > 1 else times[0]
-    return Timing(sum(times) / sum(seconds), median(times), slowest)
-
-
 def peak_memory() -> int:
     """Most resident memory that this process has had so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _timed(call: Callable[[int], object], index: int) -> float:
-    _wait()
-    start = time.perf_counter()
-    call(index)
-    _wait()
-    return time.perf_counter() - start
 
 
 def _wait() -> None:

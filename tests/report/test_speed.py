@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from espnet_kd.report.speed import count_macs, peak_memory, time_calls
+from espnet_kd.report.speed import Timing, count_macs, peak_memory, time_call
 
 
 def test_macs_of_a_product_and_of_a_convolution():
@@ -15,24 +15,25 @@ def test_macs_of_a_product_and_of_a_convolution():
     assert count_macs(lambda: layer(x)) == 8 * 6 * 4 * 3
 
 
-def test_times_are_of_the_utterances_alone():
-    """Two of 20 ms and one of 60 ms, in 1 s of audio; the slow warm-up does not count."""
+def test_a_time_is_of_the_call_after_the_warm_up():
     seen = []
 
-    def call(index):
-        seen.append(index)
-        time.sleep(0.3 if len(seen) <= 2 else (0.02, 0.02, 0.06)[index])
+    def call():
+        seen.append(1)
+        time.sleep(0.02 if len(seen) == 3 else 0.3)
 
-    found = time_calls(call, [0.25, 0.25, 0.5])
-    assert seen == [0, 0, 0, 1, 2]
-    assert 0.1 <= found.rtf < 0.25
-    assert 0.02 <= found.latency < found.slowest
-    assert found.slowest >= 0.06
+    assert 0.02 <= time_call(call, warm_up=2) < 0.3
+    assert len(seen) == 3
 
 
-def test_one_utterance_is_its_own_slowest():
-    found = time_calls(lambda index: time.sleep(0.01), [1.0], warm_up=0)
-    assert found.slowest == found.latency == pytest.approx(found.rtf)
+def test_times_summed_up_by_hand():
+    """10 ms to 100 ms, in 1.1 s of audio."""
+    times = [0.01 * n for n in range(1, 11)]
+    found = Timing.of(times, [0.11] * 10)
+    assert found.rtf == pytest.approx(0.5)
+    assert found.latency == pytest.approx(0.055)
+    assert 0.09 <= found.slowest <= 0.1
+    assert Timing.of([0.2], [1.0]) == Timing(0.2, 0.2, 0.2)
 
 
 def test_memory_is_what_was_touched():

@@ -1,0 +1,217 @@
+r"""Measure what a model costs: size, multiply-accumulates, real-time factor, memory.
+
+    python -m espnet_kd.bin.measure --exp exp/asr_student --random false \
+        --data_path_and_name_and_type dump/test/wav.scp,speech,sound \
+        --inference_config conf/decode.yaml --output exp/asr_student/cost.json
+
+The encoder and the whole search are timed on the same utterances, one after the other,
+after a warm-up. --exp may be given several times: the models then take turns with each
+other, so that whatever slows the machine slows them alike, and ratios to the first are
+told. --random true needs no checkpoint: cost does not depend on what a model knows (the
+length of what it says does: CTC's search is fair then, an attention decoder's is not).
+"""
+
+import argparse
+import json
+import sys
+from contextlib import ExitStack
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+
+from espnet_kd.atomic import whole_file
+from espnet_kd.bin.decoding import search_options
+from espnet_kd.compat import build_model, recogniser, task_class, versions
+from espnet_kd.config import TeacherConfig
+from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table
+from espnet_kd.loading import find_teacher, read_settings, read_weights
+from espnet_kd.report.measure import parameters_by_part
+from espnet_kd.report.speed import Timing, count_macs, peak_memory, time_call
+from espnet_kd.streaming import stream
+
+FEATURE_RATE = 100.0  # frames a second that feats.scp is taken to hold
+SAMPLE_RATE = 16000
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--exp", action="append", required=True, help="one or more, the teacher first")
+    add("--file", default=None, help="checkpoint in each of them")
+    add("--random", type=_flag, default=False, help="true: measure without a checkpoint")
+    add("--data_path_and_name_and_type", required=True, help="PATH,speech,TYPE")
+    add("--utterances", type=int, default=20)
+    add("--inference_config", type=Path, default=None, help="as of asr_inference")
+    add("--threads", type=int, default=1)
+    add("--warm_up", type=int, default=2)
+    add("--output", type=Path, default=None, help="a JSON file")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Print a table; write what it is made of."""
+    args = get_parser().parse_args(cmd)
+    torch.set_num_threads(args.threads)
+    try:
+        results = run(args)
+    except KDError as error:
+        sys.exit(f"measure: {error}")
+    print(table(results))
+    if args.output is not None:
+        with whole_file(args.output) as file:
+            json.dump(results, file, indent=1)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure every model."""
+    search = search_options(args.inference_config)
+    audio = Path(args.data_path_and_name_and_type.partition(",")[0])
+    if not read_table(audio):
+        raise KDError(f"{audio} holds no utterance")
+    with ExitStack() as stack:
+        models = [Measured(exp, args, search, stack) for exp in args.exp]
+        timings = _in_turns(models, args.warm_up)
+        found = {
+            model.exp: model.sizes | {name: vars(t) for name, t in times.items()}
+            for model, times in zip(models, timings, strict=True)
+        }
+    setting = {
+        "threads": args.threads,
+        "warm_up": args.warm_up,
+        "utterances": len(models[0].speech),
+        "seconds": round(sum(models[0].seconds), 2),
+        "search": search,
+        "versions": versions(),
+        "peak_memory": peak_memory(),
+    }
+    return {"setting": setting, "models": found}
+
+
+class Measured:
+    """One model, ready to be timed.
+
+    Args:
+        exp: Its experiment directory, packed zip or tag.
+        args: See ``get_parser``.
+        search: Options of ESPnet's recogniser.
+        stack: Holds what has to be cleaned up.
+    """
+
+    def __init__(
+        self, exp: str, args: argparse.Namespace, search: dict[str, Any], stack: ExitStack
+    ) -> None:
+        self.exp = exp
+        task = task_class("asr")
+        config = TeacherConfig(exp, "none" if args.random else args.file)
+        files = find_teacher(config, stack)
+        settings = read_settings(files)
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        weights = files.weights
+        if args.random:
+            torch.manual_seed(0)
+            weights = folder / "random.pth"
+            torch.save(build_model(task, settings).state_dict(), weights)
+        read_weights(weights)
+        options = {key: value for key, value in search.items() if key != "batch_size"}
+        self.search = recogniser(str(folder / "config.yaml"), str(weights), "cpu", options)
+        self.model = self.search.asr_model
+        rate = FEATURE_RATE if settings.get("input_size") else _sample_rate(settings)
+        data = [args.data_path_and_name_and_type]
+        batches = islice(stream(task, settings, data, batch_size=1), args.utterances)
+        self.speech = [batch["speech"] for _, batch in batches]
+        self.seconds = [speech.shape[1] / rate for speech in self.speech]
+        self.sizes = self._sizes(weights)
+
+    def encode(self, index: int) -> object:
+        """The encoder's pass over one utterance."""
+        speech = self.speech[index]
+        return self.model.encode(speech.clone(), torch.tensor([speech.shape[1]]))
+
+    def hear(self, index: int) -> object:
+        """The whole way to words."""
+        return self.search(self.speech[index][0])
+
+    def _sizes(self, weights: Path) -> dict[str, Any]:
+        parts = parameters_by_part(self.model)
+        longest = max(range(len(self.seconds)), key=self.seconds.__getitem__)
+        macs = count_macs(lambda: self.encode(longest)) / self.seconds[longest]
+        return {
+            "parameters": sum(parts.values()),
+            "parts": parts,
+            "bytes": weights.stat().st_size,
+            "macs_a_second": round(macs),
+        }
+
+
+def table(results: dict[str, Any]) -> str:
+    """Markdown: a row a model, ratios to the first."""
+    lines = [
+        "| model | parameters | MB on disk | encoder GMAC/s | encoder RTF | median ms "
+        "| search RTF | median ms | faster |",
+        "|---" * 9 + "|",
+    ]
+    models = results["models"]
+    first = next(iter(models.values()))
+    for exp, found in models.items():
+        encoder, search = found["encoder"], found["search"]
+        cells = [
+            exp,
+            f"{found['parameters']:,}",
+            f"{found['bytes'] / 1e6:.2f}",
+            f"{found['macs_a_second'] / 1e9:.3f}",
+            f"{encoder['rtf']:.4f}",
+            f"{1e3 * encoder['latency']:.1f}",
+            f"{search['rtf']:.4f}",
+            f"{1e3 * search['latency']:.1f}",
+            f"{first['search']['rtf'] / search['rtf']:.2f}x",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    setting = results["setting"]
+    lines.append(
+        f"\n{setting['utterances']} utterances, {setting['seconds']} s; "
+        f"{setting['threads']} thread(s), warm-up of {setting['warm_up']}; "
+        f"{setting['versions']}; search: "
+        f"{setting['search'] or 'the defaults of asr_inference'}; peak memory of all "
+        f"{setting['peak_memory'] / 1e6:.0f} MB."
+    )
+    return "\n".join(lines)
+
+
+def _in_turns(models: list[Measured], warm_up: int) -> list[dict[str, Timing]]:
+    """Time utterance by utterance, all models on one before the next."""
+    found: list[dict[str, list[float]]] = [{"encoder": [], "search": []} for _ in models]
+    for index in range(len(models[0].speech)):
+        options = {"warm_up": 0 if index else warm_up}
+        for model, times in zip(models, found, strict=True):
+            times["encoder"].append(time_call(partial(model.encode, index), **options))
+            times["search"].append(time_call(partial(model.hear, index), **options))
+    return [
+        {name: Timing.of(seconds, model.seconds) for name, seconds in times.items()}
+        for model, times in zip(models, found, strict=True)
+    ]
+
+
+def _sample_rate(settings: dict[str, Any]) -> float:
+    rate = (settings.get("frontend_conf") or {}).get("fs", SAMPLE_RATE)
+    text = str(rate)
+    return float(text[:-1]) * 1000 if text.endswith("k") else float(text)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, got '{text}'")
+    return text == "true"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What models cost, beside each other."""
+
+import json
+
+import kaldiio
+import numpy as np
+import pytest
+from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
+
+from espnet_kd.bin.measure import main, table
+
+SIZES = {"big": {"width": 32, "blocks": 4}, "small": {"width": 8, "blocks": 1}}
+
+
+@pytest.fixture
+def place(tmp_path):
+    for name, size in SIZES.items():
+        write_exp(tmp_path / name, build_asr(1, **size), asr_options(**size))
+    random = np.random.default_rng(0)
+    with kaldiio.WriteHelper(f"ark,scp:{tmp_path}/f.ark,{tmp_path}/f.scp") as writer:
+        for n in range(3):
+            writer(f"u{n}", random.standard_normal((200, INPUT_SIZE)).astype(np.float32))
+    (tmp_path / "decode.yaml").write_text("ctc_weight: 1.0\nbeam_size: 2\nlm_weight: 0.0\n")
+    return tmp_path
+
+
+def command(place, *more):
+    exps = [word for name in SIZES for word in ("--exp", str(place / name))]
+    return [
+        *exps,
+        *("--data_path_and_name_and_type", f"{place}/f.scp,speech,kaldi_ark"),
+        *("--inference_config", str(place / "decode.yaml")),
+        *("--output", str(place / "cost.json"), *more),
+    ]
+
+
+@pytest.mark.parametrize("random", ["true", "false"])
+def test_sizes_and_times(place, capsys, random):
+    if random == "true":
+        for name in SIZES:
+            (place / name / "valid.acc.ave.pth").unlink()
+    main(command(place, "--random", random))
+    found = json.loads((place / "cost.json").read_text())
+    assert found["setting"]["seconds"] == 6.0
+    big, small = found["models"].values()
+    for model, size in ((big, SIZES["big"]), (small, SIZES["small"])):
+        parameters = sum(p.numel() for p in build_asr(1, **size).parameters())
+        assert model["parameters"] == sum(model["parts"].values()) == parameters
+        assert model["bytes"] > 4 * parameters
+        assert 0 < model["encoder"]["rtf"] < model["search"]["rtf"]
+    assert big["macs_a_second"] > 4 * small["macs_a_second"]
+    said = capsys.readouterr().out
+    assert "| 1.00x |" in said
+    assert "3 utterances, 6.0 s; 1 thread(s), warm-up of 2" in said
+    assert said == table(found) + "\n"
+
+
+def test_what_cannot_be_measured_is_refused(place):
+    with pytest.raises(SystemExit):
+        main(command(place, "--random", "maybe"))
+    weights = place / "big" / "valid.acc.ave.pth"
+    weights.rename(place / "elsewhere")
+    with pytest.raises(SystemExit, match="none of the checkpoints"):
+        main(command(place))
+    (place / "f.scp").write_text("")
+    with pytest.raises(SystemExit, match="holds no utterance"):
+        main(command(place))
