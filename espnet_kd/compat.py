@@ -51,6 +51,14 @@ def stock_class(task: type) -> type:
     return next(stock, task)
 
 
+def default_settings(task: type) -> dict[str, Any]:
+    """What a training of a task is set to if nothing is said.
+
+    ESPnet's own ``get_default_config`` reads the running program's command line.
+    """
+    return vars(task.get_parser().parse_args([]))
+
+
 def build_model(task: type, config: dict[str, Any]) -> nn.Module:
     """Build an untrained model from an experiment's configuration."""
     provide_rnnt_loss()

@@ -21,7 +21,7 @@ import torch
 import yaml
 
 from espnet_kd.atomic import whole_file
-from espnet_kd.compat import task_class
+from espnet_kd.compat import default_settings, task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
 from espnet_kd.loading import find_teacher, read_settings
@@ -120,7 +120,7 @@ def student_settings(task: type, teacher: Mapping[str, Any], config: Path) -> di
         raise KDError(f"--student_config {config} holds no configuration")
     shared = {k: teacher[k] for k in COMMON if k in teacher}
     inherited = {k: teacher[k] for k in INHERITED if k in teacher and k not in own}
-    settings = task.get_default_config() | own | shared | inherited
+    settings = default_settings(task) | own | shared | inherited
     if settings.get("input_size") is not None:
         settings["frontend"] = None
     return settings

@@ -13,16 +13,18 @@ from pathlib import Path
 
 import kaldiio
 import torch
+import yaml
 
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import batch_of, entries_of, targets_of
 from espnet_kd.cache.header import Header
-from espnet_kd.compat import task_class, versions
+from espnet_kd.compat import build_model, default_settings, task_class, versions
 from espnet_kd.config import TeacherConfig
 from espnet_kd.forward import Request
 from espnet_kd.loading import load_teacher
 from espnet_kd.losses import kl_rows
 from espnet_kd.targets import TeacherTargets
+from espnet_kd.teacher import Teacher
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -31,6 +33,12 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--exp", required=True, help="experiment of the teacher")
     parser.add_argument("--data", type=Path, required=True, help="holds feats.scp")
+    parser.add_argument(
+        "--forward",
+        type=Path,
+        help="training config of a model, random but of a real size, whose forward pass "
+        "is timed in place of the --exp teacher's",
+    )
     parser.add_argument("--utterances", type=int, default=100)
     parser.add_argument("--vocabulary", type=int, default=5000)
     parser.add_argument("--tail", type=float, default=1e-3)
@@ -51,12 +59,23 @@ def widened(logits: torch.Tensor, vocabulary: int, tail: float) -> torch.Tensor:
     return torch.cat([own, others + torch.tensor(tail).log()], -1)
 
 
+def untrained(config: Path, vocabulary: int, width: int) -> Teacher:
+    """A model of a config's size that takes features."""
+    task = task_class("asr")
+    settings = default_settings(task) | yaml.safe_load(config.read_text())
+    settings |= {"token_list": list(map(str, range(vocabulary))), "input_size": width}
+    return Teacher(build_model(task, settings | {"frontend": None}))
+
+
 def main() -> None:
     """Measure and print."""
     args = get_parser().parse_args()
     torch.set_num_threads(args.threads)
     feats = list(kaldiio.load_scp(f"{args.data}/feats.scp").items())[: args.utterances]
     teacher = load_teacher(TeacherConfig(args.exp), task_class("asr"))
+    timed = teacher
+    if args.forward is not None:
+        timed = untrained(args.forward, args.vocabulary, feats[0][1].shape[1])
     header = Header(
         *("exp", "t", tuple(map(str, range(args.vocabulary))), 0, ("ctc",)),
         tolerance=args.tolerance,
@@ -68,8 +87,10 @@ def main() -> None:
         speech = torch.tensor(values)[None]
         batch = {"speech": speech, "speech_lengths": torch.tensor([len(values)])}
         start = time.perf_counter()
-        said = teacher(batch, Request(ctc=True))
+        said = timed(batch, Request(ctc=True))
         forward += time.perf_counter() - start
+        if timed is not teacher:
+            said = teacher(batch, Request(ctc=True))
         logits = widened(said.ctc_logits, args.vocabulary, args.tail)
         wide = TeacherTargets(said.encoder_out_lens, ctc_logits=logits)
         start = time.perf_counter()

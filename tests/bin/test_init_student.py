@@ -87,6 +87,13 @@ def test_importance_may_be_heard(place):
     assert found[0]["ctc.ctc_lo.weight"].shape == found[1]["ctc.ctc_lo.weight"].shape
 
 
+def test_the_command_line_is_not_taken_for_espnets(place, monkeypatch):
+    """A program's own --data and --seed mean nothing to ESPnet's parser."""
+    monkeypatch.setattr("sys.argv", ["x", "--data", "d", "--encoder", "rnn"])
+    main(command(place))
+    assert (place / "init.pth").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
