@@ -21,6 +21,9 @@ SETTINGS = {
     "predictor": "decoder_conf.hidden_size",
 }
 
+# What ESPnet multiplies by the root of the width.
+EMBEDDED = ("encoder.embed.out", "encoder.embed.1.", "decoder.embed.0")
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -178,7 +181,7 @@ class Initialiser:
         """
         side = source.partition(".")[0]
         stream = f"{side}.stream"
-        if source.startswith((f"{side}.embed.out", "decoder.embed.0")) and stream in chosen:
+        if source.startswith(EMBEDDED) and stream in chosen:
             return math.sqrt(self.axes.sizes[stream] / len(chosen[stream]))
         if source.endswith(".linear_pos.weight") and POSITION in chosen:
             return self.axes.sizes[POSITION] / len(chosen[POSITION])

@@ -320,8 +320,14 @@ def test_no_network_is_said(tmp_path):
     [
         (
             "teachers: [{exp: exp/other, view: same}]",
-            "teachers=[{exp: exp/t, file: m.pth}]\n",
+            "teachers=[{exp: exp/t, view: same, file: m.pth}]\n",
         ),
+        (
+            "teachers: [{exp: exp/other, weight: 0.75}, {lm: exp/lm, weight: 0.25}]",
+            "teachers=[{exp: exp/t, weight: 0.75, file: m.pth}, "
+            "{lm: exp/lm, weight: 0.25}]\n",
+        ),
+        ("teachers: [{exp: exp/a}, {exp: exp/b}]", ""),
         ("teachers: [{ema: 0.999}]", ""),
         ("losses: [{type: cr_ctc, weight: 0.2}]", ""),
     ],

@@ -231,6 +231,19 @@ def test_the_residual_stream_is_one_choice_everywhere():
     torch.testing.assert_close(ours * 4**0.5, theirs[kept] * 8**0.5)
 
 
+def test_a_linear_input_layer_is_scaled_behind_its_normalisation():
+    teacher = build(input_layer="linear")
+    student = build(seed=2, input_layer="linear", output_size=4)
+    importance = weight_norm(teacher, Axes(teacher.state_dict()))
+    importance["encoder.stream"] = torch.tensor([0, 9, 9, 0, 0, 9, 9, 0.0])
+    made(teacher, student, importance=importance)
+    linear, norm = (
+        [m.encoder.embed[place].weight for m in (student, teacher)] for place in (0, 1)
+    )
+    assert torch.equal(linear[0], linear[1][[1, 2, 5, 6]])
+    torch.testing.assert_close(norm[0] * 4**0.5, norm[1][[1, 2, 5, 6]] * 8**0.5)
+
+
 def test_positions_keep_their_frequencies():
     """Half the width: every second sinusoid of the teacher is one of the student's."""
     from espnet_kd.student.initialise import _frequencies

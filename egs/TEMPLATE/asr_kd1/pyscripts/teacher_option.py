@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Print the --kd_conf option that gives a kd_conf the recipe's teacher, if it wants one.
 
-A configuration without teachers (a control like cr_ctc) or with the student's own average
-(ema) keeps what it says: nothing is printed.
+The one teacher with 'exp' becomes the recipe's; a language model beside it stays. A
+configuration without teachers (a control like cr_ctc), with the student's own average
+(ema) or with several teachers of its own keeps what it says: nothing is printed.
 """
 
 import argparse
@@ -19,8 +20,14 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("--file", required=True, help="its checkpoint")
     args = parser.parse_args(cmd)
     teachers = yaml.safe_load(args.kd_config.read_text(encoding="utf-8")).get("teachers")
-    if teachers and all("exp" in teacher for teacher in teachers):
-        print(f"teachers=[{{exp: {args.exp}, file: {args.file}}}]")
+    own = [teacher for teacher in teachers or [] if "exp" in teacher]
+    if len(own) == 1:
+        own[0] |= {"exp": args.exp, "file": args.file}
+        # On one line, as the option wants it.
+        flow = yaml.safe_dump(
+            teachers, default_flow_style=True, width=10**6, sort_keys=False
+        )
+        print(f"teachers={flow.strip()}")
 
 
 if __name__ == "__main__":
