@@ -1,7 +1,7 @@
 """Scoring by sclite, and what is said without it."""
 
 import json
-import os
+import shutil
 
 import pytest
 
@@ -12,7 +12,7 @@ from espnet_kd.report import score as scoring
 from espnet_kd.report.score import Score, parse_result, score, split_characters
 
 needs_sclite = pytest.mark.skipif(
-    not any(os.access(place, os.X_OK) for place in scoring.PLACES),
+    not any(map(shutil.which, scoring.PLACES)),
     reason="sclite is not installed",
 )
 REFERENCE = {"u1": "the cat sat", "u2": "a dog"}
