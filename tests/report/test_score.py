@@ -1,6 +1,7 @@
 """Scoring by sclite, and what is said without it."""
 
 import json
+import os
 import shutil
 
 import pytest
