@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from math import exp
 from pathlib import Path
@@ -24,7 +25,7 @@ from espnet_kd.loading import find_teacher, hash_teacher, read_settings, read_we
 from espnet_kd.streaming import stream
 
 REPORT_SECONDS = 10
-# A job that can do nothing about it says so and ends.
+# Lines of a failed job's log that are shown.
 TAIL = 5
 
 
@@ -34,14 +35,22 @@ class Job:
     Args:
         args: See ``espnet_kd.bin.pseudo_label``.
         number: From 1.
+        settings: The teacher's.
+        teacher_hash: By which it is known again.
     """
 
-    def __init__(self, args: argparse.Namespace, number: int) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        number: int,
+        settings: dict[str, Any],
+        teacher_hash: str,
+    ) -> None:
         self.number = number
         self.teacher = TeacherConfig(args.exp, args.file)
+        self.teacher_hash = teacher_hash
         self.search = search_options(args.inference_config) | {"nbest": args.nbest}
-        with ExitStack() as stack:
-            self.settings = read_settings(find_teacher(self.teacher, stack))
+        self.settings = settings
         takes_features = self.settings.get("input_size") is not None
         self.audio = audio_of(args.data_dir, takes_features)
         self.utts = list(read_table(self.audio[0]))[number - 1 :: args.nj]
@@ -52,7 +61,7 @@ class Job:
     def log(self) -> HypothesisLog:
         """What was heard so far."""
         utts = hashlib.sha256("\n".join(self.utts).encode()).hexdigest()
-        made_from = {"teacher": hash_teacher(self.teacher), "search": self.search}
+        made_from = {"teacher": self.teacher_hash, "search": self.search}
         return HypothesisLog(self.path, made_from | {"utterances": utts})
 
     @property
@@ -61,6 +70,15 @@ class Job:
         if not self.path.exists():
             return 0
         return max(self.path.read_bytes().count(b"\n") - 1, 0)
+
+
+def jobs_of(args: argparse.Namespace, numbers: Iterable[int]) -> list[Job]:
+    """Some of the jobs, for which the teacher is opened once."""
+    teacher = TeacherConfig(args.exp, args.file)
+    with ExitStack() as stack:
+        settings = read_settings(find_teacher(teacher, stack))
+    shared = (settings, hash_teacher(teacher))
+    return [Job(args, number, *shared) for number in numbers]
 
 
 def hear(job: Job, ngpu: int) -> None:
@@ -74,7 +92,9 @@ def hear(job: Job, ngpu: int) -> None:
     if not todo:
         return
     with ExitStack() as stack, torch.no_grad():
-        search = _recogniser(job, stack, "cuda" if ngpu else "cpu")
+        weights = find_teacher(job.teacher, stack).weights
+        device = "cuda" if ngpu else "cpu"
+        search = open_recogniser(job.settings, weights, job.search, device)
         keys = Path(stack.enter_context(TemporaryDirectory())) / "keys"
         keys.write_text("".join(f"{utt} x\n" for utt in todo), encoding="utf-8")
         data = [f"{job.audio[0]},speech,{job.audio[1]}"]
@@ -131,16 +151,24 @@ def search_options(config: Path | None) -> dict[str, Any]:
     return options
 
 
-def _recogniser(job: Job, stack: ExitStack, device: str):
-    """ESPnet's recogniser of the teacher, from files that hold weights and no code."""
-    files = find_teacher(job.teacher, stack)
-    options = {key: value for key, value in job.search.items() if key != "batch_size"}
-    for path in filter(None, (files.weights, options.get("lm_file"))):
+def open_recogniser(
+    settings: dict[str, Any], weights: Path, search: dict[str, Any], device: str
+) -> Callable[..., list[tuple]]:
+    """ESPnet's recogniser of a model, from files that hold weights and no code.
+
+    Args:
+        settings: The model's, its paths resolved.
+        weights: Its checkpoint.
+        search: Options of ``asr_inference``.
+        device: Where it runs.
+    """
+    options = {key: value for key, value in search.items() if key != "batch_size"}
+    for path in filter(None, (weights, options.get("lm_file"))):
         read_weights(Path(path))
-    folder = Path(stack.enter_context(TemporaryDirectory()))
-    config = folder / "config.yaml"  # with the paths of the teacher's own recipe
-    config.write_text(yaml.safe_dump(job.settings), encoding="utf-8")
-    return recogniser(str(config), str(files.weights), device, options)
+    with TemporaryDirectory() as folder:
+        config = Path(folder) / "config.yaml"
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        return recogniser(str(config), str(weights), device, options)
 
 
 def _heard(search, utt: str, speech: torch.Tensor, options: dict[str, Any]) -> Heard:

@@ -22,15 +22,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-import yaml
 
 from espnet_kd.atomic import whole_file
-from espnet_kd.bin.decoding import search_options
-from espnet_kd.compat import build_model, recogniser, task_class, versions
+from espnet_kd.bin.decoding import open_recogniser, search_options
+from espnet_kd.compat import build_model, task_class, versions
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
 from espnet_kd.kaldi_dir import read_table
-from espnet_kd.loading import find_teacher, read_settings, read_weights
+from espnet_kd.loading import find_teacher, read_settings
 from espnet_kd.report.measure import parameters_by_part
 from espnet_kd.report.speed import Timing, count_macs, peak_memory, time_call
 from espnet_kd.streaming import stream
@@ -114,16 +113,12 @@ class Measured:
         config = TeacherConfig(exp, "none" if args.random else args.file)
         files = find_teacher(config, stack)
         settings = read_settings(files)
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         weights = files.weights
         if args.random:
             torch.manual_seed(0)
-            weights = folder / "random.pth"
+            weights = Path(stack.enter_context(TemporaryDirectory())) / "random.pth"
             torch.save(build_model(task, settings).state_dict(), weights)
-        read_weights(weights)
-        options = {key: value for key, value in search.items() if key != "batch_size"}
-        self.search = recogniser(str(folder / "config.yaml"), str(weights), "cpu", options)
+        self.search = open_recogniser(settings, weights, search, "cpu")
         self.model = self.search.asr_model
         rate = FEATURE_RATE if settings.get("input_size") else _sample_rate(settings)
         data = [args.data_path_and_name_and_type]

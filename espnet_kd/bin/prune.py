@@ -25,7 +25,7 @@ from espnet_kd.bin.init_student import add_choice, choice_of
 from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError, suggest
-from espnet_kd.loading import find_teacher, read_settings
+from espnet_kd.loading import find_teacher, read_settings, read_weights
 from espnet_kd.student.build import build_student
 from espnet_kd.student.initialise import summary
 
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> str:
         files = find_teacher(TeacherConfig(args.exp, args.file), stack)
         settings = smaller(read_settings(files), args.set)
         state, origins = build_student(task, files, settings, choice_of(args))
+        before = sum(value.numel() for value in read_weights(files.weights).values())
     table = summary(origins)
-    before = sum(v.numel() for v in torch.load(files.weights, weights_only=True).values())
     table += f" The whole model has {before:,}."
     out = args.output_dir
     with whole_file(out / "config.yaml") as file:

@@ -57,7 +57,7 @@ def main(cmd: list[str] | None = None) -> None:
 
 def run(args: argparse.Namespace, arguments: list[str]) -> None:
     """Do what ``main`` says."""
-    from espnet_kd.bin.decoding import Job, hear, hear_all
+    from espnet_kd.bin.decoding import hear, hear_all, jobs_of
 
     limits = Limits(**{f.name: getattr(args, f.name) for f in fields(Limits)})
     if args.reference is None and limits.max_wer != UNLIMITED.max_wer:
@@ -65,10 +65,10 @@ def run(args: argparse.Namespace, arguments: list[str]) -> None:
     job = 1 if args.job is None else args.job
     if args.nbest < 1 or not 1 <= job <= args.nj:
         raise KDError("--nj and --nbest are at least 1, and --job 1 to --nj")
-    jobs = [Job(args, number) for number in range(1, args.nj + 1)]
     if args.job is not None:
-        hear(jobs[job - 1], args.ngpu)
+        hear(jobs_of(args, [job])[0], args.ngpu)
         return
+    jobs = jobs_of(args, range(1, args.nj + 1))
     hear_all(jobs, [*arguments, "--job"])
     everything: list[Heard] = [heard for job in jobs for heard in job.log().found.values()]
     settings = {"exp": args.exp, "file": args.file, "search": jobs[0].search}

@@ -14,8 +14,10 @@ from espnet_kd.labels.normalise import word_error_rate
 from espnet_kd.labels.select import Limits, Selection, name_of, select
 
 # By utterance; what else may lie in such a directory is not copied.
-TABLES = ("wav.scp", "feats.scp", "utt2num_samples", "utt2num_frames", "utt2dur")
-SHAPES = ("feats_shape", "speech_shape")
+TABLES = (
+    *("wav.scp", "feats.scp", "utt2num_samples", "utt2num_frames", "utt2dur"),
+    *("feats_shape", "speech_shape"),
+)
 
 
 def audio_of(data_dir: Path, takes_features: bool) -> tuple[Path, str]:
@@ -83,7 +85,7 @@ def _report(chosen: Selection, limits: Limits) -> dict:
 
 def _copy_tables(source: Path, target: Path, origins: dict[str, str]) -> None:
     """Copy what is told of each utterance to every name that it is kept under."""
-    for name in (*TABLES, *SHAPES):
+    for name in TABLES:
         if (source / name).is_file():
             table = read_table(source / name)
             write_table(target / name, {new: table[old] for new, old in origins.items()})

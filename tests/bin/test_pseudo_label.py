@@ -130,7 +130,7 @@ def test_every_fourth_utterance_is_a_job_of_four(place):
         nj=3,
         job=None,
     )
-    jobs = [decoding.Job(args, n).utts for n in (1, 2, 3)]
+    jobs = [job.utts for job in decoding.jobs_of(args, (1, 2, 3))]
     assert jobs == [["u1", "u4"], ["u2"], ["u3"]]
 
 
