@@ -10,8 +10,10 @@ from espnet_kd.masking import length_mask
 
 # Beyond this, a student frame would stand for half a word of the teacher's.
 MAX_RATIO = 8
-# Frames that two front ends of one rate may differ by (edges, rounding).
-SLACK = 1
+# Frames that two front ends of one rate may differ by (edges, rounding). ESPnet's
+# subsampling by four gives an utterance that its batch pads up to two frames more than
+# the same utterance alone, as a cache and a decoder hear it; one by one, up to four.
+SLACK = 4
 
 
 def bridge_frames(
@@ -24,13 +26,13 @@ def bridge_frames(
 ) -> Tensor:
     """Bring a teacher's frames to the student's frame rate.
 
-    Utterances whose counts differ by at most one frame share a rate: frame ``i`` is
-    frame ``i``, the last repeated or dropped. Otherwise student frame ``i`` of ``S``
-    stands for the teacher's span ``[i R, (i + 1) R)``, ``R = T / S`` (of the
-    utterance, so integer and non-integer ratios are one case). ``mean`` averages the
-    frames that the span touches; ``spike`` takes the least blank of them, because an
-    average would halve a CTC spike and picking by position would lose it. A teacher
-    slower than the student has its frame repeated.
+    Utterances whose counts differ by one frame, or by at most four and a quarter, share
+    a rate: frame ``i`` is frame ``i``, the last repeated or dropped. Otherwise student
+    frame ``i`` of ``S`` stands for the teacher's span ``[i R, (i + 1) R)``,
+    ``R = T / S`` (of the utterance, so integer and non-integer ratios are one case).
+    ``mean`` averages the frames that the span touches; ``spike`` takes the least blank
+    of them, because an average would halve a CTC spike and picking by position would
+    lose it. A teacher slower than the student has its frame repeated.
 
     Args:
         teacher: (B, T, C), hidden values, or logits for ``spike``.
@@ -117,11 +119,18 @@ def _spans(teacher_lens: Tensor, student_lens: Tensor) -> tuple[Tensor, Tensor]:
     first = index * frames // spread
     # The last frame that the span touches: ceil((i + 1) R) - 1.
     last = -(-(index + 1) * frames // spread) - 1
-    same = (frames - wanted).abs() <= SLACK
+    same = _share_rate(frames, wanted)
     first = torch.where(same, index, first)
     last = torch.where(same, index, torch.maximum(last, first))
     end = (frames - 1).clamp(min=0)
     return torch.minimum(first, end), torch.minimum(last, end)
+
+
+def _share_rate(frames: Tensor, wanted: Tensor) -> Tensor:
+    """Whether two counts are of one rate: 2 and 4 frames are two rates, 9 and 11 one."""
+    apart = (frames - wanted).abs()
+    close = 4 * apart <= torch.maximum(frames, wanted)
+    return (apart <= 1) | (close & (apart <= SLACK))
 
 
 def _gather(teacher: Tensor, index: Tensor) -> Tensor:

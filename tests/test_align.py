@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 
-from espnet_kd.align import bridge_frames
+from espnet_kd.align import SLACK, bridge_frames
 from espnet_kd.errors import AlignmentError
 
 
@@ -25,6 +26,13 @@ def test_equal_counts_change_nothing():
 def test_one_frame_of_difference_is_an_edge_not_a_rate():
     assert bridged(ramp(5), 4) == [0, 1, 2, 3]
     assert bridged(ramp(4), 5) == [0, 1, 2, 3, 3]
+
+
+def test_two_frames_are_an_edge_of_a_long_utterance_and_a_rate_of_a_short_one():
+    # ESPnet's subsampling by four: 37 features are 8 frames alone and 10 in a batch
+    assert bridged(ramp(8), 10) == [0, 1, 2, 3, 4, 5, 6, 7, 7, 7]
+    assert bridged(ramp(10), 8) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert bridged(ramp(2), 4) == [0, 0, 1, 1]
 
 
 def test_integer_ratio_averages_its_frames():
@@ -62,3 +70,15 @@ def test_counts_that_cannot_be_bridged_are_refused(frames, wanted):
     teacher = torch.zeros(len(frames), max(frames), 2)
     with pytest.raises(AlignmentError, match=r"cannot be bridged.*same audio"):
         bridge_frames(teacher, torch.tensor(frames), torch.tensor(wanted))
+
+
+@pytest.mark.parametrize("layer", ["conv2d1", "conv2d2", "conv2d", "conv2d6", "conv2d8"])
+def test_padding_costs_espnets_subsampling_few_frames_and_no_rate(layer):
+    encoder = ConformerEncoder(16, output_size=8, num_blocks=1, input_layer=layer)
+    alone = [encoder(torch.zeros(1, t, 16), torch.tensor([t]))[1] for t in range(80, 104)]
+    lens = torch.arange(80, 104)
+    padded = encoder(torch.zeros(25, 130, 16), torch.cat([lens, torch.tensor([130])]))[1]
+    apart = padded[:-1] - torch.cat(alone)
+    assert 0 <= int(apart.min()) <= int(apart.max()) <= SLACK
+    for frames, wanted in zip(torch.cat(alone).tolist(), padded.tolist(), strict=False):
+        assert bridged(ramp(frames), wanted)[:frames] == list(range(frames))

@@ -156,7 +156,7 @@ def common_frames(student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
     """Frames that both lattices have, (B,).
 
     Raises:
-        AlignmentError: If the counts of an utterance differ by more than one.
+        AlignmentError: If the counts of an utterance differ by more than four.
     """
     ours, theirs = student.encoder_out_lens, teacher.encoder_out_lens
     apart = (ours - theirs).abs() > SLACK
