@@ -98,6 +98,7 @@ class KDConfig:
         diagnostics: Whether the stats hold what ``diagnose`` finds.
         targets: Directories of cached targets; empty for live teachers.
         combine: How several teachers become one.
+        quantize: ``int8`` trains the student as its 8-bit twin will compute.
     """
 
     teachers: tuple[TeacherConfig, ...]
@@ -108,3 +109,4 @@ class KDConfig:
     diagnostics: bool = True
     targets: tuple[str, ...] = ()
     combine: str = "mean"
+    quantize: str = "none"

@@ -12,6 +12,7 @@ from espnet_kd.guest import Guest
 from espnet_kd.losses import LOSSES
 from espnet_kd.objective import Objective
 from espnet_kd.parse import parse_config
+from espnet_kd.student.fake_quantize import fake_quantize, undo_fake_quantize
 from espnet_kd.summon import summon
 from espnet_kd.teacher import Teacher
 
@@ -61,6 +62,8 @@ def attach(
         teacher = summon(config, model, task)
     elif isinstance(teacher, nn.Module):
         teacher = Teacher(teacher)
+    if config.quantize == "int8":
+        fake_quantize(model)
     attachment = Attachment(model, objective, teacher)
     attachment.check()
     attachment.build(example)
@@ -69,10 +72,11 @@ def attach(
 
 
 def detach(model: nn.Module) -> None:
-    """Undo ``attach``: hooks, projections and the attachment itself are gone."""
+    """Undo ``attach``: hooks, projections, roundings and the attachment are gone."""
     attachment = attachment_of(model)
     if attachment is not None:
         attachment.disconnect()
+        undo_fake_quantize(model)
 
 
 def attachment_of(model: nn.Module) -> Attachment | None:

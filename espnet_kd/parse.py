@@ -33,6 +33,7 @@ TOP_KEYS = (
     "schedule",
     "gradients",
     "diagnostics",
+    "quantize",
     "plugins",
 )
 # What a teacher may be, and what may be said of each kind.
@@ -45,6 +46,7 @@ BY_WER = "wer"
 VIEWS = ("clean", "same")
 DECAYS = ("none", "linear", "cosine")
 COMBINATIONS = ("mean", "log_mean", "confidence", "draw")
+ROUNDINGS = ("none", "int8")
 
 
 def parse_config(
@@ -94,7 +96,8 @@ class _Parser:
             gradients=self._gradients(raw.get("gradients", {})),
             diagnostics=self._flag("diagnostics", raw.get("diagnostics", True)),
             targets=self._targets(raw.get("targets", "live")),
-            combine=self._combine(raw),
+            combine=self._choice("combine", raw.get("combine", "mean"), COMBINATIONS),
+            quantize=self._choice("quantize", raw.get("quantize", "none"), ROUNDINGS),
         )
         if self.problems:
             raise ConfigError(self.problems, source)
@@ -119,12 +122,6 @@ class _Parser:
             self._add("teachers", "'ema' stands alone; it cannot be one of several")
         return found
 
-    def _combine(self, raw: Mapping) -> str:
-        how = raw.get("combine", "mean")
-        if how not in COMBINATIONS:
-            self._add("combine", f"got {how!r}; {suggest(str(how), COMBINATIONS)}")
-        return how
-
     def _teacher(self, path: str, raw: object) -> TeacherConfig | None:
         given = raw if isinstance(raw, Mapping) else {}
         kinds = [kind for kind in TEACHER_KEYS if given.get(kind) is not None]
@@ -134,9 +131,7 @@ class _Parser:
             self._add(path, f"{text}; or 'ema': a decay, for the student's own average")
             return None
         self._unknown_keys(path, given, TEACHER_KEYS[kinds[0]])
-        view = given.get("view", "clean")
-        if view not in VIEWS:
-            self._add(f"{path}.view", f"got {view!r}; {suggest(str(view), VIEWS)}")
+        view = self._choice(f"{path}.view", given.get("view", "clean"), VIEWS)
         ema = given.get("ema")
         if ema is not None and not 0 < self._number(f"{path}.ema", ema) < 1:
             self._add(f"{path}.ema", f"must be between 0 and 1 (0.999), got {ema!r}")
@@ -246,9 +241,7 @@ class _Parser:
             self._add(path, f"must be a mapping with {', '.join(keys)}, got {raw!r}")
             return ScheduleConfig()
         self._unknown_keys(path, raw, keys)
-        decay = raw.get("decay", "none")
-        if decay not in DECAYS:
-            self._add(f"{path}.decay", f"got {decay!r}; {suggest(str(decay), DECAYS)}")
+        decay = self._choice(f"{path}.decay", raw.get("decay", "none"), DECAYS)
         warmup = self._steps(path, raw, "warmup_steps")
         fall = self._steps(path, raw, "decay_steps")
         if (decay in DECAYS[1:]) != (fall > 0):
@@ -294,6 +287,11 @@ class _Parser:
         if self.teacher_given:
             self._add("targets", "a teacher was handed over as well; remove one")
         return tuple(listed)
+
+    def _choice(self, path: str, value: object, choices: tuple[str, ...]) -> str:
+        if value not in choices:
+            self._add(path, f"got {value!r}; {suggest(str(value), choices)}")
+        return str(value)
 
     def _number(self, path: str, value: object) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,9 +2,14 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
+from torch import Tensor
+
 from espnet_kd.compat import stock_class
+from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table
 
 
 def stream(
@@ -37,3 +42,22 @@ def stream(
         allow_variable_data_keys=True,
         inference=True,
     )
+
+
+def first_speech(task: type, settings: dict, data: str, count: int) -> list[Tensor]:
+    """Audio or features of the first utterances, (1, L) or (1, L, D) each.
+
+    Args:
+        task: The model's task.
+        settings: Its configuration.
+        data: ``PATH,speech,TYPE``.
+        count: How many at most.
+
+    Raises:
+        KDError: If there is none.
+    """
+    path = Path(data.partition(",")[0])
+    if not read_table(path):
+        raise KDError(f"{path} holds no utterance")
+    batches = islice(stream(task, settings, [data], batch_size=1), count)
+    return [batch["speech"] for _, batch in batches]

@@ -16,7 +16,6 @@ import json
 import sys
 from contextlib import ExitStack
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,11 +27,10 @@ from espnet_kd.bin.decoding import open_recogniser, search_options
 from espnet_kd.compat import build_model, task_class, versions
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
-from espnet_kd.kaldi_dir import read_table
 from espnet_kd.loading import find_teacher, read_settings
 from espnet_kd.report.measure import parameters_by_part
 from espnet_kd.report.speed import Timing, count_macs, peak_memory, time_call
-from espnet_kd.streaming import stream
+from espnet_kd.streaming import first_speech
 
 FEATURE_RATE = 100.0  # frames a second that feats.scp is taken to hold
 SAMPLE_RATE = 16000
@@ -46,7 +44,8 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--exp", action="append", required=True, help="one or more, the teacher first")
     add("--file", default=None, help="checkpoint in each of them")
-    add("--random", type=_flag, default=False, help="true: measure without a checkpoint")
+    choices = {"default": "false", "choices": ("true", "false")}
+    add("--random", **choices, help="true: measure without a checkpoint")
     add("--data_path_and_name_and_type", required=True, help="PATH,speech,TYPE")
     add("--utterances", type=int, default=20)
     add("--inference_config", type=Path, default=None, help="as of asr_inference")
@@ -73,9 +72,6 @@ def main(cmd: list[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure every model."""
     search = search_options(args.inference_config)
-    audio = Path(args.data_path_and_name_and_type.partition(",")[0])
-    if not read_table(audio):
-        raise KDError(f"{audio} holds no utterance")
     with ExitStack() as stack:
         models = [Measured(exp, args, search, stack) for exp in args.exp]
         timings = _in_turns(models, args.warm_up)
@@ -109,21 +105,20 @@ class Measured:
         self, exp: str, args: argparse.Namespace, search: dict[str, Any], stack: ExitStack
     ) -> None:
         self.exp = exp
-        task = task_class("asr")
-        config = TeacherConfig(exp, "none" if args.random else args.file)
+        task, random = task_class("asr"), args.random == "true"
+        config = TeacherConfig(exp, "none" if random else args.file)
         files = find_teacher(config, stack)
         settings = read_settings(files)
         weights = files.weights
-        if args.random:
+        if random:
             torch.manual_seed(0)
             weights = Path(stack.enter_context(TemporaryDirectory())) / "random.pth"
             torch.save(build_model(task, settings).state_dict(), weights)
         self.search = open_recogniser(settings, weights, search, "cpu")
         self.model = self.search.asr_model
         rate = FEATURE_RATE if settings.get("input_size") else _sample_rate(settings)
-        data = [args.data_path_and_name_and_type]
-        batches = islice(stream(task, settings, data, batch_size=1), args.utterances)
-        self.speech = [batch["speech"] for _, batch in batches]
+        data = args.data_path_and_name_and_type
+        self.speech = first_speech(task, settings, data, args.utterances)
         self.seconds = [speech.shape[1] / rate for speech in self.speech]
         self.sizes = self._sizes(weights)
 
@@ -200,12 +195,6 @@ def _sample_rate(settings: dict[str, Any]) -> float:
     rate = (settings.get("frontend_conf") or {}).get("fs", SAMPLE_RATE)
     text = str(rate)
     return float(text[:-1]) * 1000 if text.endswith("k") else float(text)
-
-
-def _flag(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"must be true or false, got '{text}'")
-    return text == "true"
 
 
 if __name__ == "__main__":

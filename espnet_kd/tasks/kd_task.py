@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from espnet_kd.errors import ConfigError, Problem
 from espnet_kd.hook import attach, attachment_of
 from espnet_kd.losses import LOSSES
 from espnet_kd.parse import parse_config
+from espnet_kd.student.quantize import is_quantized, load_quantized
 from espnet_kd.tasks.arguments import KDConfAction
 from espnet_kd.tasks.cached import check_cached_training
 from espnet_kd.tasks.trainer import with_distillation
@@ -67,10 +68,23 @@ class KDTask:
         return model
 
     @classmethod
-    def build_model_from_file(cls, *args: Any, **kwargs: Any) -> tuple:
-        """Load a model as stock ESPnet does, whatever its config says of teachers."""
+    def build_model_from_file(
+        cls,
+        config_file: Path | str | None = None,
+        model_file: Path | str | None = None,
+        device: str = "cpu",
+    ) -> tuple:
+        """Load a model as stock ESPnet does, whatever its config says of teachers.
+
+        A file of 8-bit weights, which stock ESPnet refuses, is loaded as well.
+        """
         with _set(_FROM_FILE, True):
-            return super().build_model_from_file(*args, **kwargs)
+            if model_file is None or not is_quantized(Path(model_file)):
+                return super().build_model_from_file(config_file, model_file, device)
+            config_file = config_file or Path(model_file).parent / "config.yaml"
+            model, args = super().build_model_from_file(config_file, None, device)
+        load_quantized(model, Path(model_file))
+        return model.to(device), args
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:

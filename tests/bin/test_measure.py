@@ -62,6 +62,7 @@ def test_what_cannot_be_measured_is_refused(place):
     weights.rename(place / "elsewhere")
     with pytest.raises(SystemExit, match="none of the checkpoints"):
         main(command(place))
+    (place / "elsewhere").rename(weights)
     (place / "f.scp").write_text("")
     with pytest.raises(SystemExit, match="holds no utterance"):
         main(command(place))

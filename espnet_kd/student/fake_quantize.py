@@ -1,0 +1,37 @@
+"""Train a model as its 8-bit twin will compute."""
+
+from torch import nn
+
+from espnet_kd.student.quantize import dynamic_config, is_linear
+
+
+def fake_quantize(model: nn.Module) -> None:
+    """Let linear layers round their weights and activations as ``int8`` arithmetic does.
+
+    ``y = round(x) round(W)^T + b`` in float, the rounding of ``quantize.py``; its gradient
+    is taken for that of the identity within range (straight-through estimator; Bengio
+    2013). The layers keep their names, parameters and ``state_dict``: the model trains,
+    averages and loads as before. Convolutions and embeddings train unrounded.
+
+    Args:
+        model: In float; changed in place.
+
+    Raises:
+        KDError: If torchao is missing.
+    """
+    dynamic_config()  # says what is missing before anything is imported
+    import torch
+    from torchao.quantization import quantize_
+    from torchao.quantization.qat import IntxFakeQuantizeConfig, QATConfig
+
+    frames = IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False)
+    weights = IntxFakeQuantizeConfig(torch.int8, "per_channel", is_symmetric=True)
+    scheme = QATConfig(activation_config=frames, weight_config=weights, step="prepare")
+    quantize_(model, scheme, is_linear)
+
+
+def undo_fake_quantize(model: nn.Module) -> None:
+    """Give a model its plain linear layers back, with the parameters they have now."""
+    for path, layer in list(model.named_modules()):
+        if hasattr(layer, "weight_fake_quantizer"):
+            model.set_submodule(path, layer.to_linear())

@@ -1,0 +1,95 @@
+"""8-bit files by command: written, decoded with one line, and refused."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
+from kaldiio import WriteHelper
+from training import module
+
+from espnet_kd.bin.quantize import main, sqnr
+from espnet_kd.student.quantize import is_quantized
+from espnet_kd.tasks.asr import KDASRTask
+
+SIZE = {"encoder": "conformer", "width": 16}
+
+
+@pytest.fixture
+def place(tmp_path):
+    write_exp(tmp_path / "exp", build_asr(1, **SIZE), asr_options(**SIZE))
+    rng = np.random.default_rng(0)
+    with WriteHelper(f"ark,scp:{tmp_path}/f.ark,{tmp_path}/f.scp") as writer:
+        for name in "abc":
+            writer(name, rng.standard_normal((80, INPUT_SIZE)).astype(np.float32))
+    return tmp_path
+
+
+def data(place):
+    return ["--data_path_and_name_and_type", f"{place}/f.scp,speech,kaldi_ark"]
+
+
+def test_it_says_how_small_and_how_far(place, capsys):
+    main(["--exp", str(place / "exp"), "--arithmetic", "int8", *data(place)])
+    said = capsys.readouterr().out
+    file = place / "exp" / "valid.acc.ave.int8.pth"
+    assert is_quantized(file)
+    share = file.stat().st_size / (place / "exp" / "valid.acc.ave.pth").stat().st_size
+    assert f"({share:.3f}); SQNR of the encoder's output" in said
+    assert 35 < float(said.split()[-2]) < 70
+
+
+def test_sqnr_by_hand():
+    class Says(torch.nn.Module):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def encode(self, speech, lens):
+            return self.factor * speech, lens
+
+    speech = [torch.ones(1, 4, 2), torch.full((1, 3, 2), 2.0)]
+    # noise is a tenth of the signal everywhere: 10 log10(1 / 0.01)
+    assert sqnr(Says(1.0), Says(1.1), speech) == pytest.approx(20, abs=1e-4)
+    assert sqnr(Says(1.0), Says(1.0), speech) == float("inf")
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "int8"])
+def test_one_line_decodes_it(place, arithmetic):
+    main(["--exp", str(place / "exp"), "--arithmetic", arithmetic])
+    exp, out = place / "exp", place / "out"
+    files = ["--asr_train_config", f"{exp}/config.yaml"]
+    files += ["--asr_model_file", f"{exp}/valid.acc.ave.int8.pth", "--output_dir", f"{out}"]
+    search = ["--beam_size", "2", "--maxlenratio", "0.2", "--lm_weight", "0"]
+    module("espnet_kd", "-m", "espnet2.bin.asr_inference", *files, *search, *data(place))
+    heard = (out / "1best_recog" / "score").read_text().splitlines()
+    assert [line.split()[0] for line in heard] == ["a", "b", "c"]
+    model, _ = KDASRTask.build_model_from_file(model_file=f"{exp}/valid.acc.ave.int8.pth")
+    assert hasattr(model.ctc.ctc_lo.weight, "qdata") is (arithmetic == "int8")
+
+
+def test_our_students_take_espnets_own_quantisation(place):
+    exp, out = place / "exp", place / "out"
+    files = ["--asr_train_config", f"{exp}/config.yaml", "--output_dir", f"{out}"]
+    files += [
+        "--asr_model_file",
+        f"{exp}/valid.acc.ave.pth",
+        "--quantize_asr_model",
+        "true",
+    ]
+    search = ["--beam_size", "2", "--maxlenratio", "0.2", "--lm_weight", "0"]
+    module("espnet2.bin.asr_inference", *files, *search, *data(place), blocked=True)
+    assert len((out / "1best_recog" / "score").read_text().splitlines()) == 3
+
+
+def test_a_packed_model_needs_a_place_to_write_to(place):
+    config, weights = place / "exp" / "config.yaml", place / "exp" / "valid.acc.ave.pth"
+    packed = str(place / "packed.zip")
+    files = ["--asr_train_config", str(config), "--asr_model_file", str(weights)]
+    module("espnet2.bin.pack", "asr", *files, "--outpath", packed)
+    with pytest.raises(SystemExit, match=r"no directory.*say --output FILE\.pth"):
+        main(["--exp", packed])
+    main(["--exp", packed, "--output", str(place / "w.pth")])
+    assert is_quantized(place / "w.pth")
+    (place / "f.scp").write_text("")
+    with pytest.raises(SystemExit, match=r"f\.scp holds no utterance"):
+        main(["--exp", str(place / "exp"), *data(place)])
