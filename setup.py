@@ -18,6 +18,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["espnet_kd", "espnet_kd.*"]),
+    package_data={"espnet_kd.report": ["*.j2"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         # Two lines of ESPnet are alive; the interpreter decides which one there is.
@@ -30,6 +31,7 @@ setup(
         "einops",
         "pyyaml",
         # ESPnet's defaults (use_matplotlib, use_tensorboard, report_cer) need these.
+        "jinja2",
         "matplotlib",
         "tensorboard",
         "editdistance",

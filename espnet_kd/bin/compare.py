@@ -10,13 +10,12 @@ teacher. Errors are counted at unit cost, which may differ a little from sclite'
 
 import argparse
 import sys
-from itertools import combinations
 from pathlib import Path
 
 from espnet_kd.errors import KDError
 from espnet_kd.kaldi_dir import read_table
-from espnet_kd.labels.normalise import word_error_rate, word_errors
-from espnet_kd.report.bootstrap import paired_interval
+from espnet_kd.report.comparison import agreement_section, interval_section
+from espnet_kd.report.section import markdown
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -39,39 +38,11 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         reference = read_table(args.reference)
         systems = dict(_system(text, reference) for text in args.system)
-        print(rates(reference, systems))
-        print(intervals(reference, systems, args.draws, args.seed))
+        options = {"draws": args.draws, "seed": args.seed}
+        print(markdown(agreement_section(reference, systems)))
+        print(markdown(interval_section(reference, systems, **options)))
     except KDError as error:
         sys.exit(f"compare: {error}")
-
-
-def rates(reference: dict[str, str], systems: dict[str, dict[str, str]]) -> str:
-    """Error rate of each system, and its agreement with the first."""
-    first = next(iter(systems.values()))
-    lines = ["| system | WER % | agreement % |", "|---|---|---|"]
-    for name, texts in systems.items():
-        wer = word_error_rate([(reference[u], texts[u]) for u in reference])
-        same = 100 - word_error_rate([(first[u], texts[u]) for u in reference])
-        lines.append(f"| {name} | {wer:.2f} | {same:.2f} |")
-    return "\n".join([*lines, ""])
-
-
-def intervals(
-    reference: dict[str, str], systems: dict[str, dict[str, str]], draws: int, seed: int
-) -> str:
-    """Difference of every pair, with its interval."""
-    words = [len(text.split()) for text in reference.values()]
-    errors = {
-        name: [word_errors(reference[u], texts[u]) for u in reference]
-        for name, texts in systems.items()
-    }
-    lines = ["| pair | difference | 95 % interval | clear |", "|---|---|---|---|"]
-    for one, other in combinations(systems, 2):
-        found = paired_interval(errors[one], errors[other], words, draws=draws, seed=seed)
-        clear = "yes" if found.is_clear else "no"
-        span = f"{found.low:+.2f} to {found.high:+.2f}"
-        lines.append(f"| {one} - {other} | {found.difference:+.2f} | {span} | {clear} |")
-    return "\n".join([*lines, ""])
 
 
 def _system(text: str, reference: dict[str, str]) -> tuple[str, dict[str, str]]:

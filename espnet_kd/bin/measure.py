@@ -28,7 +28,9 @@ from espnet_kd.compat import build_model, task_class, versions
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
 from espnet_kd.loading import find_teacher, read_settings
+from espnet_kd.report.cost import cost_section
 from espnet_kd.report.measure import parameters_by_part
+from espnet_kd.report.section import markdown
 from espnet_kd.report.speed import Timing, count_macs, peak_memory, time_call
 from espnet_kd.streaming import first_speech
 
@@ -63,7 +65,7 @@ def main(cmd: list[str] | None = None) -> None:
         results = run(args)
     except KDError as error:
         sys.exit(f"measure: {error}")
-    print(table(results))
+    print(markdown(cost_section(results)))
     if args.output is not None:
         with whole_file(args.output) as file:
             json.dump(results, file, indent=1)
@@ -141,40 +143,6 @@ class Measured:
             "bytes": weights.stat().st_size,
             "macs_a_second": round(macs),
         }
-
-
-def table(results: dict[str, Any]) -> str:
-    """Markdown: a row a model, ratios to the first."""
-    lines = [
-        "| model | parameters | MB on disk | encoder GMAC/s | encoder RTF | median ms "
-        "| search RTF | median ms | faster |",
-        "|---" * 9 + "|",
-    ]
-    models = results["models"]
-    first = next(iter(models.values()))
-    for exp, found in models.items():
-        encoder, search = found["encoder"], found["search"]
-        cells = [
-            exp,
-            f"{found['parameters']:,}",
-            f"{found['bytes'] / 1e6:.2f}",
-            f"{found['macs_a_second'] / 1e9:.3f}",
-            f"{encoder['rtf']:.4f}",
-            f"{1e3 * encoder['latency']:.1f}",
-            f"{search['rtf']:.4f}",
-            f"{1e3 * search['latency']:.1f}",
-            f"{first['search']['rtf'] / search['rtf']:.2f}x",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    setting = results["setting"]
-    lines.append(
-        f"\n{setting['utterances']} utterances, {setting['seconds']} s; "
-        f"{setting['threads']} thread(s), warm-up of {setting['warm_up']}; "
-        f"{setting['versions']}; search: "
-        f"{setting['search'] or 'the defaults of asr_inference'}; peak memory of all "
-        f"{setting['peak_memory'] / 1e6:.0f} MB."
-    )
-    return "\n".join(lines)
 
 
 def _in_turns(models: list[Measured], warm_up: int) -> list[dict[str, Timing]]:

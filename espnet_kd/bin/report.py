@@ -1,4 +1,8 @@
-"""Write RESULTS.md and a plot from scored decodings of teacher, control and student."""
+"""Write RESULTS.md, a plot, and a page for the browser with everything behind them.
+
+All show the same numbers: of scored decodings, of what models cost if espnet_kd.bin.measure
+has been asked, and of the trainings' logs.
+"""
 
 import argparse
 import json
@@ -6,14 +10,31 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from espnet_kd import __version__
 from espnet_kd.atomic import whole_file
 from espnet_kd.compat import task_class, versions
 from espnet_kd.errors import KDError
+from espnet_kd.report.comparison import agreement_section, interval_section
+from espnet_kd.report.cost import cost_section
+from espnet_kd.report.curves import (
+    DIAGNOSTIC,
+    LOG,
+    Curves,
+    alignment_section,
+    read_curves,
+    shown_names,
+    training_section,
+)
+from espnet_kd.report.figures import curves_figure, plot, size_figure, speed_figure
 from espnet_kd.report.measure import parameters_of
-from espnet_kd.report.render import TITLES, Run, plot, table
+from espnet_kd.report.page import page
+from espnet_kd.report.scores import TITLES, Run, groups, score_sections, within
+from espnet_kd.report.section import Section, markdown
+from espnet_kd.report.utterances import read_trn, worst_section
 
 FIELDS = "ROLE,SEED,DECODE,TEST_SET,MODEL_DIR,DECODE_DIR"
 NOTES = {
@@ -34,6 +55,11 @@ class Decoding:
     model_dir: Path
     decode_dir: Path
 
+    @property
+    def model(self) -> str:
+        """The model's name: its role, with its seed."""
+        return f"{self.role} {self.seed}"
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Arguments."""
@@ -41,24 +67,42 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--run", action="append", required=True, type=parse_run, help=FIELDS
     )
+    parser.add_argument("--cost", type=Path, default=None, help="of espnet_kd.bin.measure")
     parser.add_argument("--corpus", default="")
+    parser.add_argument("--command", default="", help="that made it, to be shown")
     parser.add_argument("--task", default="asr")
     parser.add_argument("--output_dir", type=Path, required=True)
     return parser
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Write the report and print its tables."""
+    """Write the report and print the tables of error rates."""
     args = get_parser().parse_args(cmd)
+    note = NOTES.get(args.corpus, "")
     try:
         runs = collect(args.run, args.task)
-        text = f"{table(runs)}\n{NOTES.get(args.corpus, '')}\n"
+        sections = list(compose(args, runs))
+        title = f"Knowledge distillation, {args.corpus or 'results'}"
+        lines = environment(args.command)
+        with whole_file(args.output_dir / "report.html") as file:
+            file.write(page(title, sections, lines, note))
         with whole_file(args.output_dir / "RESULTS.md") as file:
-            file.write(f"{environment()}\n{text}\n![WER by size](wer_by_size.png)\n")
+            file.write(document(sections, lines, note))
         plot(runs, args.output_dir / "wer_by_size.png")
     except KDError as error:
         sys.exit(f"report: {error}")
-    print(text)
+    print("\n".join(map(markdown, score_sections(runs))), note, sep="\n")
+
+
+def compose(args: argparse.Namespace, runs: list[Run]) -> list[Section]:
+    """All there is to tell, most wanted first."""
+    figures = {group: size_figure(within(runs, group)) for group in groups(runs)}
+    found = score_sections(runs, figures)
+    if args.cost is not None:
+        found.append(_cost(args, runs))
+    first = [d for d in args.run if (d.test_set, d.decode) == groups(runs)[0]]
+    found += _words(_of_first_seed(first))
+    return found + _trainings(first)
 
 
 def parse_run(text: str) -> Decoding:
@@ -81,35 +125,90 @@ def collect(decodings: list[Decoding], task: str) -> list[Run]:
         folder = item.model_dir
         if folder not in sizes:
             sizes[folder] = parameters_of(folder / "config.yaml", task_class(task))
-        scores = _scores(item.decode_dir / "score.json")
-        wer, cer = (scores[unit]["error_rate"] for unit in ("wer", "cer"))
-        runs.append(
-            Run(
-                item.role,
-                item.seed,
-                item.decode,
-                item.test_set,
-                sizes[folder],
-                wer,
-                cer,
-            )
-        )
+        scores = _json(item.decode_dir / "score.json", "scoring")
+        rates = [scores[unit]["error_rate"] for unit in ("wer", "cer")]
+        place = (item.decode, item.test_set)
+        runs.append(Run(item.role, item.seed, *place, sizes[folder], *rates))
     return runs
 
 
-def _scores(path: Path) -> dict:
-    if not path.is_file():
-        raise KDError(f"{path} is missing; run the scoring stage first")
-    return json.loads(path.read_text(encoding="utf-8"))
+def document(sections: list[Section], lines: list[str], note: str) -> str:
+    """RESULTS.md: every number of the page."""
+    head = "\n".join(["## Environments", *(f"- {line}" for line in lines), ""])
+    body = "\n".join(map(markdown, sections))
+    return f"{head}\n{body}\n{note}\n\n![WER by size](wer_by_size.png)\n"
 
 
-def environment() -> str:
+def environment(command: str = "") -> list[str]:
     """What the results depend on, as ESPnet's recipes head theirs."""
-    return (
-        "## Environments\n"
-        f"- espnet_kd {__version__}, {versions()}\n"
-        f"- {platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores\n"
-    )
+    now = datetime.now(timezone.utc).strftime("%a %b %d %H:%M:%S UTC %Y")
+    python = sys.version.replace("\n", " ")
+    lines = [
+        f"date: `{now}`",
+        f"python version: `{python}`",
+        f"espnet_kd {__version__}, {versions()}",
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+    ]
+    return [*lines, f"command: `{command}`"] if command else lines
+
+
+def _cost(args: argparse.Namespace, runs: list[Run]) -> Section:
+    results = _json(args.cost, "cost")
+    wers = {
+        str(d.model_dir): (d, run.wer)
+        for d, run in zip(args.run, runs, strict=True)
+        if (d.test_set, d.decode) == groups(runs)[0]
+    }
+    models = results["models"]
+    if unknown := models.keys() - wers.keys():
+        raise KDError(f"{args.cost} is of '{min(unknown)}', which no --run names")
+    names = {exp: wers[exp][0].model for exp in models}
+    points = {
+        names[exp]: (wers[exp][0].role, found["search"]["rtf"], wers[exp][1])
+        for exp, found in models.items()
+    }
+    return cost_section(results, names, speed_figure(points))
+
+
+def _of_first_seed(decodings: list[Decoding]) -> list[Decoding]:
+    """One model a role, in the roles' order."""
+    firsts = (next((d for d in decodings if d.role == role), None) for role in TITLES)
+    return [decoding for decoding in firsts if decoding is not None]
+
+
+def _words(decodings: list[Decoding]) -> list[Section]:
+    folders = [decoding.decode_dir / "score_wer" for decoding in decodings]
+    if not all((folder / "hyp.trn").is_file() for folder in folders):
+        return []
+    reference = read_trn(folders[0] / "ref.trn")
+    pairs = zip(decodings, folders, strict=True)
+    systems = {d.model: read_trn(folder / "hyp.trn") for d, folder in pairs}
+    return [
+        agreement_section(reference, systems),
+        interval_section(reference, systems),
+        worst_section(reference, systems),
+    ]
+
+
+def _trainings(decodings: list[Decoding]) -> list[Section]:
+    read = {d.model: read_curves(d.model_dir / LOG) for d in decodings}
+    trainings = {model: curves for model, curves in read.items() if curves["valid"]}
+    if not trainings:
+        return []
+    sections = [training_section(trainings, _drawn(trainings, shown_names(trainings)))]
+    if names := shown_names(trainings, DIAGNOSTIC):
+        sections.append(alignment_section(trainings, _drawn(trainings, names)))
+    return sections
+
+
+def _drawn(trainings: dict[str, Curves], names: list[str]) -> str:
+    return curves_figure(trainings, names) if names else ""
+
+
+def _json(path: Path, stage: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise KDError(f"{path} is missing; run the {stage} stage first")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
 
-from espnet_kd.bin.measure import main, table
+from espnet_kd.bin.measure import main
 
 SIZES = {"big": {"width": 32, "blocks": 4}, "small": {"width": 8, "blocks": 1}}
 
@@ -52,7 +52,6 @@ def test_sizes_and_times(place, capsys, random):
     said = capsys.readouterr().out
     assert "| 1.00x |" in said
     assert "3 utterances, 6.0 s; 1 thread(s), warm-up of 2" in said
-    assert said == table(found) + "\n"
 
 
 def test_what_cannot_be_measured_is_refused(place):

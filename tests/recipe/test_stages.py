@@ -14,6 +14,7 @@ from conftest import REPO, SHARED
 
 from espnet_kd.kaldi_dir import read_table
 from espnet_kd.report.score import PLACES
+from espnet_kd.student.quantize import is_quantized
 
 EGS = REPO / "egs"
 LIBRISPEECH = SHARED / "LibriSpeech"
@@ -21,7 +22,7 @@ TINY = [
     *("--teacher_config", "conf/tiny/teacher.yaml"),
     *("--student_config", "conf/tiny/student.yaml"),
     *("--inference_configs", "conf/tiny/decode.yaml"),
-    *("--teacher_max_wer", "1000", "--nbpe", "60"),
+    *("--teacher_max_wer", "1000", "--nbpe", "60", "--deploy", "true"),
 ]
 pytestmark = [
     pytest.mark.slow,
@@ -63,11 +64,20 @@ def check_results(exp, test_set):
     report = (exp / "results" / "RESULTS.md").read_text()
     for title in ("teacher", "student, alone", "student, distilled"):
         assert f"| {title} |" in report
+    for title in ("Cost", "Differences", "Worst utterances of distilled 1"):
+        assert f"#### {title}\n" in report
+    page = (exp / "results" / "report.html").read_text()
+    assert "loss_kd" in page
+    assert len(page) < 5_000_000
     assert (exp / "results" / "wer_by_size.png").stat().st_size > 5000
     for model in ("asr_teacher_s1", "asr_control_s1", "asr_distilled_s1"):
         scores = json.loads((exp / model / "decode" / test_set / "score.json").read_text())
         assert scores["wer"]["sentences"] > 0
-    assert (exp / "asr_distilled_s1" / "packed.zip").stat().st_size > 10000
+    distilled = exp / "asr_distilled_s1"
+    assert (distilled / "packed.zip").stat().st_size > 10000
+    assert is_quantized(distilled / "valid.acc.ave.int8.pth")
+    for name in ("ctc.onnx", "ctc.int8.onnx"):
+        assert (distilled / name).stat().st_size > 10000
     assert not list(exp.rglob("*.partial*"))
 
 

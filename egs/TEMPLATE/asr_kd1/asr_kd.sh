@@ -6,7 +6,7 @@
 #                                                              and targets
 #  9 student's first parameters
 # 10 control      11 distilled student   12 decoding        13 scoring
-# 15 results      16 packing             (14 is reserved)
+# 14 cost         15 results             16 packing
 #
 # Every stage can be run again: what is there and still valid is skipped, what is stale
 # or unfinished is made anew, and training goes on from its last epoch.
@@ -70,6 +70,11 @@ init_args=                 # how; see espnet_kd.bin.init_student
 cache_targets=false        # stage 8 writes the teacher's targets, stage 11 reads them
 cache_args="--parts ctc,decoder"   # what is written; see espnet_kd.bin.cache_teacher
 
+# Results
+cost_utterances=20         # of the first test set, on which cost is measured
+deploy=false               # stage 16 also writes 8-bit weights and ONNX graphs
+
+command="$0 $*"
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') ${*}" >&2; }
 
 _help() { sed -n '2,/^set -e/p' "$0" | sed '$d' | cut -c3-; echo "Options:";
@@ -379,15 +384,33 @@ if on 13; then
     done
 fi
 
+results_dir=${expdir}/results${tag:+_${tag}}
+measured=("${teacher_exp}" "$(control_exp "${seeds%% *}")" "$(distilled_exp "${seeds%% *}")")
+cost_key=("${results_dir}/cost.done" "${measured[@]/%//${inference_model}}"
+    "${inference_configs%% *}" -- "${cost_utterances}")
+if on 14 && ! is_fresh "${cost_key[@]}"; then
+    log "Stage 14: size, speed and memory of teacher and students; log: ${results_dir}/cost.log"
+    mkdir -p "${results_dir}"
+    _models=(); for _dir in "${measured[@]}"; do _models+=(--exp "${_dir}"); done
+    "${python}" -m espnet_kd.bin.measure "${_models[@]}" --file "${inference_model}" \
+        --data_path_and_name_and_type \
+        "$(final "${test_sets%% *}")/${feature_file},speech,${feature_kind}" \
+        --inference_config "${inference_configs%% *}" --utterances "${cost_utterances}" \
+        --output "${results_dir}/cost.json" > "${results_dir}/cost.log" 2>&1 \
+        || { tail -n 5 "${results_dir}/cost.log" >&2; exit 1; }
+    mark_fresh "${cost_key[@]}"
+fi
+
 if on 15; then
     log "Stage 15: results"
     _runs=()
     while read -r _dir _set _conf _out _role _seed; do
         _runs+=(--run "${_role},${_seed},$(basename "${_conf}" .yaml),${_set},${_dir},${_out}")
     done < <(decodings)
+    if is_fresh "${cost_key[@]}"; then _runs+=(--cost "${results_dir}/cost.json"); fi
     "${python}" -m espnet_kd.bin.report "${_runs[@]}" --corpus "${corpus}" \
-        --output_dir "${expdir}/results"
-    log "written: ${expdir}/results/RESULTS.md and wer_by_size.png"
+        --command "${command}" --output_dir "${results_dir}"
+    log "written: RESULTS.md, report.html and wer_by_size.png in ${results_dir}"
 fi
 
 if on 16; then
@@ -401,6 +424,15 @@ if on 16; then
             --outpath "${_dir}/packed.zip.partial.zip" > "${_dir}/pack.log" 2>&1 \
             || { tail -n 20 "${_dir}/pack.log" >&2; exit 1; }
         mv "${_dir}/packed.zip.partial.zip" "${_dir}/packed.zip"
+        if ! "${deploy}"; then continue; fi
+        for _tool in quantize export_onnx; do
+            log "Stage 16: ${_tool} ${_dir##*/}; log: ${_dir}/${_tool}.log"
+            "${python}" -m "espnet_kd.bin.${_tool}" --exp "${_dir}" --file "${inference_model}" \
+                --data_path_and_name_and_type \
+                "$(final "${valid_set}")/${feature_file},speech,${feature_kind}" \
+                > "${_dir}/${_tool}.log" 2>&1 \
+                || { tail -n 5 "${_dir}/${_tool}.log" >&2; exit 1; }
+        done
     done
 fi
 log "done"

@@ -1,0 +1,143 @@
+"""Figures of a report, as SVG that stands in a page or PNG that stands alone."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from espnet_kd.atomic import whole_file
+from espnet_kd.report.curves import Curves
+from espnet_kd.report.pareto import pareto_front
+from espnet_kd.report.scores import TITLES, Run, groups, of_role, within
+
+COLOURS = {"teacher": "#333333", "control": "#c0504d", "distilled": "#1f77b4"}
+PANEL = (4.4, 3.4)
+METADATA = ("Creator", "Date", "Format", "Type")
+
+
+def plot(runs: Sequence[Run], path: Path) -> None:
+    """Draw WER against parameters as PNG, a panel for each test set and decoding."""
+    panels = groups(runs)
+    figure, axes = _panels(len(panels))
+    for axis, group in zip(axes, panels, strict=True):
+        _by_size(axis, within(runs, group))
+        axis.set_title(", ".join(group))
+    axes[0].legend(frameon=False)
+    with whole_file(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+def size_figure(runs: Sequence[Run]) -> str:
+    """WER against parameters, of one test set and decoding, with the Pareto front."""
+    figure, (axis,) = _panels(1)
+    _by_size(axis, runs)
+    points = [(run.parameters / 1e6, run.wer) for run in runs]
+    _front(axis, points)
+    axis.legend(frameon=False)
+    return _svg(figure)
+
+
+def speed_figure(points: Mapping[str, tuple[str, float, float]]) -> str:
+    """WER against real-time factor, with the Pareto front.
+
+    Args:
+        points: Of each model its role, real-time factor and WER.
+    """
+    figure, (axis,) = _panels(1)
+    for name, (role, rtf, wer) in points.items():
+        axis.scatter([rtf], [wer], color=COLOURS[role], s=70, label=name)
+    _front(axis, [(rtf, wer) for _, rtf, wer in points.values()])
+    axis.margins(x=0.3, y=0.25)
+    axis.set_xlim(left=0)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("real-time factor of the search")
+    axis.set_ylabel("WER (%)")
+    axis.legend(frameon=False)
+    return _svg(figure)
+
+
+def curves_figure(trainings: Mapping[str, Curves], names: Sequence[str]) -> str:
+    """A figure for each name, a line for each training: train dotted, validation solid.
+
+    Args:
+        trainings: By model, which is named by its role and seed.
+        names: What is drawn.
+    """
+    return "".join(_curves(trainings, name) for name in names)
+
+
+def _curves(trainings: Mapping[str, Curves], name: str) -> str:
+    figure, (axis,) = _panels(1)
+    labelled = set()
+    for model, curves in trainings.items():
+        role = model.split()[0]
+        for side, style in (("train", ":"), ("valid", "-")):
+            values = [math.nan if v is None else v for v in curves[side].get(name, ())]
+            if values:
+                label = None if role in labelled or side == "train" else TITLES[role]
+                labelled |= {role} if label else set()
+                look = {"color": COLOURS[role], "alpha": 0.75, "lw": 1.2, "label": label}
+                axis.plot(range(1, len(values) + 1), values, style, **look)
+    axis.set_title(name)
+    axis.set_xlabel("epoch (dotted: training)")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def _by_size(axis: Any, runs: Sequence[Run]) -> None:
+    for role, colour in COLOURS.items():
+        own = of_role(runs, role)
+        if not own:
+            continue
+        sizes = [run.parameters / 1e6 for run in own]
+        wers = [run.wer for run in own]
+        axis.scatter(sizes, wers, color=colour, alpha=0.45, s=28)
+        middle = mean(wers)
+        axis.scatter(sizes[:1], [middle], color=colour, s=90, label=TITLES[role])
+        # Control above its point, the others below: at one size they come close.
+        place = (8, 3 if role == "control" else -10)
+        at = (sizes[0], middle)
+        axis.annotate(f"{middle:.1f}", at, place, textcoords="offset points")
+    axis.set_xscale("log")
+    axis.margins(x=0.35, y=0.2)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("parameters (millions, log scale)")
+    axis.set_ylabel("WER (%)")
+    ticks = sorted({run.parameters / 1e6 for run in runs})
+    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axis.set_xticks([], minor=True)
+
+
+def _front(axis: Any, points: Sequence[tuple[float, float]]) -> None:
+    front = pareto_front(points)
+    if len(front) < 2:
+        return
+    xs, ys = zip(*front, strict=True)
+    axis.step(xs, ys, where="post", color="#999999", lw=1, zorder=0, label="Pareto front")
+
+
+def _panels(count: int) -> tuple[Any, list[Any]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(PANEL[0] * count, PANEL[1]), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(1, count, squeeze=False).flat)
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib
+
+    out = io.StringIO()
+    # Text as text: readable, searchable, small. No date: the same results, the same file.
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "espnet_kd"}
+    with matplotlib.rc_context(settings):
+        figure.savefig(out, format="svg", metadata=dict.fromkeys(METADATA))
+    text = out.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,102 @@
+"""Word error rates of teacher, control and distilled student, as tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from espnet_kd.report.measure import gap_recovered
+from espnet_kd.report.section import Section
+
+TITLES = {
+    "teacher": "teacher",
+    "control": "student, alone",
+    "distilled": "student, distilled",
+}
+# Points of WER between control and teacher; a share of less says nothing.
+LEAST_GAP = 1.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained model, decoded one way on one set.
+
+    Attributes:
+        role: ``teacher``, ``control`` or ``distilled``.
+        seed: Of the training.
+        decode: Name of the decoding configuration.
+        test_set: Name of the set.
+        parameters: Of the model.
+        wer: In percent.
+        cer: In percent.
+    """
+
+    role: str
+    seed: int
+    decode: str
+    test_set: str
+    parameters: int
+    wer: float
+    cer: float
+
+
+def groups(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Each (test set, decoding) there is, in order of appearance."""
+    return list(dict.fromkeys((run.test_set, run.decode) for run in runs))
+
+
+def within(runs: Sequence[Run], group: tuple[str, str]) -> list[Run]:
+    """The runs of one (test set, decoding)."""
+    return [run for run in runs if (run.test_set, run.decode) == group]
+
+
+def of_role(runs: Sequence[Run], role: str) -> list[Run]:
+    """The runs of one role."""
+    return [run for run in runs if run.role == role]
+
+
+def score_sections(
+    runs: Sequence[Run], figures: Mapping[tuple[str, str], str] | None = None
+) -> list[Section]:
+    """A table for each test set and decoding.
+
+    Args:
+        runs: All of them.
+        figures: SVG of each (test set, decoding).
+    """
+    return [_section(runs, group, (figures or {}).get(group, "")) for group in groups(runs)]
+
+
+def _section(runs: Sequence[Run], group: tuple[str, str], figure: str) -> Section:
+    mine = within(runs, group)
+    seeds = sorted({r.seed for r in mine})
+    names = [f"seed {seed}" for seed in seeds]
+    head = ["model", "parameters", "ratio", "WER %", *names, "CER %", "gap"]
+    rows = [_row(mine, role, seeds) for role in TITLES if of_role(mine, role)]
+    return Section(", ".join(group), head, rows, strong=3, figure=figure)
+
+
+def _row(runs: Sequence[Run], role: str, seeds: Sequence[int]) -> list[str]:
+    own = of_role(runs, role)
+    size = own[0].parameters
+    largest = max(run.parameters for run in runs)
+    by_seed = {run.seed: f"{run.wer:.2f}" for run in own}
+    return [
+        TITLES[role],
+        f"{size / 1e6:.3f} M",
+        f"1/{largest / size:.1f}",
+        f"{mean(run.wer for run in own):.2f}",
+        *(by_seed.get(seed, "") for seed in seeds),
+        f"{mean(run.cer for run in own):.2f}",
+        _gap(runs) if role == "distilled" else "",
+    ]
+
+
+def _gap(runs: Sequence[Run]) -> str:
+    means = {role: of_role(runs, role) for role in TITLES}
+    if not all(means.values()):
+        return ""
+    wers = {role: mean(r.wer for r in own) for role, own in means.items()}
+    if wers["control"] - wers["teacher"] < LEAST_GAP:
+        return "no gap"
+    share = gap_recovered(wers["teacher"], wers["control"], wers["distilled"])
+    return f"{100 * share:.0f} %"

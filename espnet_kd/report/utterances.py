@@ -1,0 +1,51 @@
+"""The utterances that a student gets most wrong, beside what the others heard."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from espnet_kd.errors import KDError
+from espnet_kd.labels.normalise import word_errors
+from espnet_kd.report.section import Section
+
+TRN = re.compile(r"(.*)\(([^()]*)\)\s*$")
+
+
+def read_trn(path: Path) -> dict[str, str]:
+    """Utterances of a file as sclite reads it, ``words (name)`` a line.
+
+    Raises:
+        KDError: If it is missing or another kind of file.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        found = [TRN.fullmatch(line) for line in lines]
+        return {match[2]: match[1].strip() for match in found}
+    except OSError:
+        raise KDError(f"{path} is missing; run the scoring stage first") from None
+    except TypeError:
+        raise KDError(f"{path} is no .trn file; run the scoring stage again") from None
+
+
+def worst_section(
+    reference: Mapping[str, str], systems: Mapping[str, Mapping[str, str]], count: int = 10
+) -> Section:
+    """The most wrong utterances of the last system, all systems' words on them.
+
+    Args:
+        reference: Utterance to words.
+        systems: The same by name of the system.
+        count: Utterances at most; those without an error are none of them.
+    """
+    last = list(systems)[-1]
+    errors = {u: word_errors(words, systems[last][u]) for u, words in reference.items()}
+    ranked = sorted((u for u in errors if errors[u]), key=lambda u: (-errors[u], u))
+    head = ["utterance", "reference"]
+    head += [f"{name} (errors)" for name in systems]
+    rows = []
+    for utt in ranked[:count]:
+        words = reference[utt]
+        cells = [f"{t[utt]} ({word_errors(words, t[utt])})" for t in systems.values()]
+        rows.append([utt, words, *cells])
+    text = "" if rows else f"{last} makes no error."
+    return Section(f"Worst utterances of {last}", head, rows, text=text)
