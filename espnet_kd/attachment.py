@@ -15,6 +15,7 @@ from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.forward import Labels, Request, is_label_tap, outputs_of_pass, recorder
 from espnet_kd.guest import Guest
 from espnet_kd.objective import Objective
+from espnet_kd.student.masks import Masks
 from espnet_kd.targets import ModelOutputs, TeacherTargets
 from espnet_kd.teacher import check_needs
 from espnet_kd.trial import trial
@@ -33,6 +34,7 @@ class Attachment:
     Attributes:
         objective: The terms.
         teacher: The guest.
+        masks: Weights that are taken away meanwhile; None for none.
         step: Optimizer updates made so far, for the warm-up. Counted from the calls
             unless a trainer sets it, as ours does so that it survives a resume.
     """
@@ -49,6 +51,7 @@ class Attachment:
         self.step = 0
         self.accum_grad = 1
         self.passes = 0
+        self.masks: Masks | None = None
         self._paused = False
         self._batch: dict[str, Any] | None = None
         self._handles: list[RemovableHandle] = []
@@ -102,6 +105,8 @@ class Attachment:
         for handle in self._handles:
             handle.remove()
         self._taps.stop()
+        if self.masks is not None:
+            self.masks.remove()
         self.model._modules.pop(PROJECTIONS, None)
         self.model.__dict__.pop(ATTRIBUTE, None)
 
@@ -168,6 +173,10 @@ class Attachment:
         learns = model.training and torch.is_grad_enabled()
         if learns and isinstance(self.teacher, EMATeacher):
             self.teacher.update(model, self.step)
+        if self.masks is not None:
+            if learns:
+                self.masks.step(self.step)
+            self.masks.apply()
         doubled = learns and self._views is not None
         if doubled:
             kwargs = self._views.start(kwargs)
@@ -197,6 +206,8 @@ class Attachment:
         self._count(model)
         # Two views of an utterance are one utterance in ESPnet's averages.
         weight = weight // 2 if doubled else weight
+        if self.masks is not None:
+            kd_stats["kd_sparsity"] = loss.new_tensor(self.masks.sparsity)
         return _like(output, loss, stats | kd_stats | _total(stats, loss), weight)
 
     def _targets(

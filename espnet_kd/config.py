@@ -86,6 +86,31 @@ class LossTermConfig:
 
 
 @dataclass(frozen=True)
+class PruneConfig:
+    """Weights that are taken away while the student trains.
+
+    Attributes:
+        structure: Single ``weights``, or whole hidden ``units`` of feed-forward layers.
+        sparsity: Part of them that is gone in the end.
+        threshold: Instead, the magnitude that they are gone below.
+        importance: ``magnitude``, or ``taylor`` (what their loss changes).
+        scope: Whether the least important are sought in all layers together or in each.
+        start: Update at which it begins.
+        end: Update at which it is done.
+        every: Updates from one choice to the next.
+    """
+
+    structure: str = "weights"
+    sparsity: float = 0.0
+    threshold: float = 0.0
+    importance: str = "magnitude"
+    scope: str = "global"
+    start: int = 0
+    end: int = 1
+    every: int = 100
+
+
+@dataclass(frozen=True)
 class KDConfig:
     """A validated ``kd_conf``.
 
@@ -99,6 +124,7 @@ class KDConfig:
         targets: Directories of cached targets; empty for live teachers.
         combine: How several teachers become one.
         quantize: ``int8`` trains the student as its 8-bit twin will compute.
+        prune: What is taken away in training; None for nothing.
     """
 
     teachers: tuple[TeacherConfig, ...]
@@ -110,3 +136,4 @@ class KDConfig:
     targets: tuple[str, ...] = ()
     combine: str = "mean"
     quantize: str = "none"
+    prune: PruneConfig | None = None

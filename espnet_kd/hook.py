@@ -13,6 +13,7 @@ from espnet_kd.losses import LOSSES
 from espnet_kd.objective import Objective
 from espnet_kd.parse import parse_config
 from espnet_kd.student.fake_quantize import fake_quantize, undo_fake_quantize
+from espnet_kd.student.masks import Masks
 from espnet_kd.summon import summon
 from espnet_kd.teacher import Teacher
 
@@ -67,6 +68,8 @@ def attach(
     attachment = Attachment(model, objective, teacher)
     attachment.check()
     attachment.build(example)
+    if config.prune is not None:
+        attachment.masks = Masks(model, config.prune)
     attachment.connect()
     return attachment
 

@@ -5,12 +5,14 @@ Every problem is found before anything is loaded, and all are reported together.
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from espnet_kd.config import (
     GradientConfig,
     KDConfig,
     LossTermConfig,
+    PruneConfig,
     ScheduleConfig,
     TeacherConfig,
 )
@@ -18,10 +20,8 @@ from espnet_kd.errors import (
     ArgumentsError,
     ConfigError,
     KDError,
-    Problem,
-    join_path,
-    suggest,
 )
+from espnet_kd.parse_values import ValueReader
 from espnet_kd.registry import NAME, Registry, import_plugins
 
 TOP_KEYS = (
@@ -34,6 +34,7 @@ TOP_KEYS = (
     "gradients",
     "diagnostics",
     "quantize",
+    "prune",
     "plugins",
 )
 # What a teacher may be, and what may be said of each kind.
@@ -47,6 +48,10 @@ VIEWS = ("clean", "same")
 DECAYS = ("none", "linear", "cosine")
 COMBINATIONS = ("mean", "log_mean", "confidence", "draw")
 ROUNDINGS = ("none", "int8")
+STRUCTURES = ("weights", "units")
+IMPORTANCES = ("magnitude", "taylor")
+SCOPES = ("global", "layer")
+PRUNE_KEYS = tuple(field.name for field in fields(PruneConfig))
 
 
 def parse_config(
@@ -70,13 +75,13 @@ def parse_config(
     return _Parser(losses, teacher_given).parse(raw, source)
 
 
-class _Parser:
+class _Parser(ValueReader):
     """Walks a raw ``kd_conf`` and remembers what is wrong with it."""
 
     def __init__(self, losses: Registry, teacher_given: bool) -> None:
+        super().__init__()
         self.registry = losses
         self.teacher_given = teacher_given
-        self.problems: list[Problem] = []
         # Whether each loss that could be built reads a teacher.
         self.reads_teacher: list[bool] = []
 
@@ -98,6 +103,7 @@ class _Parser:
             targets=self._targets(raw.get("targets", "live")),
             combine=self._choice("combine", raw.get("combine", "mean"), COMBINATIONS),
             quantize=self._choice("quantize", raw.get("quantize", "none"), ROUNDINGS),
+            prune=self._prune(raw.get("prune")),
         )
         if self.problems:
             raise ConfigError(self.problems, source)
@@ -250,14 +256,6 @@ class _Parser:
         final = self._number(f"{path}.final", raw.get("final", 0.0))
         return ScheduleConfig(warmup, decay, fall, final)
 
-    def _steps(self, path: str, raw: Mapping, key: str) -> int:
-        steps = raw.get(key, 0)
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-            text = f"must be a whole number of updates of at least 0, got {steps!r}"
-            self._add(f"{path}.{key}", text)
-            return 0
-        return steps
-
     def _gradients(self, raw: object) -> GradientConfig:
         if not isinstance(raw, Mapping):
             self._add("gradients", f"must be a mapping with every, balance, got {raw!r}")
@@ -269,10 +267,33 @@ class _Parser:
             self._add("gradients.every", "is missing; balancing measures, e.g. every: 100")
         return GradientConfig(every, balance)
 
-    def _flag(self, path: str, value: object) -> bool:
-        if not isinstance(value, bool):
-            self._add(path, f"must be true or false, got {value!r}")
-        return value is True
+    def _prune(self, raw: object) -> PruneConfig | None:
+        if raw is None:
+            return None
+        if not isinstance(raw, Mapping):
+            self._add("prune", f"must be a mapping with {', '.join(PRUNE_KEYS)}")
+            return None
+        self._unknown_keys("prune", raw, PRUNE_KEYS)
+        numbers = {key: raw[key] for key in ("sparsity", "threshold") if key in raw}
+        if len(numbers) != 1:
+            self._add("prune", "needs 'sparsity' or 'threshold', e.g. sparsity: 0.5")
+        for key, value in numbers.items():
+            self._number(f"prune.{key}", value)
+        if not self._is_known("prune.sparsity") and numbers.get("sparsity", 0) >= 1:
+            self._add("prune.sparsity", "leaves nothing; it must be less than 1")
+        choices = {"structure": STRUCTURES, "importance": IMPORTANCES, "scope": SCOPES}
+        chosen = {
+            key: self._choice(f"prune.{key}", raw.get(key, known[0]), known)
+            for key, known in choices.items()
+        }
+        if "threshold" in raw and set(chosen.values()) & {"units", "taylor"}:
+            text = "is of magnitudes of single weights; give a sparsity instead"
+            self._add("prune.threshold", text)
+        steps = {key: self._steps("prune", raw, key) for key in ("start", "end")}
+        steps["every"] = self._steps("prune", {"every": 100} | dict(raw), "every")
+        if steps["end"] <= steps["start"] or not steps["every"]:
+            self._add("prune.end", "must come after 'start', in updates; 'every' is not 0")
+        return PruneConfig(**numbers, **chosen, **steps) if not self.problems else None
 
     def _targets(self, targets: object) -> tuple[str, ...]:
         if targets == "live":
@@ -287,36 +308,3 @@ class _Parser:
         if self.teacher_given:
             self._add("targets", "a teacher was handed over as well; remove one")
         return tuple(listed)
-
-    def _choice(self, path: str, value: object, choices: tuple[str, ...]) -> str:
-        if value not in choices:
-            self._add(path, f"got {value!r}; {suggest(str(value), choices)}")
-        return str(value)
-
-    def _number(self, path: str, value: object) -> float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        # 'not >=' rather than '<', so that nan is refused as well
-        if not is_number or not 0 <= value < float("inf"):
-            self._add(path, f"must be a finite number of at least 0, got {value!r}")
-            return 0.0
-        return float(value)
-
-    def _list(self, raw: Mapping, key: str) -> list:
-        value = raw.get(key) or []
-        if isinstance(value, str) or not isinstance(value, list | tuple):
-            self._add(key, f"must be a list, got {value!r}")
-            return []
-        return list(value)
-
-    def _is_known(self, path: str) -> bool:
-        """Whether a problem at this path was found already."""
-        return any(problem.path == path for problem in self.problems)
-
-    def _unknown_keys(self, path: str, raw: Mapping, known: tuple[str, ...]) -> bool:
-        unknown = [key for key in raw if key not in known]
-        for key in unknown:
-            self._add(join_path(path, str(key)), f"unknown key; {suggest(key, known)}")
-        return not unknown
-
-    def _add(self, path: str, text: str) -> None:
-        self.problems.append(Problem(path, text))

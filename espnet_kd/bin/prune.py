@@ -3,10 +3,19 @@ r"""Cut a model down to a smaller one that stock ESPnet loads, decodes, packs an
     python -m espnet_kd.bin.prune --exp exp/asr_teacher --output_dir exp/asr_pruned \
         --set encoder_conf.num_blocks=6 --set encoder_conf.linear_units=1024
 
+    python -m espnet_kd.bin.prune --exp exp/asr_student --output_dir exp/asr_sparse \
+        --sparsity 0.5
+
 Whatever width or depth the model's own config.yaml names can be made smaller by --set; the
 layers are chosen by --encoder_layers and --decoder_layers, the units by --importance. The
 result is an experiment directory as training leaves it. It knows less than the whole model
 until it has trained again: name it by --init_param, best with the whole one as teacher.
+With 'prune' in that training's kd_conf weights or units go gradually instead; units that
+went so are cut out here, by --importance norm, without changing a word.
+
+--sparsity and --threshold zero single weights, the least of all or those below a
+magnitude. The model stays as large and as fast as it was: stock ESPnet computes with the
+zeros. A training with 'prune' keeps them.
 """
 
 import argparse
@@ -22,12 +31,19 @@ import yaml
 
 from espnet_kd.atomic import whole_file
 from espnet_kd.bin.init_student import add_choice, choice_of
-from espnet_kd.compat import task_class
-from espnet_kd.config import TeacherConfig
+from espnet_kd.compat import build_model, task_class
+from espnet_kd.config import PruneConfig, TeacherConfig
 from espnet_kd.errors import KDError, suggest
-from espnet_kd.loading import find_teacher, read_settings, read_weights
+from espnet_kd.loading import (
+    TeacherFiles,
+    find_teacher,
+    load_weights,
+    read_settings,
+    read_weights,
+)
 from espnet_kd.student.build import build_student
 from espnet_kd.student.initialise import summary
+from espnet_kd.student.masks import Masks
 
 WEIGHTS = "pruned.pth"
 
@@ -38,9 +54,10 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_choice(parser)
-    parser.add_argument(
-        "--set", action="append", required=True, help="PART_conf.SETTING=NUMBER"
-    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--set", action="append", default=[], help="PART_conf.SETTING=NUMBER")
+    what.add_argument("--sparsity", type=float, default=None, help="from 0 to 1")
+    what.add_argument("--threshold", type=float, default=None, help="a magnitude")
     parser.add_argument("--output_dir", type=Path, required=True)
     return parser
 
@@ -56,14 +73,9 @@ def main(cmd: list[str] | None = None) -> None:
 
 def run(args: argparse.Namespace) -> str:
     """Write config, weights and table; gives the latter."""
-    task = task_class(args.task)
     with ExitStack() as stack:
         files = find_teacher(TeacherConfig(args.exp, args.file), stack)
-        settings = smaller(read_settings(files), args.set)
-        state, origins = build_student(task, files, settings, choice_of(args))
-        before = sum(value.numel() for value in read_weights(files.weights).values())
-    table = summary(origins)
-    table += f" The whole model has {before:,}."
+        settings, state, table = cut(args, files) if args.set else thin(args, files)
     out = args.output_dir
     with whole_file(out / "config.yaml") as file:
         yaml.safe_dump(settings, file, sort_keys=False)
@@ -72,6 +84,34 @@ def run(args: argparse.Namespace) -> str:
     with whole_file(out / WEIGHTS, "wb") as file:
         torch.save(state, file)
     return table
+
+
+def cut(args: argparse.Namespace, files: TeacherFiles) -> tuple[dict, dict, str]:
+    """Settings, parameters and story of a model with fewer layers or units."""
+    settings = smaller(read_settings(files), args.set)
+    choice = choice_of(args)
+    state, origins = build_student(task_class(args.task), files, settings, choice)
+    before = sum(value.numel() for value in read_weights(files.weights).values())
+    return settings, state, f"{summary(origins)} The whole model has {before:,}."
+
+
+def thin(args: argparse.Namespace, files: TeacherFiles) -> tuple[dict, dict, str]:
+    """The same of a model with zeros among its weights.
+
+    Raises:
+        KDError: If nothing would be left.
+    """
+    settings = read_settings(files)
+    model = build_model(task_class(args.task), settings)
+    load_weights(model, files.weights)
+    config = PruneConfig(sparsity=args.sparsity or 0.0, threshold=args.threshold or 0.0)
+    masks = Masks(model, config)
+    masks.step(config.end)
+    if not masks.sparsity < 1:
+        raise KDError("this leaves no weight at all; ask for a smaller part")
+    masks.remove()
+    text = f"{masks.sparsity:.2%} of the weights of linear layers and convolutions are 0."
+    return settings, model.state_dict(), text
 
 
 def smaller(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:

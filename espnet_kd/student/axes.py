@@ -102,6 +102,23 @@ class Axes:
                 value = flat.index_select(place, index)
         return value
 
+    def spread(self, value: Tensor, name: str, units: Mapping[str, Tensor]) -> Tensor:
+        """Flags of units as flags of a parameter's values: all of its units must be set.
+
+        Args:
+            value: The parameter.
+            name: Its name.
+            units: Flags by axis, (n,) bool.
+        """
+        flags = torch.ones(value.shape, dtype=torch.bool, device=value.device)
+        for place, dim in enumerate(self.dims[name] or ()):
+            if dim.axis in units:
+                run = value.shape[place] // (dim.repeat * self.sizes[dim.axis])
+                along = units[dim.axis].repeat_interleave(run).repeat(dim.repeat)
+                shape = [-1 if i == place else 1 for i in range(value.dim())]
+                flags &= along.to(value.device).reshape(shape)
+        return flags
+
     def sums(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """For each axis the sum over every parameter's part of each unit, (n,) float64."""
         total: dict[str, Tensor] = {}

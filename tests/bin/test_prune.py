@@ -6,9 +6,12 @@ import sys
 import pytest
 import torch
 import yaml
-from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
+from conftest import INPUT_SIZE, asr_options, build_asr, clone, write_exp
 
 from espnet_kd.bin.prune import main
+from espnet_kd.compat import build_model, task_class
+from espnet_kd.config import PruneConfig
+from espnet_kd.student.masks import Masks
 
 BIG = {"width": 8, "blocks": 4, "decoder_blocks": 2}
 # Load, decode and pack with the plugin unimportable.
@@ -110,3 +113,49 @@ def test_what_leaves_no_model_is_refused(place, change, text):
     with pytest.raises(SystemExit, match=text):
         main(command(place, change))
     assert not (place / "out").exists()
+
+
+def test_units_that_went_in_training_are_cut_without_a_change(tmp_path, batch):
+    model = build_asr(1, **BIG)
+    prune = PruneConfig(structure="units", sparsity=0.25, end=1, every=1)
+    Masks(model, prune).step(1)
+    write_exp(tmp_path / "teacher", model, asr_options(**BIG))
+    cuts = ["encoder_conf.linear_units=12", "decoder_conf.linear_units=12"]
+    main(command(tmp_path, *cuts))
+    settings = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
+    small = build_model(task_class("asr"), settings)
+    small.load_state_dict(weights_of(tmp_path))
+    assert small.encoder.encoders[0].feed_forward.w_1.weight.shape == (12, 8)
+    losses = []
+    with torch.no_grad():
+        for one in (model.eval(), small.eval()):
+            losses.append(float(one(**clone(batch))[0]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("how", [("--sparsity", "0.5"), ("--threshold", "0.1")])
+def test_single_weights_by_part_or_magnitude(place, how, capsys):
+    where = ["--exp", str(place / "teacher"), "--output_dir", str(place / "out")]
+    main([*where, *how])
+    whole = torch.load(place / "teacher" / "valid.acc.ave.pth", weights_only=True)
+    found = weights_of(place)
+    for name, value in whole.items():
+        assert torch.equal(found[name][found[name] != 0], value[found[name] != 0])
+    names = [n for n in found if n.endswith("weight") and found[n].dim() > 1]
+    names.remove("decoder.embed.0.weight")
+    values = torch.cat([found[n].flatten() for n in names])
+    before = torch.cat([whole[n].flatten() for n in names])
+    if how[0] == "--threshold":
+        assert torch.equal(values != 0, before.abs() >= 0.1)
+    else:
+        assert (values == 0).float().mean() == pytest.approx(0.5, abs=0.02)
+        assert values[values != 0].abs().min() >= before[values == 0].abs().max()
+    assert f"{(values == 0).float().mean():.0%}"[:-2] in capsys.readouterr().out
+
+
+def test_taking_everything_away_is_refused(place):
+    where = ["--exp", str(place / "teacher"), "--output_dir", str(place / "out")]
+    with pytest.raises(SystemExit, match="leaves no weight at all"):
+        main([*where, "--threshold", "99"])
+    with pytest.raises(SystemExit):
+        main(where)

@@ -1,0 +1,186 @@
+"""Weights taken away while a model trains, and kept away."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, distributed, nn
+
+from espnet_kd.config import PruneConfig
+from espnet_kd.errors import KDError
+from espnet_kd.student.axes import Axes
+
+PRUNED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+# Widths that one setting of a stock config names, and whose units of zeros change nothing.
+UNITS = ("feed_forward", "feed_forward_macaron")
+
+
+class Masks:
+    r"""Take a growing part of a model's weights away.
+
+    .. math:: s(t) = s_f \left(1 - \left(1 - \tfrac{t - t_0}{t_1 - t_0}\right)^3\right)
+
+    of the weights are 0 at update ``t``: the least by ``|w|``, or by the sum of
+    ``(w dL/dw)^2`` over the updates since the last choice (``taylor``). What is gone stays
+    gone: it is zeroed before every pass and in every ``state_dict``, its gradient is 0.
+    Weights that are exactly 0 to begin with are taken for pruned before, so that a resumed
+    or fine-tuned model keeps its mask.
+
+    ``structure: units`` takes whole hidden units of feed-forward layers, the same number
+    in each, which ``espnet_kd.bin.prune`` can then cut out without changing anything.
+
+    Args:
+        model: Its parameters are changed in place. Embeddings, norms, biases stay.
+        config: How.
+
+    Sources: Zhu, Gupta. To Prune, or Not to Prune. 2017, section 3.
+    https://arxiv.org/abs/1710.01878 (schedule). Molchanov et al. Importance Estimation for
+    Neural Network Pruning. 2019, section 3. https://arxiv.org/abs/1906.10771 (taylor).
+    """
+
+    def __init__(self, model: nn.Module, config: PruneConfig) -> None:
+        self.config = config
+        self._axes = Axes(model.state_dict()) if config.structure == "units" else None
+        self._weights = self._of(model)
+        if not self._weights:
+            raise KDError(f"prune: this model has no {config.structure} that can be pruned")
+        self._masks: dict[str, Tensor] = {}
+        self._products: dict[str, Tensor] = {}
+        self._chosen_at = -1
+        self._handles = [model.register_state_dict_pre_hook(self._on_saving)]
+        for name, weight in self._weights.items():
+            hook = partial(self._on_gradient, name)
+            self._handles.append(weight.register_post_accumulate_grad_hook(hook))
+
+    @property
+    def sparsity(self) -> float:
+        """Part of the weights that are gone."""
+        total = sum(weight.numel() for weight in self._weights.values())
+        kept = sum(int(mask.sum()) for mask in self._masks.values())
+        return 1 - kept / total if self._masks else 0.0
+
+    def step(self, update: int) -> None:
+        """Before a training pass: choose if it is time, then zero what is gone.
+
+        Args:
+            update: Optimizer updates made so far.
+        """
+        if not self._masks:
+            self._masks = {n: w.detach() != 0 for n, w in self._weights.items()}
+        if self._is_due(update):
+            self._choose(self.part_at(update))
+            self._chosen_at = update
+            self._products = {}
+        self.apply()
+
+    def apply(self) -> None:
+        """Zero what is gone."""
+        with torch.no_grad():
+            for name, mask in self._masks.items():
+                self._weights[name].mul_(mask.to(self._weights[name].device))
+
+    def remove(self) -> None:
+        """Leave the model as it is now, without watching over it."""
+        for handle in self._handles:
+            handle.remove()
+
+    def part_at(self, update: int) -> float:
+        """How far along the schedule an update is, from 0 to 1."""
+        start, end = self.config.start, self.config.end
+        way = min(max((update - start) / (end - start), 0.0), 1.0)
+        return 1 - (1 - way) ** 3
+
+    def _is_due(self, update: int) -> bool:
+        config, last = self.config, self._chosen_at
+        if update < config.start or update == last or last >= config.end:
+            return False
+        if config.importance == "taylor" and not self._products:
+            return False  # nothing was heard yet
+        return update >= config.end or update - max(last, config.start) >= config.every
+
+    def _choose(self, part: float) -> None:
+        if self.config.threshold:
+            limit = part * self.config.threshold
+            found = {n: w.detach().abs() >= limit for n, w in self._weights.items()}
+        elif self._axes is not None:
+            found = self._units(part * self.config.sparsity)
+        else:
+            found = least_zeroed(
+                self._scores(), part * self.config.sparsity, self.config.scope
+            )
+        self._masks = {name: found[name] & mask for name, mask in self._masks.items()}
+
+    def _scores(self) -> dict[str, Tensor]:
+        if self.config.importance == "magnitude":
+            return {name: w.detach().abs() for name, w in self._weights.items()}
+        if distributed.is_available() and distributed.is_initialized():
+            for product in self._products.values():
+                distributed.all_reduce(product)  # every process must choose alike
+        return {
+            name: self._products.get(name, torch.zeros_like(weight))
+            for name, weight in self._weights.items()
+        }
+
+    def _units(self, part: float) -> dict[str, Tensor]:
+        scores = self._scores()
+        if self.config.importance == "magnitude":
+            scores = {name: score.square() for name, score in scores.items()}
+        sums = self._axes.sums({name: s.cpu() for name, s in scores.items()})
+        kept = {}
+        for axis in filter(_is_cut, self._axes.sizes):
+            gone = round(part * self._axes.sizes[axis])
+            least = sums[axis].argsort(stable=True)[:gone]
+            kept[axis] = torch.ones(self._axes.sizes[axis], dtype=torch.bool)
+            kept[axis][least] = False
+        return {n: self._axes.spread(w, n, kept) for n, w in self._weights.items()}
+
+    def _of(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        if self._axes is not None:
+            axes = {
+                name: {dim.axis for dim in dims or ()}
+                for name, dims in self._axes.dims.items()
+            }
+            named = model.named_parameters()
+            return {name: p for name, p in named if any(map(_is_cut, axes[name]))}
+        return {
+            f"{path}.weight": layer.weight
+            for path, layer in model.named_modules()
+            if isinstance(layer, PRUNED)
+        }
+
+    def _on_gradient(self, name: str, weight: nn.Parameter) -> None:
+        if name in self._masks:
+            weight.grad.mul_(self._masks[name].to(weight.device))
+        if self.config.importance == "taylor":
+            product = (weight.detach() * weight.grad).float().square()
+            self._products[name] = self._products.get(name, 0.0) + product
+
+    def _on_saving(self, *_: object) -> None:
+        self.apply()
+
+
+def least_zeroed(
+    scores: Mapping[str, Tensor], part: float, scope: str = "global"
+) -> dict[str, Tensor]:
+    """Masks without the least of some scores.
+
+    Args:
+        scores: By name, of any shape, at least 0.
+        part: How many of them go.
+        scope: ``global``, the least of all together; ``layer``, of each by itself.
+
+    Returns:
+        bool of the shapes of the scores. Of equals at the edge all go.
+    """
+    if scope == "layer":
+        return {n: least_zeroed({n: score}, part)[n] for n, score in scores.items()}
+    flat = torch.cat([score.flatten().float().cpu() for score in scores.values()])
+    gone = round(part * flat.numel())
+    if not gone:
+        return {n: torch.ones_like(s, dtype=torch.bool) for n, s in scores.items()}
+    limit = flat.kthvalue(gone).values.item()
+    return {name: score > limit for name, score in scores.items()}
+
+
+def _is_cut(axis: str) -> bool:
+    return axis.rpartition(".")[2] in UNITS
