@@ -7,24 +7,18 @@ also rounds each frame's activations and multiplies integers (torchao's dynamic 
 """
 
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.errors import KDError
+from espnet_kd.student.compressed import fill, read_compressed, write_compressed
 
 ARITHMETIC = ("float", "int8")
 ROUNDED = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d)
-FORMAT = "espnet_kd int8 1"
-# Under the key that stock ESPnet takes for DeepSpeed's, so that it stops there. Without,
-# it would skip what it cannot name and decode with random weights.
-NOTE = "module"
-TEXT = "8-bit weights: run the decoder by 'python -m espnet_kd -m MODULE ...'"
+FORM = "int8"
 
 
 def write_quantized(path: Path, model: nn.Module, arithmetic: str) -> None:
@@ -48,10 +42,8 @@ def write_quantized(path: Path, model: nn.Module, arithmetic: str) -> None:
         rounded[name], scales[name] = quantize_weight(weight)
     if not rounded:
         raise KDError("this model has no weight to round")
-    content = {NOTE: TEXT, "format": FORMAT, "arithmetic": arithmetic}
-    content |= {"int8": rounded, "scale": scales, "rest": rest}
-    with whole_file(path, "wb") as file:
-        torch.save(content, file)
+    content = {"arithmetic": arithmetic, "int8": rounded, "scale": scales, "rest": rest}
+    write_compressed(path, FORM, content)
 
 
 def load_quantized(model: nn.Module, path: Path) -> None:
@@ -64,28 +56,14 @@ def load_quantized(model: nn.Module, path: Path) -> None:
     Raises:
         KDError: If the file is damaged or of another model, or torchao is missing.
     """
-    content = _read(path)
+    content = read_compressed(path)
     rounded, scales = content["int8"], content["scale"]
     state = dict(content["rest"])
     for name, weight in rounded.items():
         state[name] = weight.float() * _as_rows(scales[name], weight)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1:2]
-        raise KDError(f"{path} is not of the model in config.yaml: {first}") from None
+    fill(model, state, path)
     if content["arithmetic"] == "int8":
         _compute_in_int8(model, rounded, scales)
-
-
-def is_quantized(path: Path) -> bool:
-    """Whether a file is what ``write_quantized`` writes, without loading it."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            pickles = [name for name in file.namelist() if name.endswith("data.pkl")]
-            return any(FORMAT.encode() in file.read(name) for name in pickles)
-    except (zipfile.BadZipFile, OSError):
-        return False
 
 
 def rounded_weights(model: nn.Module) -> list[str]:
@@ -143,18 +121,6 @@ def _compute_in_int8(
 
 def _as_rows(scale: Tensor, weight: Tensor) -> Tensor:
     return scale.reshape(-1, *(1,) * (weight.dim() - 1))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["format"] == FORMAT and content["arithmetic"] in ARITHMETIC:
-            return content
-    except Exception as error:
-        # Whatever a damaged zip or pickle raises; the file is ours, or it is not.
-        text = f"{path} is damaged ({type(error).__name__}); quantise the model again"
-        raise KDError(text) from None
-    raise KDError(f"{path} was written by another version; quantise the model again")
 
 
 def _torchao() -> Any:

@@ -17,7 +17,8 @@ from espnet_kd.errors import ConfigError, Problem
 from espnet_kd.hook import attach, attachment_of
 from espnet_kd.losses import LOSSES
 from espnet_kd.parse import parse_config
-from espnet_kd.student.quantize import is_quantized, load_quantized
+from espnet_kd.student.compressed import is_compressed
+from espnet_kd.student.forms import load_compressed
 from espnet_kd.tasks.arguments import KDConfAction
 from espnet_kd.tasks.cached import check_cached_training
 from espnet_kd.tasks.trainer import with_distillation
@@ -76,14 +77,14 @@ class KDTask:
     ) -> tuple:
         """Load a model as stock ESPnet does, whatever its config says of teachers.
 
-        A file of 8-bit weights, which stock ESPnet refuses, is loaded as well.
+        Compressed models, which stock ESPnet refuses, are loaded as well.
         """
         with _set(_FROM_FILE, True):
-            if model_file is None or not is_quantized(Path(model_file)):
+            if model_file is None or not is_compressed(Path(model_file)):
                 return super().build_model_from_file(config_file, model_file, device)
             config_file = config_file or Path(model_file).parent / "config.yaml"
             model, args = super().build_model_from_file(config_file, None, device)
-        load_quantized(model, Path(model_file))
+        load_compressed(model, Path(model_file))
         return model.to(device), args
 
     @classmethod

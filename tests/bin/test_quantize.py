@@ -7,8 +7,9 @@ from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
 from kaldiio import WriteHelper
 from training import module
 
-from espnet_kd.bin.quantize import main, sqnr
-from espnet_kd.student.quantize import is_quantized
+from espnet_kd.bin.compression import sqnr
+from espnet_kd.bin.quantize import main
+from espnet_kd.student.compressed import is_compressed
 from espnet_kd.tasks.asr import KDASRTask
 
 SIZE = {"encoder": "conformer", "width": 16}
@@ -32,7 +33,7 @@ def test_it_says_how_small_and_how_far(place, capsys):
     main(["--exp", str(place / "exp"), "--arithmetic", "int8", *data(place)])
     said = capsys.readouterr().out
     file = place / "exp" / "valid.acc.ave.int8.pth"
-    assert is_quantized(file)
+    assert is_compressed(file)
     share = file.stat().st_size / (place / "exp" / "valid.acc.ave.pth").stat().st_size
     assert f"({share:.3f}); SQNR of the encoder's output" in said
     assert 35 < float(said.split()[-2]) < 70
@@ -89,7 +90,7 @@ def test_a_packed_model_needs_a_place_to_write_to(place):
     with pytest.raises(SystemExit, match=r"no directory.*say --output FILE\.pth"):
         main(["--exp", packed])
     main(["--exp", packed, "--output", str(place / "w.pth")])
-    assert is_quantized(place / "w.pth")
+    assert is_compressed(place / "w.pth")
     (place / "f.scp").write_text("")
     with pytest.raises(SystemExit, match=r"f\.scp holds no utterance"):
         main(["--exp", str(place / "exp"), *data(place)])

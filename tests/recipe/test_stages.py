@@ -14,7 +14,7 @@ from conftest import REPO, SHARED
 
 from espnet_kd.kaldi_dir import read_table
 from espnet_kd.report.score import PLACES
-from espnet_kd.student.quantize import is_quantized
+from espnet_kd.student.compressed import is_compressed
 
 EGS = REPO / "egs"
 LIBRISPEECH = SHARED / "LibriSpeech"
@@ -75,7 +75,7 @@ def check_results(exp, test_set):
         assert scores["wer"]["sentences"] > 0
     distilled = exp / "asr_distilled_s1"
     assert (distilled / "packed.zip").stat().st_size > 10000
-    assert is_quantized(distilled / "valid.acc.ave.int8.pth")
+    assert is_compressed(distilled / "valid.acc.ave.int8.pth")
     for name in ("ctc.onnx", "ctc.int8.onnx"):
         assert (distilled / name).stat().st_size > 10000
     assert not list(exp.rglob("*.partial*"))

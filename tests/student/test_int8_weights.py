@@ -10,9 +10,9 @@ from torch import nn
 
 from espnet_kd import attach, detach
 from espnet_kd.errors import KDError
+from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.fake_quantize import fake_quantize
 from espnet_kd.student.quantize import (
-    is_quantized,
     load_quantized,
     quantize_weight,
     rounded_weights,
@@ -110,9 +110,9 @@ def test_files_are_known_apart(model, tmp_path):
     write_quantized(tmp_path / "w.pth", model, "float")
     torch.save(model.state_dict(), tmp_path / "f.pth")
     (tmp_path / "text.pth").write_text("no model")
-    assert is_quantized(tmp_path / "w.pth")
+    assert is_compressed(tmp_path / "w.pth")
     names = ("f.pth", "text.pth", "nowhere.pth")
-    assert not any(is_quantized(tmp_path / name) for name in names)
+    assert not any(is_compressed(tmp_path / name) for name in names)
 
 
 def test_what_cannot_be_rounded_or_loaded_is_refused(model, tmp_path):
@@ -123,11 +123,11 @@ def test_what_cannot_be_rounded_or_loaded_is_refused(model, tmp_path):
     with pytest.raises(KDError, match=r"not of the model in config\.yaml.*Missing"):
         load_quantized(build_asr(1, encoder="conformer", width=16, blocks=3), path)
     content = torch.load(path, weights_only=True)
-    torch.save(content | {"format": "espnet_kd int8 0"}, path)
-    with pytest.raises(KDError, match="another version; quantise the model again"):
+    torch.save(content | {"format": "espnet_kd compressed 0"}, path)
+    with pytest.raises(KDError, match="another version; make it again"):
         load_quantized(model, path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(KDError, match=r"w\.pth is damaged.*quantise the model again"):
+    with pytest.raises(KDError, match=r"w\.pth is damaged.*make it again"):
         load_quantized(model, path)
     with torch.no_grad():
         model.ctc.ctc_lo.weight[0, 0] = float("nan")

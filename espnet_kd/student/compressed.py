@@ -1,0 +1,70 @@
+"""Files of models in a smaller form than stock ESPnet can load."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from espnet_kd.atomic import whole_file
+from espnet_kd.errors import KDError
+
+FORMAT = "espnet_kd compressed 1"
+# Under the key that stock ESPnet takes for DeepSpeed's, so that it stops there. Without,
+# it would skip what it cannot name and decode with random weights.
+NOTE = "module"
+TEXT = "a compressed model: run the decoder by 'python -m espnet_kd -m MODULE ...'"
+
+
+def write_compressed(path: Path, form: str, content: Mapping[str, Any]) -> None:
+    """Write a model in some form.
+
+    Args:
+        path: A ``.pth`` that holds tensors and text, and no code.
+        form: Its name.
+        content: What that form needs.
+    """
+    with whole_file(path, "wb") as file:
+        torch.save({NOTE: TEXT, "format": FORMAT, "form": form, **content}, file)
+
+
+def read_compressed(path: Path) -> dict[str, Any]:
+    """What ``write_compressed`` wrote.
+
+    Raises:
+        KDError: If it is damaged, or of another version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] == FORMAT:
+            return content
+    except Exception as error:
+        # Whatever a damaged zip or pickle raises; the file is ours, or it is not.
+        text = f"{path} is damaged ({type(error).__name__}); make it again"
+        raise KDError(text) from None
+    raise KDError(f"{path} was written by another version; make it again")
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether a file is what ``write_compressed`` writes, without loading it."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            pickles = [name for name in file.namelist() if name.endswith("data.pkl")]
+            return any(FORMAT.split()[0].encode() in file.read(name) for name in pickles)
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Give a model all of its parameters.
+
+    Raises:
+        KDError: If they are not of this model.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        first = " ".join(str(error).splitlines()[1:2]).strip()
+        raise KDError(f"{path} is not of the model in config.yaml: {first}") from None

@@ -1,0 +1,23 @@
+"""The forms that a compressed model can have."""
+
+from pathlib import Path
+
+from torch import nn
+
+from espnet_kd.errors import KDError
+from espnet_kd.student import low_rank, quantize
+from espnet_kd.student.compressed import read_compressed
+
+LOADERS = {quantize.FORM: quantize.load_quantized, low_rank.FORM: low_rank.load_low_rank}
+
+
+def load_compressed(model: nn.Module, path: Path) -> None:
+    """Give a model, as built from its config, what a compressed file holds.
+
+    Raises:
+        KDError: If the file is damaged, of another version or of another model.
+    """
+    form = read_compressed(path).get("form")
+    if form not in LOADERS:
+        raise KDError(f"{path} was written by another version; make it again")
+    LOADERS[form](model, path)
