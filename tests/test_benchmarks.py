@@ -29,3 +29,18 @@ def test_it_runs(program, options, said):
     )
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert said in answer.stdout
+
+
+@pytest.mark.slow
+def test_what_a_student_saves():
+    path = REPO / "tests" / "benchmarks" / "student_cost.py"
+    options = ["--utterances", "1", "--seconds", "2", "--vocabulary", "100"]
+    answer = subprocess.run(
+        [sys.executable, str(path), *options],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"},
+    )
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    assert answer.stdout.count("| 1.00x |") == 2
+    assert answer.stdout.count("SQNR") == 2

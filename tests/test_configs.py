@@ -10,7 +10,11 @@ from espnet_kd.parse import parse_config
 RECIPE = REPO / "egs" / "librispeech" / "asr_kd1" / "conf"
 AN4 = REPO / "egs" / "an4" / "asr_kd1" / "conf"
 KD = sorted(
-    [*(REPO / "conf" / "kd").glob("*.yaml"), *RECIPE.glob("*/kd*.yaml"), *AN4.glob("kd*.yaml")]
+    [
+        *(REPO / "conf" / "kd").glob("*.yaml"),
+        *RECIPE.glob("*/kd*.yaml"),
+        *AN4.glob("kd*.yaml"),
+    ]
 )
 TRAIN = sorted(
     path
