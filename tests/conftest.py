@@ -87,6 +87,16 @@ def write_exp(folder: Path, model: torch.nn.Module, settings: dict) -> Path:
     return folder
 
 
+def write_features(folder: Path, frames: dict[str, int]) -> str:
+    """Random features of some utterances; gives the option of ESPnet that reads them."""
+    noise = np.random.default_rng(0)
+    with kaldiio.WriteHelper(f"ark,scp:{folder}/f.ark,{folder}/f.scp") as writer:
+        for utt, count in frames.items():
+            values = noise.standard_normal((count, INPUT_SIZE))
+            writer(utt, values.astype(np.float32))
+    return f"{folder}/f.scp,speech,kaldi_ark"
+
+
 @pytest.fixture
 def student():
     """The smaller of the two models."""

@@ -24,9 +24,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--exp", required=True, help="as 'exp' of a kd_conf's teacher")
     add("--file", default=None, help="as 'file' of a kd_conf's teacher")
     add("--task", default="asr", help="its ESPnet task")
-    add("--output", type=Path, default=None, help="default: beside the checkpoint")
     add("--data_path_and_name_and_type", default=None, help="PATH,speech,TYPE to hear")
     add("--utterances", type=int, default=20, help="of them")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """The argument that says where to."""
+    text = "a .pth; default: beside the checkpoint"
+    parser.add_argument("--output", type=Path, default=None, help=text)
 
 
 def compress(
@@ -35,7 +40,7 @@ def compress(
     """Write a model's smaller form; gives its size and its distance from the model.
 
     Args:
-        args: Of ``add_model``.
+        args: Of ``add_model`` and ``add_output``.
         form: What goes into the file's name.
         write: Writes a model, which it may change, to a file; gives a remark.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from espnet_kd.bin.compression import add_model
 from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
@@ -35,15 +36,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_model(parser)
     add = parser.add_argument
-    add("--exp", required=True, help="as 'exp' of a kd_conf's teacher")
-    add("--file", default=None, help="as 'file' of a kd_conf's teacher")
-    add("--task", default="asr", help="its ESPnet task")
     add("--output_dir", type=Path, default=None, help="default: --exp")
     choices = {"default": "true", "choices": ("true", "false")}
     add("--int8", **choices, help="true: also a graph of 8-bit integers")
-    add("--data_path_and_name_and_type", default=None, help="PATH,speech,TYPE to check on")
-    add("--utterances", type=int, default=20, help="of them")
     return parser
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torch import nn
 
-from espnet_kd.bin.compression import add_model, compress
+from espnet_kd.bin.compression import add_model, add_output, compress
 from espnet_kd.errors import KDError
 from espnet_kd.student.low_rank import FORM, low_rank, write_low_rank
 
@@ -28,6 +28,7 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_model(parser)
+    add_output(parser)
     text = "of each layer's squared singular values that is kept, above 0, up to 1"
     parser.add_argument("--energy", type=float, required=True, help=text)
     return parser

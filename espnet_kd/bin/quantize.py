@@ -18,7 +18,7 @@ from pathlib import Path
 
 from torch import nn
 
-from espnet_kd.bin.compression import add_model, compress
+from espnet_kd.bin.compression import add_model, add_output, compress
 from espnet_kd.errors import KDError
 from espnet_kd.student.quantize import ARITHMETIC, FORM, write_quantized
 
@@ -29,6 +29,7 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_model(parser)
+    add_output(parser)
     parser.add_argument("--arithmetic", default="float", choices=ARITHMETIC)
     return parser
 

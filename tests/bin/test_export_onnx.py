@@ -7,8 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp
-from kaldiio import WriteHelper
+from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp, write_features
 
 from espnet_kd.bin.export_onnx import Distance, compare, main
 from espnet_kd.errors import KDError
@@ -20,10 +19,7 @@ SIZE = {"encoder": "conformer", "width": 16}
 @pytest.fixture
 def place(tmp_path):
     write_exp(tmp_path / "exp", build_asr(1, **SIZE), asr_options(**SIZE))
-    rng = np.random.default_rng(0)
-    with WriteHelper(f"ark,scp:{tmp_path}/f.ark,{tmp_path}/f.scp") as writer:
-        for name, frames in (("a", 80), ("b", 55)):
-            writer(name, rng.standard_normal((frames, INPUT_SIZE)).astype(np.float32))
+    write_features(tmp_path, {"a": 80, "b": 55})
     return tmp_path
 
 

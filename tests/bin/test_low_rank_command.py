@@ -1,10 +1,8 @@
 """Thin models by command: written, told layer by layer, decoded by one line."""
 
-import numpy as np
 import pytest
 import torch
-from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
-from kaldiio import WriteHelper
+from conftest import asr_options, build_asr, write_exp, write_features
 from training import module
 
 from espnet_kd.bin.low_rank import main
@@ -18,10 +16,7 @@ def test_one_line_decodes_what_was_written(tmp_path, capsys):
         weight = model.ctc.ctc_lo.weight
         weight.copy_(weight[:, :1] @ weight[:1])
     exp = write_exp(tmp_path / "exp", model, asr_options(**SIZE))
-    with WriteHelper(f"ark,scp:{tmp_path}/f.ark,{tmp_path}/f.scp") as writer:
-        values = np.random.default_rng(0).standard_normal((80, INPUT_SIZE))
-        writer("a", values.astype(np.float32))
-    data = ["--data_path_and_name_and_type", f"{tmp_path}/f.scp,speech,kaldi_ark"]
+    data = ["--data_path_and_name_and_type", write_features(tmp_path, {"a": 80})]
     main(["--exp", str(exp), "--energy", "0.9999999", *data])
     said = capsys.readouterr().out
     assert "| ctc.ctc_lo | 11 x 16 | 1 |" in said

@@ -2,10 +2,8 @@
 
 import json
 
-import kaldiio
-import numpy as np
 import pytest
-from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
+from conftest import asr_options, build_asr, write_exp, write_features
 
 from espnet_kd.bin.measure import main
 
@@ -16,10 +14,7 @@ SIZES = {"big": {"width": 32, "blocks": 4}, "small": {"width": 8, "blocks": 1}}
 def place(tmp_path):
     for name, size in SIZES.items():
         write_exp(tmp_path / name, build_asr(1, **size), asr_options(**size))
-    random = np.random.default_rng(0)
-    with kaldiio.WriteHelper(f"ark,scp:{tmp_path}/f.ark,{tmp_path}/f.scp") as writer:
-        for n in range(3):
-            writer(f"u{n}", random.standard_normal((200, INPUT_SIZE)).astype(np.float32))
+    write_features(tmp_path, dict.fromkeys(("u0", "u1", "u2"), 200))
     (tmp_path / "decode.yaml").write_text("ctc_weight: 1.0\nbeam_size: 2\nlm_weight: 0.0\n")
     return tmp_path
 

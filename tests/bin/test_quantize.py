@@ -1,10 +1,8 @@
 """8-bit files by command: written, decoded with one line, and refused."""
 
-import numpy as np
 import pytest
 import torch
-from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
-from kaldiio import WriteHelper
+from conftest import asr_options, build_asr, write_exp, write_features
 from training import module
 
 from espnet_kd.bin.compression import sqnr
@@ -18,10 +16,7 @@ SIZE = {"encoder": "conformer", "width": 16}
 @pytest.fixture
 def place(tmp_path):
     write_exp(tmp_path / "exp", build_asr(1, **SIZE), asr_options(**SIZE))
-    rng = np.random.default_rng(0)
-    with WriteHelper(f"ark,scp:{tmp_path}/f.ark,{tmp_path}/f.scp") as writer:
-        for name in "abc":
-            writer(name, rng.standard_normal((80, INPUT_SIZE)).astype(np.float32))
+    write_features(tmp_path, dict.fromkeys("abc", 80))
     return tmp_path
 
 
