@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from espnet_kd.atomic import whole_file
 from espnet_kd.errors import KDError
 
-FORMAT = "espnet_kd compressed 1"
+KIND = "espnet_kd compressed"
+FORMAT = f"{KIND} 1"
 # Under the key that stock ESPnet takes for DeepSpeed's, so that it stops there. Without,
 # it would skip what it cannot name and decode with random weights.
 NOTE = "module"
@@ -52,7 +53,7 @@ def is_compressed(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as file:
             pickles = [name for name in file.namelist() if name.endswith("data.pkl")]
-            return any(FORMAT.split()[0].encode() in file.read(name) for name in pickles)
+            return any(KIND.encode() in file.read(name) for name in pickles)
     except (zipfile.BadZipFile, OSError):
         return False
 

@@ -39,7 +39,7 @@ class EncoderCTC(nn.Module):
                 "this model has no CTC layer (ctc_weight is 0), and only encoder and CTC "
                 "are exported"
             )
-        self.normalize = model.normalize
+        self.normalize = getattr(model, "normalize", None)
         model.frontend = model.normalize = None
         self.model, self.ctc_lo = model, model.get_submodule(path)
         self.eval()

@@ -30,7 +30,8 @@ class Masks:
     in each, which ``espnet_kd.bin.prune`` can then cut out without changing anything.
 
     Args:
-        model: Its parameters are changed in place. Embeddings, norms, biases stay.
+        model: Its parameters are changed in place. Embeddings, norms, biases stay, and
+            whatever is frozen.
         config: How.
 
     Sources: Zhu, Gupta. To Prune, or Not to Prune. 2017, section 3.
@@ -140,13 +141,15 @@ class Masks:
                 name: {dim.axis for dim in dims or ()}
                 for name, dims in self._axes.dims.items()
             }
-            named = model.named_parameters()
-            return {name: p for name, p in named if any(map(_is_cut, axes[name]))}
-        return {
-            f"{path}.weight": layer.weight
-            for path, layer in model.named_modules()
-            if isinstance(layer, PRUNED)
-        }
+            named = dict(model.named_parameters())
+            found = {name: p for name, p in named.items() if any(map(_is_cut, axes[name]))}
+        else:
+            found = {
+                f"{path}.weight": layer.weight
+                for path, layer in model.named_modules()
+                if isinstance(layer, PRUNED)
+            }
+        return {name: weight for name, weight in found.items() if weight.requires_grad}
 
     def _on_gradient(self, name: str, weight: nn.Parameter) -> None:
         if name in self._masks:

@@ -96,6 +96,15 @@ def test_holes_that_were_there_are_kept():
     assert model[0].weight.tolist() == [[0.0, 2.0, 3.0, 4.0]]
 
 
+def test_what_is_frozen_stays_whole():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[0].requires_grad_(False)
+    masks = Masks(model, PruneConfig(sparsity=0.5, end=1, every=1))
+    masks.step(1)
+    assert model[0].weight.all()
+    assert (model[1].weight == 0).sum() == 8
+
+
 def test_units_go_whole_and_alike_in_every_layer():
     model = build_asr(1, encoder="conformer", width=8, blocks=2)
     masks = Masks(model, PruneConfig(structure="units", sparsity=0.25, end=1, every=1))
