@@ -134,6 +134,8 @@ class Attachment:
             state[PROJECTIONS] = {name: p.detach().clone() for name, p in named}
         if isinstance(self.teacher, EMATeacher):
             state["ema"] = self.teacher.state_dict()
+        if self.masks is not None:
+            state["pruned"] = self.masks.state_dict()
         if self.objective.meter.config.balance:
             state["balance"] = self.objective.meter.state_dict()
         return state
@@ -157,6 +159,8 @@ class Attachment:
                 self.model._modules[PROJECTIONS].get_parameter(name).copy_(saved)
         if "ema" in state:
             self.teacher.load_state_dict(state["ema"])
+        if "pruned" in state:
+            self.masks.load_state_dict(state["pruned"])
         if "balance" in state:
             self.objective.meter.load_state_dict(state["balance"])
 

@@ -224,6 +224,33 @@ def test_an_average_and_balanced_weights_survive_a_resume(runs, features):
     assert equal(weights(runs / "ema_resumed", 3), weights(runs / "ema", 3))
 
 
+@pytest.mark.parametrize("importance", ["magnitude", "taylor"])
+def test_holes_survive_a_resume(runs, features, importance):
+    prune = {"sparsity": 0.5, "start": 2, "end": 14, "every": 2, "importance": importance}
+    kd = write_kd(runs / f"{importance}.yaml", runs / "teacher", prune=prune)
+    whole, resumed = runs / f"{importance}_whole", runs / f"{importance}_resumed"
+    distil(kd, features, whole, seed=7, max_epoch=3)
+    distil(kd, features, resumed, seed=7, max_epoch=1)
+    assert 0 < sparsity(weights(resumed, 1)) < 0.45
+    distil(kd, features, resumed, seed=7, max_epoch=3)
+    assert equal(weights(resumed, 3), weights(whole, 3))
+    assert list(weights(whole, 3)) == list(weights(runs / "stock"))
+    assert sparsity(weights(whole, 3)) == pytest.approx(0.5, abs=2e-3)
+    state = torch.load(whole / "checkpoint.pth", weights_only=False)
+    stats = state["reporter"]["stats"][3]
+    assert stats["valid"]["kd_sparsity"] == pytest.approx(0.5, abs=2e-3)
+
+
+def sparsity(state):
+    """Part of the weights of linear layers and convolutions that is 0."""
+    found = [
+        value.flatten()
+        for name, value in state.items()
+        if name.endswith(".weight") and value.dim() > 1 and name != "decoder.embed.0.weight"
+    ]
+    return float((torch.cat(found) == 0).float().mean())
+
+
 def test_two_views_train_without_a_teacher(runs, features):
     conf = {"losses": [{"type": "cr_ctc", "weight": 0.2}]}
     (runs / "cr.yaml").write_text(yaml.safe_dump(conf))

@@ -80,6 +80,16 @@ class Masks:
             for name, mask in self._masks.items():
                 self._weights[name].mul_(mask.to(self._weights[name].device))
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a resumed run needs beside the weights: what was heard for ``taylor``."""
+        return dict(self._products)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take up an interrupted run."""
+        self._products = {
+            name: product.to(self._weights[name].device) for name, product in state.items()
+        }
+
     def remove(self) -> None:
         """Leave the model as it is now, without watching over it."""
         for handle in self._handles:
@@ -97,18 +107,20 @@ class Masks:
             return False
         if config.importance == "taylor" and not self._products:
             return False  # nothing was heard yet
-        return update >= config.end or update - max(last, config.start) >= config.every
+        # By the count of updates alone, so that a resumed run chooses when it would have.
+        return update >= config.end or (update - config.start) % config.every == 0
 
     def _choose(self, part: float) -> None:
+        wanted = part * self.config.sparsity
         if self.config.threshold:
             limit = part * self.config.threshold
             found = {n: w.detach().abs() >= limit for n, w in self._weights.items()}
+        elif wanted <= self.sparsity:
+            return  # a resumed run, or a model that was thinner to begin with
         elif self._axes is not None:
-            found = self._units(part * self.config.sparsity)
+            found = self._units(wanted)
         else:
-            found = least_zeroed(
-                self._scores(), part * self.config.sparsity, self.config.scope
-            )
+            found = least_zeroed(self._scores(), wanted, self.config.scope)
         self._masks = {name: found[name] & mask for name, mask in self._masks.items()}
 
     def _scores(self) -> dict[str, Tensor]:
