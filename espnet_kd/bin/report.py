@@ -8,6 +8,8 @@ import argparse
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -149,7 +151,18 @@ def environment(command: str = "") -> list[str]:
         f"espnet_kd {__version__}, {versions()}",
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
     ]
+    if commit := _commit():
+        lines.append(f"Git hash: `{commit}`")
     return [*lines, f"command: `{command}`"] if command else lines
+
+
+def _commit() -> str:
+    """Of the checkout that this runs from; empty for an installed package."""
+    if shutil.which("git") is None:
+        return ""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip()
 
 
 def _cost(args: argparse.Namespace, runs: list[Run]) -> Section:

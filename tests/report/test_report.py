@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import asr_options, build_asr
+from conftest import REPO, asr_options, build_asr
 
 from espnet_kd.bin.report import Decoding, collect, main, parse_run
 from espnet_kd.errors import KDError
@@ -165,6 +165,8 @@ def test_the_report_says_what_it_depends_on(report):
         for part in ("espnet_kd 0", "torch 2.", "python version", "SYNTHETIC", "date: `"):
             assert part in text
         assert "command: `./run.sh`" in text
+        checkout = (REPO / ".git").exists()
+        assert bool(re.search(r"Git hash: `[0-9a-f]{40}`", text)) is checkout
     assert "SYNTHETIC" in report[2]
 
 
