@@ -62,6 +62,7 @@ teacher_max_wer=50         # percent; stage 8 stops above it
 seeds=1                    # of the students, one or more
 teacher_seed=1
 tag=                       # told apart from other students in expdir by this
+control_tag=               # the tag of the controls that they are compared with; empty: tag
 teacher_args=              # more options for the teacher's training
 student_args=              # more options for both students' trainings
 kd_args=                   # more options for the distilled student's training
@@ -138,7 +139,8 @@ own_teacher=false
 if [ -z "${teacher_exp}" ]; then
     own_teacher=true; teacher_exp=${expdir}/asr_teacher_s${teacher_seed}
 fi
-control_exp() { echo "${expdir}/asr_control${tag:+_${tag}}_s$1"; }
+control_tag=${control_tag:-${tag}}
+control_exp() { echo "${expdir}/asr_control${control_tag:+_${control_tag}}_s$1"; }
 distilled_exp() { echo "${expdir}/asr_distilled${tag:+_${tag}}_s$1"; }
 
 if [ "${feats_type}" = raw ]; then
