@@ -428,12 +428,15 @@ if on 16; then
         mv "${_dir}/packed.zip.partial.zip" "${_dir}/packed.zip"
         if ! "${deploy}"; then continue; fi
         for _tool in quantize export_onnx; do
+            _key=("${_dir}/${_tool}.done" "${_dir}/${inference_model}")
+            if is_fresh "${_key[@]}"; then log "${_tool} ${_dir##*/}: is there"; continue; fi
             log "Stage 16: ${_tool} ${_dir##*/}; log: ${_dir}/${_tool}.log"
             "${python}" -m "espnet_kd.bin.${_tool}" --exp "${_dir}" --file "${inference_model}" \
                 --data_path_and_name_and_type \
                 "$(final "${valid_set}")/${feature_file},speech,${feature_kind}" \
                 > "${_dir}/${_tool}.log" 2>&1 \
                 || { tail -n 5 "${_dir}/${_tool}.log" >&2; exit 1; }
+            mark_fresh "${_key[@]}"
         done
     done
 fi
