@@ -26,8 +26,8 @@ def bridge_frames(
 ) -> Tensor:
     """Bring a teacher's frames to the student's frame rate.
 
-    Utterances whose counts differ by one frame, or by at most four and a quarter, share
-    a rate: frame ``i`` is frame ``i``, the last repeated or dropped. Otherwise student
+    Utterances whose counts differ by one frame, or by at most four and a fifth, share a
+    rate: frame ``i`` is frame ``i``, the last repeated or dropped. Otherwise student
     frame ``i`` of ``S`` stands for the teacher's span ``[i R, (i + 1) R)``,
     ``R = T / S`` (of the utterance, so integer and non-integer ratios are one case).
     ``mean`` averages the frames that the span touches; ``spike`` takes the least blank
@@ -127,9 +127,10 @@ def _spans(teacher_lens: Tensor, student_lens: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _share_rate(frames: Tensor, wanted: Tensor) -> Tensor:
-    """Whether two counts are of one rate: 2 and 4 frames are two rates, 9 and 11 one."""
+    """Whether two counts are of one rate: 12 and 16 frames are two rates, 8 and 10 one."""
     apart = (frames - wanted).abs()
-    close = 4 * apart <= torch.maximum(frames, wanted)
+    # Subsampling by six and by eight, the nearest rates there are, is a quarter apart.
+    close = 5 * apart <= torch.maximum(frames, wanted)
     return (apart <= 1) | (close & (apart <= SLACK))
 
 

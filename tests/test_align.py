@@ -33,6 +33,8 @@ def test_two_frames_are_an_edge_of_a_long_utterance_and_a_rate_of_a_short_one():
     assert bridged(ramp(8), 10) == [0, 1, 2, 3, 4, 5, 6, 7, 7, 7]
     assert bridged(ramp(10), 8) == [0, 1, 2, 3, 4, 5, 6, 7]
     assert bridged(ramp(2), 4) == [0, 0, 1, 1]
+    # by six and by eight: student frame i is of the span [4 i / 3, 4 (i + 1) / 3)
+    assert bridged(ramp(16), 12)[:4] == [0.5, 1.5, 2.5, 4.5]
 
 
 def test_integer_ratio_averages_its_frames():
