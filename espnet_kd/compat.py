@@ -101,12 +101,12 @@ def beam_search(model: nn.Module, beam_size: int) -> Callable[[Tensor], list[Any
 
 
 def recogniser(
-    config: str, weights: str, device: str, options: dict[str, Any]
+    config: str, weights: str | None, device: str, options: dict[str, Any]
 ) -> Callable[..., list[tuple]]:
     """ESPnet's own recogniser of the asr task, as ``asr_inference`` builds it.
 
     Its arguments are ``asr_inference``'s options. For one utterance it gives
-    ``(text, tokens, ids, hypothesis)``, best first.
+    ``(text, tokens, ids, hypothesis)``, best first. Without weights they are random.
 
     Raises:
         KDError: If an option is none of its.

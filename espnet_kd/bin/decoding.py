@@ -23,6 +23,8 @@ from espnet_kd.labels.directory import audio_of
 from espnet_kd.labels.hypotheses import Heard, Hypothesis, HypothesisLog
 from espnet_kd.loading import find_teacher, hash_teacher, read_settings, read_weights
 from espnet_kd.streaming import stream
+from espnet_kd.student.compressed import is_compressed
+from espnet_kd.student.forms import load_compressed
 
 REPORT_SECONDS = 10
 # Lines of a failed job's log that are shown.
@@ -158,7 +160,7 @@ def open_recogniser(
 
     Args:
         settings: The model's, its paths resolved.
-        weights: Its checkpoint.
+        weights: Its checkpoint, or a compressed model.
         search: Options of ``asr_inference``.
         device: Where it runs.
     """
@@ -168,7 +170,11 @@ def open_recogniser(
     with TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-        return recogniser(str(config), str(weights), device, options)
+        if not is_compressed(weights):
+            return recogniser(str(config), str(weights), device, options)
+        found = recogniser(str(config), None, device, options)
+    load_compressed(found.asr_model, weights)
+    return found
 
 
 def _heard(search, utt: str, speech: torch.Tensor, options: dict[str, Any]) -> Heard:

@@ -1,10 +1,12 @@
 """What models cost, beside each other."""
 
 import json
+from pathlib import Path
 
 import pytest
 from conftest import asr_options, build_asr, write_exp, write_features
 
+from espnet_kd.bin import quantize
 from espnet_kd.bin.measure import main
 
 SIZES = {"big": {"width": 32, "blocks": 4}, "small": {"width": 8, "blocks": 1}}
@@ -47,6 +49,16 @@ def test_sizes_and_times(place, capsys, random):
     said = capsys.readouterr().out
     assert "| 1.00x |" in said
     assert "3 utterances, 6.0 s; 1 thread(s), warm-up of 2" in said
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "int8"])
+def test_compressed_models_are_measured_as_well(place, arithmetic):
+    for name in SIZES:
+        quantize.main(["--exp", str(place / name), "--arithmetic", arithmetic])
+    main(command(place, "--file", "valid.acc.ave.int8.pth"))
+    found = json.loads((place / "cost.json").read_text())["models"]
+    for exp, model in found.items():
+        assert model["bytes"] == (Path(exp) / "valid.acc.ave.int8.pth").stat().st_size
 
 
 def test_what_cannot_be_measured_is_refused(place):
