@@ -278,7 +278,7 @@ def test_prepared_features_and_a_quarter_of_the_transcripts(recipe, features):
     assert sorted(quarter) == [f"train-{n:02d}" for n in range(0, 40, 4)]
     assert quarter | rest == read_table(an4 / "data/train/text")
     assert read_table(an4 / "data/train_25/utt2spk") == dict.fromkeys(quarter, "s")
-    assert "student, distilled" in (an4 / "exp/results/RESULTS.md").read_text()
+    assert "student, distilled" in (an4 / "exp/results_labels/RESULTS.md").read_text()
     for role in ("control", "distilled"):
         score = an4 / f"exp/asr_{role}_labels_s1/search/test/score.json"
         assert json.loads(score.read_text())["wer"]["sentences"] == 4
