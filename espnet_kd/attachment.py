@@ -180,7 +180,8 @@ class Attachment:
         if self.masks is not None:
             if learns:
                 self.masks.step(self.step)
-            self.masks.apply()
+            else:
+                self.masks.apply()
         doubled = learns and self._views is not None
         if doubled:
             kwargs = self._views.start(kwargs)

@@ -24,7 +24,13 @@ from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
 from espnet_kd.loading import find_teacher, load_teacher, read_settings
 from espnet_kd.streaming import first_speech
-from espnet_kd.student.export import EncoderCTC, export_onnx, quantize_onnx, run_onnx
+from espnet_kd.student.export import (
+    EncoderCTC,
+    export_onnx,
+    open_onnx,
+    quantize_onnx,
+    run_onnx,
+)
 
 # Between two float32 programs, in log-probability.
 TOLERANCE = 1e-3
@@ -106,12 +112,12 @@ def compare(graph: EncoderCTC, path: Path, feats: list[Tensor]) -> Distance:
     Raises:
         KDError: If they do not even agree in the number of frames.
     """
-    ours, theirs = [], []
+    session, ours, theirs = open_onnx(path), [], []
     for utterance in feats:
         lens = torch.tensor([utterance.shape[1]])
         with torch.no_grad():
             expected, frames = graph(utterance, lens)
-        found, got = run_onnx(path, utterance, lens)
+        found, got = run_onnx(session, utterance, lens)
         if not torch.equal(frames, got):
             raise KDError(
                 f"{path} gives {int(got)} frames where PyTorch gives {int(frames)}"

@@ -113,16 +113,15 @@ def quantize_onnx(source: Path, path: Path) -> None:
         _keep(made, path)
 
 
-def run_onnx(path: Path, feats: Tensor, feats_lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Hear features with an exported graph, by onnxruntime on one CPU thread."""
-    session = open_onnx(path)
+def run_onnx(session: Any, feats: Tensor, feats_lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Hear features with an exported graph that ``open_onnx`` has opened."""
     values = zip(INPUTS, (feats.numpy(), feats_lengths.numpy()), strict=True)
     log_probs, lens = session.run(None, dict(values))
     return torch.from_numpy(log_probs), torch.from_numpy(lens)
 
 
 def open_onnx(path: Path) -> Any:
-    """A session of onnxruntime on one CPU thread."""
+    """An exported graph, ready to run by onnxruntime on one CPU thread."""
     _onnx()
     import onnxruntime
 

@@ -17,7 +17,7 @@ def load_compressed(model: nn.Module, path: Path) -> None:
     Raises:
         KDError: If the file is damaged, of another version or of another model.
     """
-    form = read_compressed(path).get("form")
-    if form not in LOADERS:
+    content = read_compressed(path)
+    if content.get("form") not in LOADERS:
         raise KDError(f"{path} was written by another version; make it again")
-    LOADERS[form](model, path)
+    LOADERS[content["form"]](model, content, path)

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
-from espnet_kd.student.compressed import fill, read_compressed, write_compressed
+from espnet_kd.student.compressed import fill, write_compressed
 
 FORM = "low_rank"
 
@@ -88,13 +89,17 @@ def write_low_rank(path: Path, model: nn.Module, ranks: Mapping[str, int]) -> No
     write_compressed(path, FORM, {"ranks": dict(ranks), "state": dict(model.state_dict())})
 
 
-def load_low_rank(model: nn.Module, path: Path) -> None:
+def load_low_rank(model: nn.Module, content: Mapping[str, Any], path: Path) -> None:
     """Give a model, as built from its config, the thin layers of such a file.
 
+    Args:
+        model: Changed in place.
+        content: Of the file.
+        path: The file, for messages.
+
     Raises:
-        KDError: If the file is damaged or of another model.
+        KDError: If the file is of another model.
     """
-    content = read_compressed(path)
     for name, rank in content["ranks"].items():
         try:
             layer = model.get_submodule(name)

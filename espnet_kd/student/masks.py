@@ -30,9 +30,12 @@ class Masks:
     in each, which ``espnet_kd.bin.prune`` can then cut out without changing anything.
 
     Args:
-        model: Its parameters are changed in place. Embeddings, norms, biases stay, and
-            whatever is frozen.
+        model: Its parameters are changed in place. Embeddings, norms, biases (but a unit's
+            own) stay, and whatever is frozen.
         config: How.
+
+    Attributes:
+        sparsity: Part of the weights that are gone.
 
     Sources: Zhu, Gupta. To Prune, or Not to Prune. 2017, section 3.
     https://arxiv.org/abs/1710.01878 (schedule). Molchanov et al. Importance Estimation for
@@ -46,19 +49,14 @@ class Masks:
         if not self._weights:
             raise KDError(f"prune: this model has no {config.structure} that can be pruned")
         self._masks: dict[str, Tensor] = {}
+        # Counted when the masks change: on a GPU, counting waits for every layer.
+        self.sparsity = 0.0
         self._products: dict[str, Tensor] = {}
         self._chosen_at = -1
         self._handles = [model.register_state_dict_pre_hook(self._on_saving)]
         for name, weight in self._weights.items():
             hook = partial(self._on_gradient, name)
             self._handles.append(weight.register_post_accumulate_grad_hook(hook))
-
-    @property
-    def sparsity(self) -> float:
-        """Part of the weights that are gone."""
-        total = sum(weight.numel() for weight in self._weights.values())
-        kept = sum(int(mask.sum()) for mask in self._masks.values())
-        return 1 - kept / total if self._masks else 0.0
 
     def step(self, update: int) -> None:
         """Before a training pass: choose if it is time, then zero what is gone.
@@ -67,7 +65,7 @@ class Masks:
             update: Optimizer updates made so far.
         """
         if not self._masks:
-            self._masks = {n: w.detach() != 0 for n, w in self._weights.items()}
+            self._keep({n: w.detach() != 0 for n, w in self._weights.items()})
         if self._is_due(update):
             self._choose(self.part_at(update))
             self._chosen_at = update
@@ -121,7 +119,12 @@ class Masks:
             found = self._units(wanted)
         else:
             found = least_zeroed(self._scores(), wanted, self.config.scope)
-        self._masks = {name: found[name] & mask for name, mask in self._masks.items()}
+        self._keep({name: found[name] & mask for name, mask in self._masks.items()})
+
+    def _keep(self, masks: dict[str, Tensor]) -> None:
+        total = sum(mask.numel() for mask in masks.values())
+        self._masks = masks
+        self.sparsity = 1 - sum(int(mask.sum()) for mask in masks.values()) / total
 
     def _scores(self) -> dict[str, Tensor]:
         if self.config.importance == "magnitude":

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
-from espnet_kd.student.compressed import fill, read_compressed, write_compressed
+from espnet_kd.student.compressed import fill, write_compressed
 
 ARITHMETIC = ("float", "int8")
 ROUNDED = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d)
@@ -46,17 +46,17 @@ def write_quantized(path: Path, model: nn.Module, arithmetic: str) -> None:
     write_compressed(path, FORM, content)
 
 
-def load_quantized(model: nn.Module, path: Path) -> None:
+def load_quantized(model: nn.Module, content: Mapping[str, Any], path: Path) -> None:
     """Give a model, as built from its config, the weights of such a file.
 
     Args:
         model: Changed in place; with ``int8`` arithmetic its linear layers are torchao's.
-        path: What ``write_quantized`` wrote.
+        content: Of the file.
+        path: The file, for messages.
 
     Raises:
-        KDError: If the file is damaged or of another model, or torchao is missing.
+        KDError: If the file is of another model, or torchao is missing.
     """
-    content = read_compressed(path)
     rounded, scales = content["int8"], content["scale"]
     state = dict(content["rest"])
     for name, weight in rounded.items():

@@ -11,7 +11,7 @@ from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp, writ
 
 from espnet_kd.bin.export_onnx import Distance, compare, main
 from espnet_kd.errors import KDError
-from espnet_kd.student.export import EncoderCTC, export_onnx, run_onnx
+from espnet_kd.student.export import EncoderCTC, export_onnx, open_onnx, run_onnx
 
 SIZE = {"encoder": "conformer", "width": 16}
 
@@ -41,7 +41,9 @@ def test_a_padded_batch_of_any_size_and_length(encoder, options, batch, tmp_path
         expected = model.ctc.log_softmax(hidden)
     graph = EncoderCTC(model)
     export_onnx(graph, torch.randn(1, 50, INPUT_SIZE), tmp_path / "ctc.onnx")
-    found, lens = run_onnx(tmp_path / "ctc.onnx", batch["speech"], batch["speech_lengths"])
+    found, lens = run_onnx(
+        open_onnx(tmp_path / "ctc.onnx"), batch["speech"], batch["speech_lengths"]
+    )
     assert lens.tolist() == expected_lens.tolist()
     for row, count in enumerate(lens):
         torch.testing.assert_close(
@@ -80,6 +82,7 @@ def test_a_distance_by_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "espnet_kd.bin.export_onnx.run_onnx", lambda *_: (q, torch.tensor([2]))
     )
+    monkeypatch.setattr("espnet_kd.bin.export_onnx.open_onnx", lambda _: None)
     found = compare(lambda *_: (p, torch.tensor([2])), tmp_path, [torch.zeros(1, 9, 1)])
     kl = 0.5 * (0.5 * np.log(2) + 0.5 * np.log(2 / 3))
     assert found == Distance(

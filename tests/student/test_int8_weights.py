@@ -12,8 +12,8 @@ from espnet_kd import attach, detach
 from espnet_kd.errors import KDError
 from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.fake_quantize import fake_quantize
+from espnet_kd.student.forms import load_compressed
 from espnet_kd.student.quantize import (
-    load_quantized,
     quantize_weight,
     rounded_weights,
     write_quantized,
@@ -30,7 +30,7 @@ def model():
 def reloaded(model, path, arithmetic):
     write_quantized(path, model, arithmetic)
     twin = build_asr(2, **BIG).eval()
-    load_quantized(twin, path)
+    load_compressed(twin, path)
     return twin
 
 
@@ -121,14 +121,14 @@ def test_what_cannot_be_rounded_or_loaded_is_refused(model, tmp_path):
         write_quantized(path, nn.LayerNorm(3), "float")
     write_quantized(path, model, "float")
     with pytest.raises(KDError, match=r"not of the model in config\.yaml.*Missing"):
-        load_quantized(build_asr(1, encoder="conformer", width=16, blocks=3), path)
+        load_compressed(build_asr(1, encoder="conformer", width=16, blocks=3), path)
     content = torch.load(path, weights_only=True)
     torch.save(content | {"format": "espnet_kd compressed 0"}, path)
     with pytest.raises(KDError, match="another version; make it again"):
-        load_quantized(model, path)
+        load_compressed(model, path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(KDError, match=r"w\.pth is damaged.*make it again"):
-        load_quantized(model, path)
+        load_compressed(model, path)
     with torch.no_grad():
         model.ctc.ctc_lo.weight[0, 0] = float("nan")
     with pytest.raises(KDError, match=r"ctc_lo\.weight holds nan"):
