@@ -63,14 +63,32 @@ def attach(
         teacher = summon(config, model, task)
     elif isinstance(teacher, nn.Module):
         teacher = Teacher(teacher)
-    if config.quantize == "int8":
-        fake_quantize(model)
-    attachment = Attachment(model, objective, teacher)
-    attachment.check()
-    attachment.build(example)
-    if config.prune is not None:
-        attachment.masks = Masks(model, config.prune)
+    attachment = _prepare(model, config, objective, teacher, example)
     attachment.connect()
+    return attachment
+
+
+def _prepare(
+    model: nn.Module,
+    config: KDConfig,
+    objective: Objective,
+    teacher: Guest | None,
+    example: Mapping[str, Tensor] | None,
+) -> Attachment:
+    """An attachment that was tried; one that is refused leaves the model as it was."""
+    rounded = config.quantize == "int8"
+    if rounded:
+        fake_quantize(model)
+    try:
+        attachment = Attachment(model, objective, teacher)
+        attachment.check()
+        attachment.build(example)
+        if config.prune is not None:
+            attachment.masks = Masks(model, config.prune)
+    except BaseException:
+        if rounded:
+            undo_fake_quantize(model)
+        raise
     return attachment
 
 

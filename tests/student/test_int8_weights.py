@@ -170,6 +170,16 @@ def test_distillation_trains_it_and_leaves_a_stock_model(batch, tmp_path):
     assert student.ctc.ctc_lo.weight is weight
 
 
+def test_a_refused_student_keeps_its_layers(teacher):
+    student = build_asr(1, **BIG)
+    losses = [
+        {"type": "hidden_mse", "weight": 1, "student": "nowhere", "teacher": "encoder"}
+    ]
+    with pytest.raises(KDError, match="nowhere"):
+        attach(student, {"losses": losses, "quantize": "int8"}, teacher)
+    assert type(student.ctc.ctc_lo) is nn.Linear
+
+
 def test_another_rounding_is_refused(student, teacher):
     conf = {"losses": [{"type": "ctc_frame_kl", "weight": 1.0}], "quantize": "int4"}
     with pytest.raises(KDError, match=r"quantize: got 'int4'.*int8"):

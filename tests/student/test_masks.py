@@ -165,6 +165,10 @@ def test_distillation_prunes_its_student_and_says_so(batch, teacher):
         ({"sparsity": 0.5, "end": 5, "every": 0}, r"'every' is not 0"),
         ({"sparsity": 0.5, "end": 5, "structure": "unit"}, r"'unit'.*units"),
         ({"threshold": 0.5, "end": 5, "structure": "units"}, "give a sparsity instead"),
+        (
+            {"sparsity": 0.5, "end": 5, "structure": "units", "scope": "layer"},
+            r"prune\.scope: is of single weights.*Remove it",
+        ),
         ({"sparsty": 0.5, "end": 5}, r"sparsty.*sparsity"),
         (0.5, "must be a mapping with structure, sparsity"),
     ],
