@@ -1,12 +1,11 @@
 """Print what a cache holds, its size, and whether every entry can be read."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.cache.header import HEADER, INDEX, read_header
 from espnet_kd.cache.reader import Cache
-from espnet_kd.errors import KDError
 from espnet_kd.kaldi_dir import read_table
 
 
@@ -16,10 +15,8 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--key_file", type=Path, help="say how much of this it covers")
     args = parser.parse_args(cmd)
-    try:
+    with named_errors("cache_info"):
         print("\n".join(describe(args.cache, args.key_file)))
-    except KDError as error:
-        sys.exit(f"cache_info: {error}")
 
 
 def describe(directory: Path, key_file: Path | None) -> list[str]:

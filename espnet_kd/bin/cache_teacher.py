@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import entries_of
 from espnet_kd.cache.header import Header
@@ -70,10 +71,8 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Write one shard, or estimate it."""
     args = get_parser().parse_args(cmd)
-    try:
+    with named_errors("cache_teacher"):
         run(args)
-    except KDError as error:
-        sys.exit(f"cache_teacher: {error}")
 
 
 def run(args: argparse.Namespace) -> None:

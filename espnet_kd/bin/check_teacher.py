@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from espnet_kd.atomic import whole_file
+from espnet_kd.bin.command import named_errors
 from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
@@ -59,10 +60,8 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Print the teacher's error rate; exit 1 if it is above the limit."""
     args = get_parser().parse_args(cmd)
-    try:
+    with named_errors("check_teacher"):
         wer = teacher_wer(args)
-    except KDError as error:
-        sys.exit(f"check_teacher: {error}")
     print(f"teacher {args.exp}: greedy CTC WER {wer:.2f} % (unit cost)")
     if args.output is not None:
         with whole_file(args.output) as file:

@@ -9,9 +9,9 @@ teacher. Errors are counted at unit cost, which may differ a little from sclite'
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.kaldi_dir import read_table
 from espnet_kd.report.comparison import agreement_section, interval_section
@@ -35,14 +35,12 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Print two tables."""
     args = get_parser().parse_args(cmd)
-    try:
+    with named_errors("compare"):
         reference = read_table(args.reference)
         systems = dict(_system(text, reference) for text in args.system)
         options = {"draws": args.draws, "seed": args.seed}
         print(markdown(agreement_section(reference, systems)))
         print(markdown(interval_section(reference, systems, **options)))
-    except KDError as error:
-        sys.exit(f"compare: {error}")
 
 
 def _system(text: str, reference: dict[str, str]) -> tuple[str, dict[str, str]]:

@@ -10,7 +10,6 @@ say what PyTorch says is not left behind. Without data the check is on random fe
 """
 
 import argparse
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.bin.compression import add_model
 from espnet_kd.compat import task_class
 from espnet_kd.config import TeacherConfig
@@ -53,10 +53,8 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Write the graphs, print how far they are from the model."""
     args = get_parser().parse_args(cmd)
-    try:
+    with named_errors("export_onnx"):
         print(run(args))
-    except KDError as error:
-        sys.exit(f"export_onnx: {error}")
 
 
 def run(args: argparse.Namespace) -> str:

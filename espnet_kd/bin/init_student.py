@@ -11,7 +11,6 @@ from where and what stayed random; it is also written beside the output.
 """
 
 import argparse
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 import yaml
 
 from espnet_kd.atomic import whole_file
+from espnet_kd.bin.command import named_errors
 from espnet_kd.compat import default_settings, task_class
 from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
@@ -84,10 +84,8 @@ def choice_of(args: argparse.Namespace) -> Choice:
 def main(cmd: list[str] | None = None) -> None:
     """Write the parameters, print the table."""
     args = get_parser().parse_args(cmd)
-    try:
+    with named_errors("init_student"):
         print(run(args))
-    except KDError as error:
-        sys.exit(f"init_student: {error}")
 
 
 def run(args: argparse.Namespace) -> str:

@@ -12,11 +12,11 @@ to it little can go before it breaks: look at the distance that is printed, and 
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from torch import nn
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.bin.compression import add_model, add_output, compress
 from espnet_kd.errors import KDError
 from espnet_kd.student.low_rank import FORM, low_rank, write_low_rank
@@ -45,12 +45,10 @@ def main(cmd: list[str] | None = None) -> None:
         rows = [_row(name, shape, ranks.get(name)) for name, shape in shapes.items()]
         return "\n\n| layer | shape | rank |\n|---|---|---|\n" + "\n".join(rows)
 
-    try:
+    with named_errors("low_rank"):
         if not 0 < args.energy <= 1:
             raise KDError(f"--energy {args.energy:g} is not above 0 and at most 1")
         print(compress(args, FORM, write))
-    except KDError as error:
-        sys.exit(f"low_rank: {error}")
 
 
 def _is_linear(layer: nn.Module) -> bool:

@@ -13,7 +13,6 @@ length of what it says does: CTC's search is fair then, an attention decoder's i
 
 import argparse
 import json
-import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -23,10 +22,10 @@ from typing import Any
 import torch
 
 from espnet_kd.atomic import whole_file
+from espnet_kd.bin.command import named_errors
 from espnet_kd.bin.decoding import open_recogniser, search_options
 from espnet_kd.compat import build_model, task_class, versions
 from espnet_kd.config import TeacherConfig
-from espnet_kd.errors import KDError
 from espnet_kd.loading import find_teacher, read_settings
 from espnet_kd.report.cost import cost_section
 from espnet_kd.report.measure import parameters_by_part
@@ -61,10 +60,8 @@ def main(cmd: list[str] | None = None) -> None:
     """Print a table; write what it is made of."""
     args = get_parser().parse_args(cmd)
     torch.set_num_threads(args.threads)
-    try:
+    with named_errors("measure"):
         results = run(args)
-    except KDError as error:
-        sys.exit(f"measure: {error}")
     print(markdown(cost_section(results)))
     if args.output is not None:
         with whole_file(args.output) as file:

@@ -1,11 +1,10 @@
 """Make a cache of the shards that cache_teacher wrote; refuse gaps and doubles."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.cache.writer import merge
-from espnet_kd.errors import KDError
 from espnet_kd.kaldi_dir import read_table
 
 
@@ -15,10 +14,8 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--key_file", type=Path, required=True, help="all its utterances")
     args = parser.parse_args(cmd)
-    try:
+    with named_errors("merge_cache"):
         header = merge(args.cache, list(read_table(args.key_file)))
-    except KDError as error:
-        sys.exit(f"merge_cache: {error}")
     print(f"{args.cache}: {header.utterances} utterances of {header.teacher}")
 
 

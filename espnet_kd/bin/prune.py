@@ -19,7 +19,6 @@ zeros. A training with 'prune' keeps them.
 """
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
@@ -30,6 +29,7 @@ import torch
 import yaml
 
 from espnet_kd.atomic import whole_file
+from espnet_kd.bin.command import named_errors
 from espnet_kd.bin.init_student import add_choice, choice_of
 from espnet_kd.compat import build_model, task_class
 from espnet_kd.config import PruneConfig, TeacherConfig
@@ -65,10 +65,8 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Write the experiment directory, print what came from where."""
     args = get_parser().parse_args(cmd)
-    try:
+    with named_errors("prune"):
         print(run(args))
-    except KDError as error:
-        sys.exit(f"prune: {error}")
 
 
 def run(args: argparse.Namespace) -> str:

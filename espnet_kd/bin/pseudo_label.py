@@ -14,7 +14,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from espnet_kd.errors import ArgumentsError, KDError
+from espnet_kd.bin.command import named_errors
+from espnet_kd.errors import KDError
 from espnet_kd.labels.directory import write_labels
 from espnet_kd.labels.hypotheses import Heard
 from espnet_kd.labels.select import Limits
@@ -49,10 +50,8 @@ def main(cmd: list[str] | None = None) -> None:
     """Hear one job's utterances, or all and write the directory."""
     arguments = sys.argv[1:] if cmd is None else cmd
     args = get_parser().parse_args(arguments)
-    try:
+    with named_errors("pseudo_label"):
         run(args, arguments)
-    except (KDError, ArgumentsError) as error:
-        sys.exit(f"pseudo_label: {error}")
 
 
 def run(args: argparse.Namespace, arguments: list[str]) -> None:

@@ -13,13 +13,12 @@ has learned to. With data it says how far the encoder's output is from the float
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from torch import nn
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.bin.compression import add_model, add_output, compress
-from espnet_kd.errors import KDError
 from espnet_kd.student.quantize import ARITHMETIC, FORM, write_quantized
 
 
@@ -42,10 +41,8 @@ def main(cmd: list[str] | None = None) -> None:
         write_quantized(path, model, args.arithmetic)
         return ""
 
-    try:
+    with named_errors("quantize"):
         print(compress(args, FORM, write))
-    except KDError as error:
-        sys.exit(f"quantize: {error}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 from espnet_kd import __version__
 from espnet_kd.atomic import whole_file
+from espnet_kd.bin.command import named_errors
 from espnet_kd.compat import task_class, versions
 from espnet_kd.errors import KDError
 from espnet_kd.report.comparison import agreement_section, interval_section
@@ -81,7 +82,7 @@ def main(cmd: list[str] | None = None) -> None:
     """Write the report and print the tables of error rates."""
     args = get_parser().parse_args(cmd)
     note = NOTES.get(args.corpus, "")
-    try:
+    with named_errors("report"):
         runs = collect(args.run, args.task)
         sections = list(compose(args, runs))
         title = f"Knowledge distillation, {args.corpus or 'results'}"
@@ -91,8 +92,6 @@ def main(cmd: list[str] | None = None) -> None:
         with whole_file(args.output_dir / "RESULTS.md") as file:
             file.write(document(sections, lines, note))
         plot(runs, args.output_dir / "wer_by_size.png")
-    except KDError as error:
-        sys.exit(f"report: {error}")
     print("\n".join(map(markdown, score_sections(runs))), note, sep="\n")
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from espnet_kd.atomic import whole_file
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.kaldi_dir import read_table
 from espnet_kd.report.score import UNITS, find_sclite, score
@@ -25,13 +26,11 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Write score_wer/, score_cer/ and score.json into the decoding directory."""
     args = get_parser().parse_args(cmd)
-    try:
+    with named_errors("score"):
         if args.check:
             print(find_sclite(args.sclite), file=sys.stderr)
             return
         print(json.dumps(score_directory(args.data_dir, args.decode_dir, args.sclite)))
-    except KDError as error:
-        sys.exit(f"score: {error}")
 
 
 def score_directory(data_dir: Path, decode_dir: Path, sclite: str | None) -> dict:
