@@ -35,7 +35,8 @@ from espnet_kd.report.curves import (
 from espnet_kd.report.figures import curves_figure, plot, size_figure, speed_figure
 from espnet_kd.report.measure import parameters_of
 from espnet_kd.report.page import page
-from espnet_kd.report.scores import TITLES, Run, groups, score_sections, within
+from espnet_kd.report.roles import TITLES, in_order, is_role
+from espnet_kd.report.scores import Run, groups, score_sections, within
 from espnet_kd.report.section import Section, markdown
 from espnet_kd.report.utterances import read_trn, worst_section
 
@@ -109,9 +110,9 @@ def compose(args: argparse.Namespace, runs: list[Run]) -> list[Section]:
 def parse_run(text: str) -> Decoding:
     """Read one ``--run``."""
     parts = text.split(",")
-    if len(parts) != len(FIELDS.split(",")) or parts[0] not in TITLES:
+    if len(parts) != len(FIELDS.split(",")) or not is_role(parts[0]):
         raise argparse.ArgumentTypeError(
-            f"'{text}' is not {FIELDS} with a role of {', '.join(TITLES)}"
+            f"'{text}' is not {FIELDS} with a role of {', '.join(TITLES)} or distilled:NAME"
         )
     role, seed, decode, test_set, model_dir, decode_dir = parts
     paths = (Path(model_dir), Path(decode_dir))
@@ -184,8 +185,8 @@ def _cost(args: argparse.Namespace, runs: list[Run]) -> Section:
 
 def _of_first_seed(decodings: list[Decoding]) -> list[Decoding]:
     """One model a role, in the roles' order."""
-    firsts = (next((d for d in decodings if d.role == role), None) for role in TITLES)
-    return [decoding for decoding in firsts if decoding is not None]
+    roles = in_order(decoding.role for decoding in decodings)
+    return [next(d for d in decodings if d.role == role) for role in roles]
 
 
 def _words(decodings: list[Decoding]) -> list[Section]:

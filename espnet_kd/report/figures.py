@@ -10,9 +10,9 @@ from typing import Any
 from espnet_kd.atomic import whole_file
 from espnet_kd.report.curves import Curves
 from espnet_kd.report.pareto import pareto_front
-from espnet_kd.report.scores import TITLES, Run, groups, of_role, within
+from espnet_kd.report.roles import colours_of, title_of
+from espnet_kd.report.scores import Run, groups, of_role, within
 
-COLOURS = {"teacher": "#333333", "control": "#c0504d", "distilled": "#1f77b4"}
 PANEL = (4.4, 3.4)
 METADATA = ("Creator", "Date", "Format", "Type")
 
@@ -46,8 +46,9 @@ def speed_figure(points: Mapping[str, tuple[str, float, float]]) -> str:
         points: Of each model its role, real-time factor and WER.
     """
     figure, (axis,) = _panels(1)
+    colours = colours_of(role for role, _, _ in points.values())
     for name, (role, rtf, wer) in points.items():
-        axis.scatter([rtf], [wer], color=COLOURS[role], s=70, label=name)
+        axis.scatter([rtf], [wer], color=colours[role], s=70, label=name)
     _front(axis, [(rtf, wer) for _, rtf, wer in points.values()])
     axis.margins(x=0.3, y=0.25)
     axis.set_xlim(left=0)
@@ -70,15 +71,15 @@ def curves_figure(trainings: Mapping[str, Curves], names: Sequence[str]) -> str:
 
 def _curves(trainings: Mapping[str, Curves], name: str) -> str:
     figure, (axis,) = _panels(1)
-    labelled = set()
+    labelled, colours = set(), colours_of(model.split()[0] for model in trainings)
     for model, curves in trainings.items():
         role = model.split()[0]
         for side, style in (("train", ":"), ("valid", "-")):
             values = [math.nan if v is None else v for v in curves[side].get(name, ())]
             if values:
-                label = None if role in labelled or side == "train" else TITLES[role]
+                label = None if role in labelled or side == "train" else title_of(role)
                 labelled |= {role} if label else set()
-                look = {"color": COLOURS[role], "alpha": 0.75, "lw": 1.2, "label": label}
+                look = {"color": colours[role], "alpha": 0.75, "lw": 1.2, "label": label}
                 axis.plot(range(1, len(values) + 1), values, style, **look)
     axis.set_title(name)
     axis.set_xlabel("epoch (dotted: training)")
@@ -88,15 +89,13 @@ def _curves(trainings: Mapping[str, Curves], name: str) -> str:
 
 
 def _by_size(axis: Any, runs: Sequence[Run]) -> None:
-    for role, colour in COLOURS.items():
+    for role, colour in colours_of(run.role for run in runs).items():
         own = of_role(runs, role)
-        if not own:
-            continue
         sizes = [run.parameters / 1e6 for run in own]
         wers = [run.wer for run in own]
         axis.scatter(sizes, wers, color=colour, alpha=0.45, s=28)
         middle = mean(wers)
-        axis.scatter(sizes[:1], [middle], color=colour, s=90, label=TITLES[role])
+        axis.scatter(sizes[:1], [middle], color=colour, s=90, label=title_of(role))
         # Control above its point, the others below: at one size they come close.
         place = (8, 3 if role == "control" else -10)
         at = (sizes[0], middle)

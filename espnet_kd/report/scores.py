@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from statistics import mean
 
 from espnet_kd.report.measure import gap_recovered
+from espnet_kd.report.roles import in_order, is_distilled, title_of
 from espnet_kd.report.section import Section
 
-TITLES = {
-    "teacher": "teacher",
-    "control": "student, alone",
-    "distilled": "student, distilled",
-}
 # Points of WER between control and teacher; a share of less says nothing.
 LEAST_GAP = 1.0
 
@@ -21,7 +17,7 @@ class Run:
     """One trained model, decoded one way on one set.
 
     Attributes:
-        role: ``teacher``, ``control`` or ``distilled``.
+        role: See ``espnet_kd.report.roles``.
         seed: Of the training.
         decode: Name of the decoding configuration.
         test_set: Name of the set.
@@ -71,7 +67,7 @@ def _section(runs: Sequence[Run], group: tuple[str, str], figure: str) -> Sectio
     seeds = sorted({r.seed for r in mine})
     names = [f"seed {seed}" for seed in seeds]
     head = ["model", "parameters", "ratio", "WER %", *names, "CER %", "gap"]
-    rows = [_row(mine, role, seeds) for role in TITLES if of_role(mine, role)]
+    rows = [_row(mine, role, seeds) for role in in_order(run.role for run in mine)]
     return Section(", ".join(group), head, rows, strong=3, figure=figure)
 
 
@@ -81,22 +77,21 @@ def _row(runs: Sequence[Run], role: str, seeds: Sequence[int]) -> list[str]:
     largest = max(run.parameters for run in runs)
     by_seed = {run.seed: f"{run.wer:.2f}" for run in own}
     return [
-        TITLES[role],
+        title_of(role),
         f"{size / 1e6:.3f} M",
         f"1/{largest / size:.1f}",
         f"{mean(run.wer for run in own):.2f}",
         *(by_seed.get(seed, "") for seed in seeds),
         f"{mean(run.cer for run in own):.2f}",
-        _gap(runs) if role == "distilled" else "",
+        _gap(runs, role) if is_distilled(role) else "",
     ]
 
 
-def _gap(runs: Sequence[Run]) -> str:
-    means = {role: of_role(runs, role) for role in TITLES}
-    if not all(means.values()):
+def _gap(runs: Sequence[Run], role: str) -> str:
+    found = [of_role(runs, name) for name in ("teacher", "control", role)]
+    if not all(found):
         return ""
-    wers = {role: mean(r.wer for r in own) for role, own in means.items()}
-    if wers["control"] - wers["teacher"] < LEAST_GAP:
+    teacher, control, student = (mean(run.wer for run in own) for own in found)
+    if control - teacher < LEAST_GAP:
         return "no gap"
-    share = gap_recovered(wers["teacher"], wers["control"], wers["distilled"])
-    return f"{100 * share:.0f} %"
+    return f"{100 * gap_recovered(teacher, control, student):.0f} %"

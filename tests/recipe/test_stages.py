@@ -267,12 +267,12 @@ def test_prepared_features_and_a_quarter_of_the_transcripts(recipe, features):
     an4 = recipe.parents[1] / "an4" / "asr_kd1"
     (an4 / "conf" / "search.yaml").write_text(SEARCH)
     steps = f"{ONE_STEP} --encoder_conf num_blocks=1"
-    answer = run(
-        an4,
+    options = [
         *("labels", "--an4_dir", str(features), "--nbpe", "20", "--nj", "2"),
         *("--inference_configs", "conf/search.yaml", "--teacher_max_wer", "1000"),
         *("--teacher_args", steps, "--student_args", steps),
-    )
+    ]
+    answer = run(an4, *options)
     assert answer.returncode == 0, answer.stderr[-3000:]
     quarter, rest = (read_table(an4 / f"data/train_{n}/text") for n in (25, 75))
     assert sorted(quarter) == [f"train-{n:02d}" for n in range(0, 40, 4)]
@@ -282,6 +282,15 @@ def test_prepared_features_and_a_quarter_of_the_transcripts(recipe, features):
     for role in ("control", "distilled"):
         score = an4 / f"exp/asr_{role}_labels_s1/search/test/score.json"
         assert json.loads(score.read_text())["wer"]["sentences"] == 4
+    more = ["--tag", "begun", "--control_tag", "labels", "--other_tags", "labels"]
+    answer = run(an4, *options, *more, "--init_student", "true")
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    assert not (an4 / "exp/asr_control_begun_s1").exists()
+    report = (an4 / "exp/results_begun/RESULTS.md").read_text()
+    titles = ("teacher", "student, alone", "student, distilled")
+    for title in (*titles, "student, distilled (labels)"):
+        assert report.count(f"\n| {title} | ") == 1
+    assert "\n| distilled 1 - distilled:labels 1 | " in report
 
 
 def test_mistakes_with_teachers_words(recipe):

@@ -16,6 +16,7 @@ from espnet_kd.report.figures import plot
 from espnet_kd.report.measure import gap_recovered, parameters_by_part, parameters_of
 from espnet_kd.report.page import page
 from espnet_kd.report.pareto import pareto_front
+from espnet_kd.report.roles import colours_of, is_role
 from espnet_kd.report.scores import Run, score_sections
 from espnet_kd.report.section import Section, markdown
 
@@ -49,6 +50,34 @@ def test_table_by_hand():
     ]
     widths = {row.count("|") for row in rows[2:]}
     assert widths == {9}
+
+
+def test_further_students_stand_below_with_a_gap_of_their_own():
+    begun = [Run("distilled:begun", n, "beam", "test", 200_000, 15.5, 7.0) for n in (1, 2)]
+    rows = table([*RUNS, *begun]).splitlines()
+    assert rows[6].endswith("| 45 % |")
+    # (32 - 15.5) / (32 - 10)
+    assert rows[7] == (
+        "| student, distilled (begun) | 0.200 M | 1/4.0 | **15.50** | 15.50 | 15.50 | "
+        "7.00 | 75 % |"
+    )
+    assert len(rows) == 8
+
+
+def test_roles_are_told_apart_by_colour_and_refused_if_unknown():
+    roles = ["distilled:b", "control", "distilled", "distilled:a", "teacher"]
+    colours = colours_of(roles)
+    assert list(colours) == [
+        "teacher",
+        "control",
+        "distilled:b",
+        "distilled",
+        "distilled:a",
+    ]
+    assert len(set(colours.values())) == 5
+    assert colours_of(f"distilled:{n}" for n in range(20)).keys() > {"distilled:19"}
+    assert all(map(is_role, roles))
+    assert not any(map(is_role, ("student", "control:a", "distilled:", "")))
 
 
 def test_without_a_gap_none_is_claimed():

@@ -72,6 +72,7 @@ cache_targets=false        # stage 8 writes the teacher's targets, stage 11 read
 cache_args="--parts ctc,decoder"   # what is written; see espnet_kd.bin.cache_teacher
 
 # Results
+other_tags=                # of other trained students, which stand in the results beside these
 cost_utterances=20         # of the first test set, on which cost is measured
 deploy=false               # stage 16 also writes 8-bit weights and ONNX graphs
 
@@ -141,7 +142,7 @@ if [ -z "${teacher_exp}" ]; then
 fi
 control_tag=${control_tag:-${tag}}
 control_exp() { echo "${expdir}/asr_control${control_tag:+_${control_tag}}_s$1"; }
-distilled_exp() { echo "${expdir}/asr_distilled${tag:+_${tag}}_s$1"; }
+distilled_exp() { echo "${expdir}/asr_distilled${2:+_$2}_s$1"; }
 
 if [ "${feats_type}" = raw ]; then
     feature_file=wav.scp; feature_kind=sound
@@ -326,7 +327,7 @@ if on 11; then
     fi
     if "${init_student}"; then _kd+=(--init_param "${init_file}"); fi
     for _seed in ${seeds}; do
-        _out=$(distilled_exp "${_seed}")
+        _out=$(distilled_exp "${_seed}" "${tag}")
         log "Stage 11: distilled student, seed ${_seed}; log: ${_out}/train.log"
         # shellcheck disable=SC2086
         start "${_out}" "${distilled_data}" "${student_config}" "${_seed}" \
@@ -340,7 +341,10 @@ models() {
     echo "teacher ${teacher_seed} ${teacher_exp}"
     for _seed in ${seeds}; do
         echo "control ${_seed} $(control_exp "${_seed}")"
-        echo "distilled ${_seed} $(distilled_exp "${_seed}")"
+        echo "distilled ${_seed} $(distilled_exp "${_seed}" "${tag}")"
+        for _tag in ${other_tags}; do
+            echo "distilled:${_tag} ${_seed} $(distilled_exp "${_seed}" "${_tag}")"
+        done
     done
 }
 # decodings: model directory, test set, inference config, output directory
@@ -387,7 +391,7 @@ if on 13; then
 fi
 
 results_dir=${expdir}/results${tag:+_${tag}}
-measured=("${teacher_exp}" "$(control_exp "${seeds%% *}")" "$(distilled_exp "${seeds%% *}")")
+measured=("${teacher_exp}" "$(control_exp "${seeds%% *}")" "$(distilled_exp "${seeds%% *}" "${tag}")")
 cost_key=("${results_dir}/cost.done" "${measured[@]/%//${inference_model}}"
     "${inference_configs%% *}" -- "${cost_utterances}")
 if on 14 && ! is_fresh "${cost_key[@]}"; then
@@ -417,7 +421,7 @@ fi
 
 if on 16; then
     for _seed in ${seeds}; do
-        _dir=$(distilled_exp "${_seed}")
+        _dir=$(distilled_exp "${_seed}" "${tag}")
         log "Stage 16: pack ${_dir##*/}"
         "${python}" -m espnet2.bin.pack asr --asr_train_config "${_dir}/config.yaml" \
             --asr_model_file "${_dir}/${inference_model}" \
