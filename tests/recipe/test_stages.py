@@ -266,11 +266,10 @@ def test_prepared_features_and_a_quarter_of_the_transcripts(recipe, features):
     """The an4 recipe, every stage of its experiment with pseudo-labels."""
     an4 = recipe.parents[1] / "an4" / "asr_kd1"
     (an4 / "conf" / "search.yaml").write_text(SEARCH)
-    steps = f"{ONE_STEP} --encoder_conf num_blocks=1"
     options = [
         *("labels", "--an4_dir", str(features), "--nbpe", "20", "--nj", "2"),
         *("--inference_configs", "conf/search.yaml", "--teacher_max_wer", "1000"),
-        *("--teacher_args", steps, "--student_args", steps),
+        *("--teacher_args", ONE_STEP, "--student_args", ONE_STEP),
     ]
     answer = run(an4, *options)
     assert answer.returncode == 0, answer.stderr[-3000:]

@@ -7,12 +7,14 @@
 # cached   the same student, from the teacher's targets on disk
 # labels   a quarter is transcribed: the control has just that, the other student also the
 #          rest of the audio, with the teacher's transcripts (sequence-level distillation)
+# scarce   students of a quarter of the teacher's size have a quarter of its transcripts and
+#          no more: what of the teacher makes up for that? (see RESULTS.md)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 experiment=hybrid
 case "${1:-}" in
-    hybrid | cached | labels) experiment=$1; shift ;;
+    hybrid | cached | labels | scarce) experiment=$1; shift ;;
 esac
 if [ "${1:-}" != --an4_dir ] || [ $# -lt 2 ]; then
     echo "run.sh: --an4_dir DIR comes first: a folder of {train,dev,test}/{feats.ark,text,utt2spk}" >&2
@@ -34,6 +36,8 @@ case "${experiment}" in
     cached) options+=(--cache_targets true --tag cached) ;;
     labels) options+=(--student_train_set train_25 --unlabelled_set train_75 --kd_config none
         --tag labels) ;;
+    scarce) options+=(--student_train_set train_25 --student_config conf/student_quarter.yaml
+        --kd_config conf/kd_scarce.yaml --tag scarce --control_tag scarce) ;;
 esac
 
 ./asr_kd.sh "${options[@]}" "$@"
