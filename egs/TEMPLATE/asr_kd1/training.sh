@@ -87,8 +87,7 @@ train() {
 # Show how far a training in the background is, until it ends.
 follow() {
     local pid=$1 file=$2 last='' now
-    while kill -0 "${pid}" 2> /dev/null; do
-        sleep 10
+    while sleep 2 && kill -0 "${pid}" 2> /dev/null; do
         now=$(grep -o '[0-9]*/[0-9]*epoch started.*' "${file}" 2> /dev/null | tail -n 1 || true)
         if [ "${now}" != "${last}" ]; then log "${file%/*}: ${now}"; last=${now}; fi
     done
