@@ -93,7 +93,8 @@ def main(cmd: list[str] | None = None) -> None:
         with whole_file(args.output_dir / "RESULTS.md") as file:
             file.write(document(sections, lines, note))
         plot(runs, args.output_dir / "wer_by_size.png")
-    print("\n".join(map(markdown, score_sections(runs))), note, sep="\n")
+    scored = sections[: len(groups(runs))]
+    print("\n".join(map(markdown, scored)), note, sep="\n")
 
 
 def compose(args: argparse.Namespace, runs: list[Run]) -> list[Section]:

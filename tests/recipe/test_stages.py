@@ -148,6 +148,10 @@ def test_a_bad_teacher_stops_at_the_gate(recipe):
         (["--no_such_option", "1"], "unknown option or missing value: --no_such_option"),
         (["--kd_config", "conf/gone.yaml"], "no such config: 'conf/gone.yaml'"),
         (["stray"], "what is 'stray'?"),
+        (
+            ["--other_tags", "gone"],
+            "--other_tags gone: there is no exp/asr_distilled_gone_s1/",
+        ),
     ],
 )
 def test_mistakes_on_the_command_line(recipe, options, message):
@@ -226,6 +230,7 @@ def test_a_student_starts_from_its_teacher(recipe):
     """Stage 9: without a step of learning, it is what the table says."""
     options = [*TINY, "--stage", "9", "--stop_stage", "11", "--teacher_exp"]
     options += ["exp/asr_teacher_s1", "--expdir", "exp_init", "--tag", "init"]
+    options += ["--control_tag", "untagged"]
     options += ["--init_student", "true", "--kd_config", "none", "--init_args"]
     options += ["--encoder_layers last", "--student_args", f"{ONE_STEP} --optim_conf lr=0"]
     stats = recipe / "exp_init"
@@ -234,6 +239,7 @@ def test_a_student_starts_from_its_teacher(recipe):
         (stats / folder.name).symlink_to(folder)
     answer = run(recipe, *options)
     assert answer.returncode == 0, answer.stderr[-3000:]
+    assert (stats / "asr_control_s1" / "1epoch.pth").exists()
     start = recipe / "exp/asr_teacher_s1/init/student_init.pth"
     assert "values come from the teacher" in start.with_suffix(".md").read_text()
     first = torch.load(start, weights_only=True)

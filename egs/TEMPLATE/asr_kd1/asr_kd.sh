@@ -62,7 +62,8 @@ teacher_max_wer=50         # percent; stage 8 stops above it
 seeds=1                    # of the students, one or more
 teacher_seed=1
 tag=                       # told apart from other students in expdir by this
-control_tag=               # the tag of the controls that they are compared with; empty: tag
+control_tag=               # the tag of the controls that they are compared with; empty: the
+                           # same; untagged: those of a run without a tag
 teacher_args=              # more options for the teacher's training
 student_args=              # more options for both students' trainings
 kd_args=                   # more options for the distilled student's training
@@ -72,7 +73,8 @@ cache_targets=false        # stage 8 writes the teacher's targets, stage 11 read
 cache_args="--parts ctc,decoder"   # what is written; see espnet_kd.bin.cache_teacher
 
 # Results
-other_tags=                # of other trained students, which stand in the results beside these
+other_tags=                # of other trained students, which stand in the results beside
+                           # these; 'untagged' names those without a tag
 cost_utterances=20         # of the first test set, on which cost is measured
 deploy=false               # stage 16 also writes 8-bit weights and ONNX graphs
 
@@ -140,9 +142,17 @@ own_teacher=false
 if [ -z "${teacher_exp}" ]; then
     own_teacher=true; teacher_exp=${expdir}/asr_teacher_s${teacher_seed}
 fi
-control_tag=${control_tag:-${tag}}
-control_exp() { echo "${expdir}/asr_control${control_tag:+_${control_tag}}_s$1"; }
-distilled_exp() { echo "${expdir}/asr_distilled${2:+_$2}_s$1"; }
+suffix() { if [ -n "$1" ] && [ "$1" != untagged ]; then echo "_$1"; fi; }
+control_exp() { echo "${expdir}/asr_control$(suffix "${control_tag:-${tag}}")_s$1"; }
+distilled_exp() { echo "${expdir}/asr_distilled$(suffix "$2")_s$1"; }
+for _tag in ${other_tags}; do
+    for _seed in ${seeds}; do
+        _file=$(distilled_exp "${_seed}" "${_tag}")/${inference_model}
+        if [ ! -f "${_file}" ]; then
+            log "--other_tags ${_tag}: there is no ${_file}; train that student first"; exit 2
+        fi
+    done
+done
 
 if [ "${feats_type}" = raw ]; then
     feature_file=wav.scp; feature_kind=sound
@@ -305,7 +315,7 @@ if on 8 && "${cache_targets}"; then
     done
 fi
 
-init_file=${teacher_exp}/init/$(basename "${student_config}" .yaml)${tag:+_${tag}}.pth
+init_file=${teacher_exp}/init/$(basename "${student_config}" .yaml)$(suffix "${tag}").pth
 if on 9 && "${init_student}"; then
     log "Stage 9: the student's first parameters, from the teacher's: ${init_file%.pth}.md"
     initialise "${init_file}"
@@ -390,7 +400,7 @@ if on 13; then
     done
 fi
 
-results_dir=${expdir}/results${tag:+_${tag}}
+results_dir=${expdir}/results$(suffix "${tag}")
 measured=("${teacher_exp}" "$(control_exp "${seeds%% *}")" "$(distilled_exp "${seeds%% *}" "${tag}")")
 cost_key=("${results_dir}/cost.done" "${measured[@]/%//${inference_model}}"
     "${inference_configs%% *}" -- "${cost_utterances}")
