@@ -14,6 +14,8 @@ from espnet_kd.report.roles import colours_of, title_of
 from espnet_kd.report.scores import Run, groups, of_role, within
 
 PANEL = (4.4, 3.4)
+# Height of a label, as a part of the highest rate that is drawn.
+LINE = 0.08
 METADATA = ("Creator", "Date", "Format", "Type")
 
 
@@ -89,17 +91,19 @@ def _curves(trainings: Mapping[str, Curves], name: str) -> str:
 
 
 def _by_size(axis: Any, runs: Sequence[Run]) -> None:
+    middles: dict[float, list[float]] = {}
     for role, colour in colours_of(run.role for run in runs).items():
         own = of_role(runs, role)
         sizes = [run.parameters / 1e6 for run in own]
         wers = [run.wer for run in own]
         axis.scatter(sizes, wers, color=colour, alpha=0.45, s=28)
-        middle = mean(wers)
-        axis.scatter(sizes[:1], [middle], color=colour, s=90, label=title_of(role))
-        # Control above its point, the others below: at one size they come close.
-        place = (8, 3 if role == "control" else -10)
-        at = (sizes[0], middle)
-        axis.annotate(f"{middle:.1f}", at, place, textcoords="offset points")
+        axis.scatter(sizes[:1], [mean(wers)], color=colour, s=90, label=title_of(role))
+        middles.setdefault(sizes[0], []).append(mean(wers))
+    apart = LINE * max(run.wer for run in runs)
+    for size, found in middles.items():
+        for wer, height in zip(sorted(found), spread(found, apart), strict=True):
+            look = {"textcoords": "offset points", "va": "center"}
+            axis.annotate(f"{wer:.1f}", (size, height), (8, 0), **look)
     axis.set_xscale("log")
     axis.margins(x=0.35, y=0.2)
     axis.set_ylim(bottom=0)
@@ -108,6 +112,14 @@ def _by_size(axis: Any, runs: Sequence[Run]) -> None:
     ticks = sorted({run.parameters / 1e6 for run in runs})
     axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axis.set_xticks([], minor=True)
+
+
+def spread(values: Sequence[float], apart: float) -> list[float]:
+    """Where labels of some values stand, from the lowest up, none on another."""
+    heights: list[float] = []
+    for value in sorted(values):
+        heights.append(max(value, heights[-1] + apart) if heights else value)
+    return heights
 
 
 def _front(axis: Any, points: Sequence[tuple[float, float]]) -> None:

@@ -37,11 +37,10 @@ def title_of(role: str) -> str:
 
 
 def in_order(roles: Iterable[str]) -> list[str]:
-    """Each once: teacher, control, then the distilled as they came."""
-    kinds = list(TITLES)
-    return sorted(
-        dict.fromkeys(roles), key=lambda role: kinds.index(role.partition(":")[0])
-    )
+    """Each once: teacher, control, other students as they came, the run's own last."""
+    kinds = [*TITLES]
+    ranks = {role: kinds.index(role.partition(":")[0]) for role in roles}
+    return sorted(ranks, key=lambda role: (ranks[role], role == DISTILLED))
 
 
 def colours_of(roles: Iterable[str]) -> dict[str, str]:

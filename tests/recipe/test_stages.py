@@ -295,7 +295,8 @@ def test_prepared_features_and_a_quarter_of_the_transcripts(recipe, features):
     titles = ("teacher", "student, alone", "student, distilled")
     for title in (*titles, "student, distilled (labels)"):
         assert report.count(f"\n| {title} | ") == 1
-    assert "\n| distilled 1 - distilled:labels 1 | " in report
+    assert "\n| distilled:labels 1 - distilled 1 | " in report
+    assert "\n#### Worst utterances of distilled 1\n" in report
 
 
 def test_mistakes_with_teachers_words(recipe):

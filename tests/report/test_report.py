@@ -12,7 +12,7 @@ from conftest import REPO, asr_options, build_asr
 
 from espnet_kd.bin.report import Decoding, collect, main, parse_run
 from espnet_kd.errors import KDError
-from espnet_kd.report.figures import plot
+from espnet_kd.report.figures import plot, spread
 from espnet_kd.report.measure import gap_recovered, parameters_by_part, parameters_of
 from espnet_kd.report.page import page
 from espnet_kd.report.pareto import pareto_front
@@ -52,12 +52,13 @@ def test_table_by_hand():
     assert widths == {9}
 
 
-def test_further_students_stand_below_with_a_gap_of_their_own():
+def test_further_students_stand_beside_with_a_gap_of_their_own():
     begun = [Run("distilled:begun", n, "beam", "test", 200_000, 15.5, 7.0) for n in (1, 2)]
     rows = table([*RUNS, *begun]).splitlines()
-    assert rows[6].endswith("| 45 % |")
+    assert rows[7].startswith("| student, distilled | ")
+    assert rows[7].endswith("| 45 % |")
     # (32 - 15.5) / (32 - 10)
-    assert rows[7] == (
+    assert rows[6] == (
         "| student, distilled (begun) | 0.200 M | 1/4.0 | **15.50** | 15.50 | 15.50 | "
         "7.00 | 75 % |"
     )
@@ -67,13 +68,7 @@ def test_further_students_stand_below_with_a_gap_of_their_own():
 def test_roles_are_told_apart_by_colour_and_refused_if_unknown():
     roles = ["distilled:b", "control", "distilled", "distilled:a", "teacher"]
     colours = colours_of(roles)
-    assert list(colours) == [
-        "teacher",
-        "control",
-        "distilled:b",
-        "distilled",
-        "distilled:a",
-    ]
+    assert list(colours) == ["teacher", "control", *roles[::3], "distilled"]
     assert len(set(colours.values())) == 5
     assert colours_of(f"distilled:{n}" for n in range(20)).keys() > {"distilled:19"}
     assert all(map(is_role, roles))
@@ -97,6 +92,11 @@ def test_plot_is_a_picture_of_every_panel(tmp_path):
     assert data.startswith(b"\x89PNG")
     width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
     assert width > 2 * height > 0
+
+
+def test_labels_of_close_values_do_not_meet():
+    assert spread([40, 21, 20, 22], apart=5) == [20, 25, 30, 40]
+    assert spread([], apart=5) == []
 
 
 def test_parameters_are_counted_by_part():
