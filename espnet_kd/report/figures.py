@@ -52,8 +52,9 @@ def speed_figure(points: Mapping[str, tuple[str, float, float]]) -> str:
     for name, (role, rtf, wer) in points.items():
         axis.scatter([rtf], [wer], color=colours[role], s=70, label=name)
     _front(axis, [(rtf, wer) for _, rtf, wer in points.values()])
-    axis.margins(x=0.3, y=0.25)
-    axis.set_xlim(left=0)
+    axis.margins(y=0.25)
+    # Models of nearly one speed have no span that a margin could be a part of.
+    axis.set_xlim(0, 1.2 * max(rtf for _, rtf, _ in points.values()))
     axis.set_ylim(bottom=0)
     axis.set_xlabel("real-time factor of the search")
     axis.set_ylabel("WER (%)")
