@@ -11,6 +11,16 @@ from conftest import REPO, asr_options, build_asr, clone, write_exp
 SMALL = ["--vocabulary", "60", "--batch", "2", "--frames", "60", "--repeats", "1"]
 
 
+def run(program, *options):
+    """A benchmark's answer, on one thread."""
+    return subprocess.run(
+        [sys.executable, str(REPO / "tests" / "benchmarks" / f"{program}.py"), *options],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"},
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "options", "said"),
@@ -21,27 +31,15 @@ SMALL = ["--vocabulary", "60", "--batch", "2", "--frames", "60", "--repeats", "1
     ],
 )
 def test_it_runs(program, options, said):
-    path = REPO / "tests" / "benchmarks" / f"{program}.py"
-    answer = subprocess.run(
-        [sys.executable, str(path), *SMALL, *options],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(REPO)},
-    )
+    answer = run(program, *SMALL, *options)
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert said in answer.stdout
 
 
 @pytest.mark.slow
 def test_what_a_student_saves():
-    path = REPO / "tests" / "benchmarks" / "student_cost.py"
     options = ["--utterances", "1", "--seconds", "2", "--vocabulary", "100"]
-    answer = subprocess.run(
-        [sys.executable, str(path), *options],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"},
-    )
+    answer = run("student_cost", *options)
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert answer.stdout.count("| 1.00x |") == 2
     assert answer.stdout.count("SQNR") == 2
@@ -66,12 +64,6 @@ def test_half_of_a_trained_model_beats_random_ones(features, batch, tmp_path):
         for part in ("feats.scp,speech,kaldi_ark", "text,text,text")
         for word in ("--data_path_and_name_and_type", f"{features}/dev/{part}")
     ]
-    path = REPO / "tests" / "benchmarks" / "layer_halving.py"
-    answer = subprocess.run(
-        [sys.executable, str(path), "--exp", exps[0], "--exp", exps[1], *data],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(REPO)},
-    )
+    answer = run("layer_halving", "--exp", exps[0], "--exp", exps[1], *data)
     assert answer.stdout.count("| ") > 10, answer.stderr[-2000:]
     assert answer.stderr.strip().endswith(f"random beats {exps[1]}")

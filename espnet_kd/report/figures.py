@@ -98,8 +98,9 @@ def _by_size(axis: Any, runs: Sequence[Run]) -> None:
         sizes = [run.parameters / 1e6 for run in own]
         wers = [run.wer for run in own]
         axis.scatter(sizes, wers, color=colour, alpha=0.45, s=28)
-        axis.scatter(sizes[:1], [mean(wers)], color=colour, s=90, label=title_of(role))
-        middles.setdefault(sizes[0], []).append(mean(wers))
+        middle = mean(wers)
+        axis.scatter(sizes[:1], [middle], color=colour, s=90, label=title_of(role))
+        middles.setdefault(sizes[0], []).append(middle)
     apart = LINE * max(run.wer for run in runs)
     for size, found in middles.items():
         for wer, height in zip(sorted(found), spread(found, apart), strict=True):

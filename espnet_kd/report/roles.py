@@ -5,6 +5,7 @@ had other things of the same teacher, by which they are told apart.
 """
 
 from collections.abc import Iterable
+from itertools import chain, repeat
 
 TITLES = {
     "teacher": "teacher",
@@ -20,14 +21,12 @@ FURTHER = ("#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17a2b8", "#777777")
 def is_role(text: str) -> bool:
     """Whether a text names a role."""
     kind, separator, name = text.partition(":")
-    return (
-        kind in TITLES and bool(name) == bool(separator) and (kind == DISTILLED or not name)
-    )
+    return bool(name) and kind == DISTILLED if separator else kind in TITLES
 
 
 def is_distilled(role: str) -> bool:
     """Whether a model of this role had something of the teacher."""
-    return role.partition(":")[0] == DISTILLED
+    return _kind(role) == DISTILLED
 
 
 def title_of(role: str) -> str:
@@ -39,13 +38,15 @@ def title_of(role: str) -> str:
 def in_order(roles: Iterable[str]) -> list[str]:
     """Each once: teacher, control, other students as they came, the run's own last."""
     kinds = [*TITLES]
-    ranks = {role: kinds.index(role.partition(":")[0]) for role in roles}
+    ranks = {role: kinds.index(_kind(role)) for role in roles}
     return sorted(ranks, key=lambda role: (ranks[role], role == DISTILLED))
 
 
 def colours_of(roles: Iterable[str]) -> dict[str, str]:
     """A colour for each, in order; the same roles, the same colours."""
-    ordered = in_order(roles)
-    further = [role for role in ordered if role not in COLOURS]
-    ranks = {role: min(i, len(FURTHER) - 1) for i, role in enumerate(further)}
-    return {role: COLOURS.get(role) or FURTHER[ranks[role]] for role in ordered}
+    further = chain(FURTHER, repeat(FURTHER[-1]))
+    return {role: COLOURS.get(role) or next(further) for role in in_order(roles)}
+
+
+def _kind(role: str) -> str:
+    return role.partition(":")[0]

@@ -1,6 +1,7 @@
 r"""What every other layer of a trained model is worth before it trains again.
 
-    python tests/benchmarks/layer_halving.py --exp exp/asr_teacher --file valid.acc.ave.pth\
+    python tests/benchmarks/layer_halving.py --exp exp/asr_teacher \
+        --file valid.acc.ave.pth \
         --data_path_and_name_and_type data/dev/feats.scp,speech,kaldi_ark \
         --data_path_and_name_and_type data/dev/text,text,text
 
