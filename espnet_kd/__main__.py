@@ -61,7 +61,7 @@ class _Loader(importlib.abc.Loader):
 
 def register() -> None:
     """Register the plugin: task modules imported from now on know distillation."""
-    from espnet_kd.compat import TASKS
+    from espnet_kd.host.compat import TASKS
 
     if not any(isinstance(finder, TaskFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, TaskFinder(TASKS))
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
     """Run what the command line says."""
     if arguments[:1] == ["--version"]:
         from espnet_kd import __version__
-        from espnet_kd.compat import versions
+        from espnet_kd.host.compat import versions
 
         print(f"espnet_kd {__version__} ({versions()})")
         return

@@ -9,8 +9,12 @@ class KDError(Exception):
     """Distillation cannot go on; the message says why and what to do."""
 
 
+class ExperimentError(KDError):
+    """An experiment's config or weights cannot be found, read, built or trusted."""
+
+
 class TeacherError(KDError):
-    """A teacher cannot be found, read, built or trusted."""
+    """A teacher cannot be had, or what it says cannot be learned from."""
 
 
 class AlignmentError(KDError):

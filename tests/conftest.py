@@ -70,10 +70,17 @@ def build_asr(seed: int = 0, **options) -> torch.nn.Module:
     """A tiny untrained ASR model, deterministic by seed."""
     from espnet2.tasks.asr import ASRTask
 
-    from espnet_kd.compat import build_model
+    from espnet_kd.host.compat import build_model
 
     torch.manual_seed(seed)
     return build_model(ASRTask, asr_options(**options))
+
+
+def transducer(width: int = 8, seed: int = 1, **more) -> torch.nn.Module:
+    """A transducer of the asr task, with an auxiliary CTC."""
+    options = {"decoder": "transducer", "decoder_conf": {"hidden_size": width}}
+    options |= {"joint_net_conf": {"joint_space_size": 8}, "width": width, "seed": seed}
+    return build_asr(**(options | more)).eval()
 
 
 def write_exp(folder: Path, model: torch.nn.Module, settings: dict) -> Path:

@@ -4,8 +4,8 @@ import pytest
 import yaml
 from conftest import REPO
 
+from espnet_kd.config.parse import parse_config
 from espnet_kd.losses import LOSSES
-from espnet_kd.parse import parse_config
 
 RECIPE = REPO / "egs" / "librispeech" / "asr_kd1" / "conf"
 AN4 = REPO / "egs" / "an4" / "asr_kd1" / "conf"
@@ -57,7 +57,7 @@ def parameters(path, tmp_path, vocabulary):
     import torch
     from espnet2.tasks.asr import ASRTask
 
-    from espnet_kd.compat import task_class
+    from espnet_kd.host.compat import task_class
     from espnet_kd.report.measure import parameters_of
 
     tokens = tmp_path / "tokens.txt"

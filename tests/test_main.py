@@ -73,7 +73,7 @@ def test_training_modules_understand_kd_conf_and_report_in_one_sentence(tmp_path
 
 @pytest.mark.parametrize("task", ["asr", "asr_transducer", "st"])
 def test_every_task_has_its_variant_importable_by_name(task, tmp_path):
-    from espnet_kd.compat import TASKS
+    from espnet_kd.host.compat import TASKS
 
     module, name = TASKS[task]
     script = tmp_path / "look.py"

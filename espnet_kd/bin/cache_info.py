@@ -6,7 +6,7 @@ from pathlib import Path
 from espnet_kd.bin.command import named_errors
 from espnet_kd.cache.header import HEADER, INDEX, read_header
 from espnet_kd.cache.reader import Cache
-from espnet_kd.kaldi_dir import read_table
+from espnet_kd.host.kaldi_dir import read_table
 
 
 def main(cmd: list[str] | None = None) -> None:

@@ -9,7 +9,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -23,15 +22,16 @@ from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import entries_of
 from espnet_kd.cache.header import Header
 from espnet_kd.cache.writer import Shard
-from espnet_kd.compat import task_class
-from espnet_kd.config import TeacherConfig
+from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.errors import KDError
-from espnet_kd.forward import Labels, Request, is_label_tap
-from espnet_kd.kaldi_dir import read_table
-from espnet_kd.loading import find_teacher, hash_teacher, load_teacher, read_settings
-from espnet_kd.streaming import stream
-from espnet_kd.targets import TeacherTargets
-from espnet_kd.teacher import Teacher
+from espnet_kd.host.compat import task_class
+from espnet_kd.host.data import stream
+from espnet_kd.host.experiment import open_experiment
+from espnet_kd.host.kaldi_dir import read_table
+from espnet_kd.model.forward import Labels, Request, is_label_tap
+from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.teachers.build import load_teacher
+from espnet_kd.teachers.live import Teacher
 
 PARTS = ("ctc", "decoder", "nbest")
 REPORT_SECONDS = 10
@@ -122,9 +122,9 @@ class Writer:
         self.teacher.check(self.request)
         if args.ngpu:
             self.teacher.model.to("cuda")
-        with ExitStack() as stack:
-            self.settings = read_settings(find_teacher(config, stack))
-        self.header = self._header(hash_teacher(config))
+        with open_experiment(args.exp, args.file) as experiment:
+            self.settings = experiment.settings
+            self.header = self._header(experiment.digest)
 
     def targets(self, keys: list[str]) -> Iterator[tuple[list[str], TeacherTargets]]:
         """What the teacher says, batch by batch."""

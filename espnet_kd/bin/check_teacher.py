@@ -10,23 +10,23 @@ import argparse
 import json
 import sys
 import time
-from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
 import torch
 
-from espnet_kd.atomic import whole_file
+from espnet_kd.alignment.words import word_error_rate
 from espnet_kd.bin.command import named_errors
-from espnet_kd.compat import task_class
-from espnet_kd.config import TeacherConfig
+from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.errors import KDError
-from espnet_kd.forward import Request
-from espnet_kd.kaldi_dir import read_table
-from espnet_kd.labels.normalise import word_error_rate
-from espnet_kd.loading import find_teacher, load_teacher, read_settings
-from espnet_kd.streaming import stream
-from espnet_kd.teacher import Teacher, check_needs
+from espnet_kd.host.compat import task_class
+from espnet_kd.host.data import stream
+from espnet_kd.host.experiment import open_experiment
+from espnet_kd.host.files import whole_file
+from espnet_kd.host.kaldi_dir import read_table
+from espnet_kd.model.forward import Request
+from espnet_kd.teachers.build import load_teacher
+from espnet_kd.teachers.live import Teacher, check_needs
 
 REPORT_SECONDS = 10
 
@@ -80,8 +80,8 @@ def teacher_wer(args: argparse.Namespace) -> float:
     task, config = task_class(args.task), TeacherConfig(args.exp, args.file)
     teacher = load_teacher(config, task)
     check_needs(teacher.model, Request(ctc=True), "teacher")
-    with ExitStack() as stack:
-        settings = read_settings(find_teacher(config, stack))
+    with open_experiment(args.exp, args.file) as experiment:
+        settings = experiment.settings
         to_text = _detokeniser(settings)
         data = args.data_path_and_name_and_type
         batches = stream(task, settings, data, batch_size=args.batch_size)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
-from espnet_kd.kaldi_dir import read_table
+from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.report.comparison import agreement_section, interval_section
 from espnet_kd.report.section import markdown
 

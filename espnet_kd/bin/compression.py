@@ -3,18 +3,16 @@
 import argparse
 import math
 from collections.abc import Callable
-from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from espnet_kd.compat import build_model, task_class
-from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
-from espnet_kd.loading import find_teacher, load_teacher, read_settings
-from espnet_kd.streaming import first_speech
+from espnet_kd.host.compat import build_model, task_class
+from espnet_kd.host.data import first_speech
+from espnet_kd.host.experiment import open_experiment
 from espnet_kd.student.forms import load_compressed
 
 
@@ -47,14 +45,13 @@ def compress(
     Raises:
         KDError: If there is no place to write to.
     """
-    task, config = task_class(args.task), TeacherConfig(args.exp, args.file)
-    with ExitStack() as stack:
-        files = find_teacher(config, stack)
-        output = args.output or _beside(files.weights, Path(args.exp), form)
-        settings = read_settings(files)
-        model = load_teacher(config, task).model
+    task = task_class(args.task)
+    with open_experiment(args.exp, args.file) as experiment:
+        weights, settings = experiment.files.weights, experiment.settings
+        output = args.output or _beside(weights, Path(args.exp), form)
+        model = experiment.model(task)
         remark = write(deepcopy(model), output)
-        before, after = files.weights.stat().st_size, output.stat().st_size
+        before, after = weights.stat().st_size, output.stat().st_size
         twin = build_model(task, settings).eval()
         data = args.data_path_and_name_and_type
         speech = [] if data is None else first_speech(task, settings, data, args.utterances)

@@ -10,20 +10,19 @@ say what PyTorch says is not left behind. Without data the check is on random fe
 """
 
 import argparse
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.bin.compression import add_model
-from espnet_kd.compat import task_class
-from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
-from espnet_kd.loading import find_teacher, load_teacher, read_settings
-from espnet_kd.streaming import first_speech
+from espnet_kd.host.compat import task_class
+from espnet_kd.host.data import first_speech
+from espnet_kd.host.experiment import open_experiment
 from espnet_kd.student.export import (
     EncoderCTC,
     export_onnx,
@@ -62,9 +61,10 @@ def run(args: argparse.Namespace) -> str:
     output = args.output_dir or Path(args.exp)
     if args.output_dir is None and not output.is_dir():
         raise KDError(f"{args.exp} is no directory to write to: say --output_dir DIR")
-    task, config = task_class(args.task), TeacherConfig(args.exp, args.file)
-    model = load_teacher(config, task).model
-    feats = _features(args, task, model)
+    task = task_class(args.task)
+    with open_experiment(args.exp, args.file) as experiment:
+        model = experiment.model(task)
+        feats = _features(args, task, experiment.settings, model)
     graph = EncoderCTC(model)
     path, twin = output / "ctc.onnx", output / "ctc.int8.onnx"
     export_onnx(graph, feats[0], path)
@@ -128,17 +128,16 @@ def compare(graph: EncoderCTC, path: Path, feats: list[Tensor]) -> Distance:
     return Distance(float((p - q).abs().max()), float(kl), float(same), len(p))
 
 
-def _features(args: argparse.Namespace, task: type, model: nn.Module) -> list[Tensor]:
+def _features(
+    args: argparse.Namespace, task: type, settings: dict[str, Any], model: nn.Module
+) -> list[Tensor]:
     data = args.data_path_and_name_and_type
-    with ExitStack() as stack:
-        files = find_teacher(TeacherConfig(args.exp, args.file), stack)
-        settings = read_settings(files)
-        if data is not None:
-            speech = first_speech(task, settings, data, args.utterances)
-            lens = [torch.tensor([audio.shape[1]]) for audio in speech]
-            with torch.no_grad():
-                pairs = zip(speech, lens, strict=True)
-                return [model._extract_feats(x, n)[0] for x, n in pairs]
+    if data is not None:
+        speech = first_speech(task, settings, data, args.utterances)
+        lens = [torch.tensor([audio.shape[1]]) for audio in speech]
+        with torch.no_grad():
+            pairs = zip(speech, lens, strict=True)
+            return [model._extract_feats(x, n)[0] for x, n in pairs]
     width = settings.get("input_size") or model.frontend.output_size()
     noise = torch.Generator().manual_seed(0)
     return [torch.randn(1, frames, width, generator=noise) for frames in RANDOM_LENGTHS]

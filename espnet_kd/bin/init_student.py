@@ -12,19 +12,17 @@ from where and what stayed random; it is also written beside the output.
 
 import argparse
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.bin.command import named_errors
-from espnet_kd.compat import default_settings, task_class
-from espnet_kd.config import TeacherConfig
 from espnet_kd.errors import KDError
-from espnet_kd.loading import find_teacher, read_settings
+from espnet_kd.host.compat import default_settings, task_class
+from espnet_kd.host.experiment import open_experiment
+from espnet_kd.host.files import whole_file
 from espnet_kd.student.build import SIDES, Choice, build_student
 from espnet_kd.student.importance import KINDS
 from espnet_kd.student.initialise import summary
@@ -91,10 +89,9 @@ def main(cmd: list[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> str:
     """Write the parameters and the table; gives the latter."""
     task = task_class(args.task)
-    with ExitStack() as stack:
-        files = find_teacher(TeacherConfig(args.exp, args.file), stack)
-        settings = student_settings(task, read_settings(files), args.student_config)
-        state, origins = build_student(task, files, settings, choice_of(args))
+    with open_experiment(args.exp, args.file) as teacher:
+        settings = student_settings(task, teacher.settings, args.student_config)
+        state, origins = build_student(task, teacher, settings, choice_of(args))
     kept = {name: v for name, v in state.items() if not name.startswith(LEFT_OUT)}
     table = summary([origin for origin in origins if origin.name in kept])
     with whole_file(args.output, "wb") as file:

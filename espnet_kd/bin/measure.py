@@ -21,17 +21,16 @@ from typing import Any
 
 import torch
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.bin.command import named_errors
-from espnet_kd.bin.decoding import open_recogniser, search_options
-from espnet_kd.compat import build_model, task_class, versions
-from espnet_kd.config import TeacherConfig
-from espnet_kd.loading import find_teacher, read_settings
+from espnet_kd.host.compat import build_model, task_class, versions
+from espnet_kd.host.data import first_speech
+from espnet_kd.host.experiment import open_experiment
+from espnet_kd.host.files import whole_file
+from espnet_kd.pseudo_labels.decoding import open_recogniser, search_options
 from espnet_kd.report.cost import cost_section
 from espnet_kd.report.measure import parameters_by_part
 from espnet_kd.report.section import markdown
 from espnet_kd.report.speed import Timing, count_macs, peak_memory, time_call
-from espnet_kd.streaming import first_speech
 
 FEATURE_RATE = 100.0  # frames a second that feats.scp is taken to hold
 SAMPLE_RATE = 16000
@@ -105,10 +104,9 @@ class Measured:
     ) -> None:
         self.exp = exp
         task, random = task_class("asr"), args.random == "true"
-        config = TeacherConfig(exp, "none" if random else args.file)
-        files = find_teacher(config, stack)
-        settings = read_settings(files)
-        weights = files.weights
+        file = "none" if random else args.file
+        experiment = stack.enter_context(open_experiment(exp, file))
+        settings, weights = experiment.settings, experiment.files.weights
         if random:
             torch.manual_seed(0)
             weights = Path(stack.enter_context(TemporaryDirectory())) / "random.pth"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.cache.writer import merge
-from espnet_kd.kaldi_dir import read_table
+from espnet_kd.host.kaldi_dir import read_table
 
 
 def main(cmd: list[str] | None = None) -> None:

@@ -20,7 +20,6 @@ zeros. A training with 'prune' keeps them.
 
 import argparse
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,14 @@ from typing import Any
 import torch
 import yaml
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.bin.command import named_errors
 from espnet_kd.bin.init_student import add_choice, choice_of
-from espnet_kd.compat import build_model, task_class
-from espnet_kd.config import PruneConfig, TeacherConfig
+from espnet_kd.config.schema import PruneConfig
 from espnet_kd.errors import KDError, suggest
-from espnet_kd.loading import (
-    TeacherFiles,
-    find_teacher,
-    load_weights,
-    read_settings,
-    read_weights,
-)
+from espnet_kd.host.checkpoint import read_weights
+from espnet_kd.host.compat import task_class
+from espnet_kd.host.experiment import Experiment, open_experiment
+from espnet_kd.host.files import whole_file
 from espnet_kd.student.build import build_student
 from espnet_kd.student.initialise import summary
 from espnet_kd.student.masks import Masks
@@ -71,9 +65,9 @@ def main(cmd: list[str] | None = None) -> None:
 
 def run(args: argparse.Namespace) -> str:
     """Write config, weights and table; gives the latter."""
-    with ExitStack() as stack:
-        files = find_teacher(TeacherConfig(args.exp, args.file), stack)
-        settings, state, table = cut(args, files) if args.set else thin(args, files)
+    make = cut if args.set else thin
+    with open_experiment(args.exp, args.file) as experiment:
+        settings, state, table = make(args, experiment)
     out = args.output_dir
     with whole_file(out / "config.yaml") as file:
         yaml.safe_dump(settings, file, sort_keys=False)
@@ -84,24 +78,22 @@ def run(args: argparse.Namespace) -> str:
     return table
 
 
-def cut(args: argparse.Namespace, files: TeacherFiles) -> tuple[dict, dict, str]:
+def cut(args: argparse.Namespace, whole: Experiment) -> tuple[dict, dict, str]:
     """Settings, parameters and story of a model with fewer layers or units."""
-    settings = smaller(read_settings(files), args.set)
+    settings = smaller(whole.settings, args.set)
     choice = choice_of(args)
-    state, origins = build_student(task_class(args.task), files, settings, choice)
-    before = sum(value.numel() for value in read_weights(files.weights).values())
+    state, origins = build_student(task_class(args.task), whole, settings, choice)
+    before = sum(value.numel() for value in read_weights(whole.files.weights).values())
     return settings, state, f"{summary(origins)} The whole model has {before:,}."
 
 
-def thin(args: argparse.Namespace, files: TeacherFiles) -> tuple[dict, dict, str]:
+def thin(args: argparse.Namespace, whole: Experiment) -> tuple[dict, dict, str]:
     """The same of a model with zeros among its weights.
 
     Raises:
         KDError: If nothing would be left.
     """
-    settings = read_settings(files)
-    model = build_model(task_class(args.task), settings)
-    load_weights(model, files.weights)
+    model = whole.model(task_class(args.task)).requires_grad_(True)
     config = PruneConfig(sparsity=args.sparsity or 0.0, threshold=args.threshold or 0.0)
     masks = Masks(model, config)
     masks.step(config.end)
@@ -109,7 +101,7 @@ def thin(args: argparse.Namespace, files: TeacherFiles) -> tuple[dict, dict, str
         raise KDError("this leaves no weight at all; ask for a smaller part")
     masks.remove()
     text = f"{masks.sparsity:.2%} of the weights of linear layers and convolutions are 0."
-    return settings, model.state_dict(), text
+    return whole.settings, model.state_dict(), text
 
 
 def smaller(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
-from espnet_kd.labels.directory import write_labels
-from espnet_kd.labels.hypotheses import Heard
-from espnet_kd.labels.select import Limits
+from espnet_kd.pseudo_labels.directory import write_labels
+from espnet_kd.pseudo_labels.hypotheses import Heard
+from espnet_kd.pseudo_labels.select import Limits
 
 UNLIMITED = Limits()
 
@@ -56,7 +56,7 @@ def main(cmd: list[str] | None = None) -> None:
 
 def run(args: argparse.Namespace, arguments: list[str]) -> None:
     """Do what ``main`` says."""
-    from espnet_kd.bin.decoding import hear, hear_all, jobs_of
+    from espnet_kd.pseudo_labels.decoding import hear, hear_all, jobs_of
 
     limits = Limits(**{f.name: getattr(args, f.name) for f in fields(Limits)})
     if args.reference is None and limits.max_wer != UNLIMITED.max_wer:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from espnet_kd import __version__
-from espnet_kd.atomic import whole_file
 from espnet_kd.bin.command import named_errors
-from espnet_kd.compat import task_class, versions
 from espnet_kd.errors import KDError
+from espnet_kd.host.compat import task_class, versions
+from espnet_kd.host.files import whole_file
 from espnet_kd.report.comparison import agreement_section, interval_section
 from espnet_kd.report.cost import cost_section
 from espnet_kd.report.curves import (

@@ -6,10 +6,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
-from espnet_kd.kaldi_dir import read_table
+from espnet_kd.host.files import whole_file
+from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.report.score import UNITS, find_sclite, score
 
 

@@ -9,9 +9,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet_kd.cache.codec import Entry, Rows
 from espnet_kd.cache.header import Header
+from espnet_kd.cache.sparse import PAD, Sparse, densify, sparsify
 from espnet_kd.errors import KDError, utterance_name
-from espnet_kd.sparse import PAD, Sparse, densify, sparsify
-from espnet_kd.targets import Hidden, NBest, TeacherTargets
+from espnet_kd.model.outputs import Hidden, NBest, TeacherTargets
 
 RUN = np.iinfo(np.uint16).max
 

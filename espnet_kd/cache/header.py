@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.errors import KDError
+from espnet_kd.host.files import whole_file
 
 VERSION = 1
 HEADER = "header.json"
@@ -93,17 +92,6 @@ def read_header(path: Path) -> Header:
     for name in ("token_list", "parts", "taps", "widths"):
         raw[name] = tuple(raw[name])
     return Header(**raw)
-
-
-def hash_files(paths: Sequence[Path]) -> str:
-    """Digest of the contents of some files, in order."""
-    total = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                total.update(block)
-        total.update(b"\0")
-    return total.hexdigest()
 
 
 def _digest(content: dict) -> str:

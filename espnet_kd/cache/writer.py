@@ -5,17 +5,10 @@ from pathlib import Path
 
 import kaldiio
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.cache.codec import Entry, decode, encode
-from espnet_kd.cache.header import (
-    HEADER,
-    INDEX,
-    Header,
-    hash_files,
-    read_header,
-    write_header,
-)
+from espnet_kd.cache.header import HEADER, INDEX, Header, read_header, write_header
 from espnet_kd.errors import KDError
+from espnet_kd.host.files import hash_files, whole_file
 
 
 class Shard:

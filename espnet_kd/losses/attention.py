@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from espnet_kd.align import bridge_frames
+from espnet_kd.alignment.frames import bridge_frames
 from espnet_kd.errors import ArgumentCheck, KDError
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.divergence import kl_probs
 from espnet_kd.losses.feature import TapLoss, bridged, find_hidden
 from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions, widened
-from espnet_kd.targets import Hidden, ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
 
 RELATIONS = ("q", "k", "v")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.registry import Registry
-from espnet_kd.targets import ModelOutputs, TeacherTargets
 
 LOSSES: Registry[type["DistillationLoss"]] = Registry("loss")
 

@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
-from espnet_kd.align import at_student_frames
+from espnet_kd.alignment.frames import at_student_frames
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.ctc_frames import check_selection, select_frames
 from espnet_kd.losses.divergence import kl_positions
 from espnet_kd.masking import REDUCTIONS, check_pair, reduce_positions
-from espnet_kd.targets import ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 BRIDGES = ("spike", "mean")
 

@@ -13,7 +13,7 @@ from espnet_kd.masking import (
     reduce_positions,
     widened,
 )
-from espnet_kd.targets import ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 FORMS = ("cross_entropy", "probability")
 

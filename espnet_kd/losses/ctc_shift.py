@@ -13,7 +13,7 @@ from espnet_kd.masking import (
     length_mask,
     reduce_positions,
 )
-from espnet_kd.targets import ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 SCOPES = ("frame", "utterance")
 

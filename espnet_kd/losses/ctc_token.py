@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
-from espnet_kd.ctc_lattice import label_occupancies
+from espnet_kd.alignment.ctc_lattice import label_occupancies
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.ctc import CTCLoss
 from espnet_kd.losses.divergence import kl_probs, real_log_softmax
 from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions
-from espnet_kd.targets import ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 
 def ctc_token_kl(

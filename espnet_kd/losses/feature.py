@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espnet_kd.align import at_student_frames
+from espnet_kd.alignment.frames import at_student_frames
 from espnet_kd.errors import ArgumentCheck, KDError
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.masking import (
@@ -15,8 +15,8 @@ from espnet_kd.masking import (
     reduce_positions,
     widened,
 )
-from espnet_kd.taps import parse_tap
-from espnet_kd.targets import Hidden, ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
+from espnet_kd.model.taps import parse_tap
 
 # Below this length a vector has no direction worth comparing.
 TINY = 1e-6

@@ -11,7 +11,7 @@ from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.ctc import CTCLoss
 from espnet_kd.losses.divergence import real_log_softmax
 from espnet_kd.masking import length_mask, widened
-from espnet_kd.targets import Decode, ModelOutputs, NBest, TeacherTargets
+from espnet_kd.model.outputs import Decode, ModelOutputs, NBest, TeacherTargets
 
 SEARCHES = ("beam", "greedy")
 

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from espnet_kd.align import SLACK
+from espnet_kd.alignment.frames import SLACK
+from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask
 from espnet_kd.errors import AlignmentError, ArgumentCheck
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.divergence import kl_rows
 from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions
-from espnet_kd.targets import ModelOutputs, Path, TeacherTargets
-from espnet_kd.transducer_lattice import collapse, next_labels, node_mask
+from espnet_kd.model.outputs import ModelOutputs, Path, TeacherTargets
 
 
 def transducer_collapsed_kl(

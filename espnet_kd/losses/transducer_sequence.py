@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
+from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask, spread
+from espnet_kd.alignment.transducer_paths import total_log_prob
 from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
-from espnet_kd.targets import ModelOutputs, TeacherTargets
-from espnet_kd.transducer_lattice import collapse, next_labels, node_mask, spread
-from espnet_kd.transducer_paths import total_log_prob
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 DISTANCES = ("l1", "l2")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import combinations
 
-from espnet_kd.labels.normalise import word_error_rate, word_errors
+from espnet_kd.alignment.words import word_error_rate, word_errors
 from espnet_kd.report.bootstrap import paired_interval
 from espnet_kd.report.section import Section
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from espnet_kd.atomic import whole_file
+from espnet_kd.host.files import whole_file
 from espnet_kd.report.curves import Curves
 from espnet_kd.report.pareto import pareto_front
 from espnet_kd.report.roles import colours_of, title_of

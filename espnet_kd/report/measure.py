@@ -6,8 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
-from espnet_kd.compat import build_model
-from espnet_kd.loading import TeacherFiles, read_settings
+from espnet_kd.host.compat import build_model
+from espnet_kd.host.experiment import read_settings
+from espnet_kd.host.packed import ExperimentFiles
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, int]:
@@ -20,7 +21,7 @@ def parameters_by_part(model: nn.Module) -> dict[str, int]:
 
 def parameters_of(config: Path, task: type) -> int:
     """Parameters of the model that an experiment's config describes."""
-    files = TeacherFiles(config, config.parent / "unused")
+    files = ExperimentFiles(config, config.parent / "unused")
     return sum(parameters_by_part(build_model(task, read_settings(files))).values())
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.errors import KDError
+from espnet_kd.host.files import whole_file
 
 # Debian's package sctk does not put it on PATH.
 PLACES = ("sclite", "/usr/lib/sctk/bin/sclite")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from espnet_kd.alignment.words import word_errors
 from espnet_kd.errors import KDError
-from espnet_kd.labels.normalise import word_errors
 from espnet_kd.report.section import Section
 
 TRN = re.compile(r"(.*)\(([^()]*)\)\s*$")

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.compat import build_model
 from espnet_kd.errors import KDError
-from espnet_kd.loading import TeacherFiles, load_weights, read_settings
-from espnet_kd.streaming import stream
+from espnet_kd.host.compat import build_model
+from espnet_kd.host.data import stream
+from espnet_kd.host.experiment import Experiment
 from espnet_kd.student.axes import LAYER, Axes
 from espnet_kd.student.importance import KINDS_HEARD, importance_of
 from espnet_kd.student.initialise import Initialiser, Origin, Shape
@@ -40,25 +40,24 @@ class Choice:
 
 
 def build_student(
-    task: type, files: TeacherFiles, settings: Mapping[str, Any], choice: Choice
+    task: type, experiment: Experiment, settings: Mapping[str, Any], choice: Choice
 ) -> tuple[dict[str, Tensor], list[Origin]]:
     """Parameters of a student, and where each came from.
 
     Args:
         task: ESPnet task class of both.
-        files: The teacher.
+        experiment: The teacher.
         settings: The student's.
         choice: How.
 
     Raises:
         KDError: If the student cannot be had from this teacher.
     """
-    theirs = read_settings(files)
+    theirs = experiment.settings
     check_parts(settings, theirs)
     torch.manual_seed(choice.seed)
     student = build_model(task, settings)
-    teacher = build_model(task, theirs).eval()
-    load_weights(teacher, files.weights)
+    teacher = experiment.model(task).requires_grad_(True)
     states = (teacher.state_dict(), student.state_dict())
     layers = {
         side: layer_map(choice.layers[side], *_counts(states, side), side) for side in SIDES

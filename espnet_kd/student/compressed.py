@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.errors import KDError
+from espnet_kd.host.files import whole_file
 
 KIND = "espnet_kd compressed"
 FORMAT = f"{KIND} 1"

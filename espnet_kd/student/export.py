@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.errors import KDError
-from espnet_kd.views import view_of
+from espnet_kd.host.files import whole_file
+from espnet_kd.model.parts import view_of
 
 INPUTS = ("feats", "feats_lengths")
 OUTPUTS = ("ctc_log_probs", "encoder_out_lens")

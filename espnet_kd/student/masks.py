@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, distributed, nn
 
-from espnet_kd.config import PruneConfig
+from espnet_kd.config.schema import PruneConfig
 from espnet_kd.errors import KDError
 from espnet_kd.student.axes import Axes
 

@@ -2,7 +2,7 @@
 
 from espnet2.tasks.asr import ASRTask
 
-from espnet_kd.compat import stock_class
+from espnet_kd.host.compat import stock_class
 from espnet_kd.tasks.kd_task import KDTask
 
 

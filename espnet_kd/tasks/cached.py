@@ -6,7 +6,7 @@ from pathlib import Path
 
 from espnet_kd.cache.reader import Cache
 from espnet_kd.errors import ConfigError, Problem
-from espnet_kd.kaldi_dir import read_table
+from espnet_kd.host.kaldi_dir import read_table
 
 
 def check_cached_training(args: argparse.Namespace, caches: Sequence[Cache]) -> None:

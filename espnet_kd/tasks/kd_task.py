@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from espnet_kd.attachment import PROJECTIONS, Attachment
 from espnet_kd.cache.reader import Cache, CachedCollate, open_caches
-from espnet_kd.compat import provide_rnnt_loss
-from espnet_kd.config import KDConfig
+from espnet_kd.config.parse import parse_config
+from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import ConfigError, Problem
-from espnet_kd.hook import attach, attachment_of
+from espnet_kd.hook.attach import attach, attachment_of
+from espnet_kd.hook.attachment import PROJECTIONS, Attachment
+from espnet_kd.host.compat import provide_rnnt_loss
 from espnet_kd.losses import LOSSES
-from espnet_kd.parse import parse_config
 from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.forms import load_compressed
 from espnet_kd.tasks.arguments import KDConfAction

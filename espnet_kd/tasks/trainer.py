@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from espnet_kd.attachment import Attachment
-from espnet_kd.hook import attachment_of
+from espnet_kd.hook.attach import attachment_of
+from espnet_kd.hook.attachment import Attachment
 
 
 class KDTrainer:

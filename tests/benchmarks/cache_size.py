@@ -18,13 +18,13 @@ import yaml
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import batch_of, entries_of, targets_of
 from espnet_kd.cache.header import Header
-from espnet_kd.compat import build_model, default_settings, task_class, versions
-from espnet_kd.config import TeacherConfig
-from espnet_kd.forward import Request
-from espnet_kd.loading import load_teacher
+from espnet_kd.config.schema import TeacherConfig
+from espnet_kd.host.compat import build_model, default_settings, task_class, versions
 from espnet_kd.losses import kl_rows
-from espnet_kd.targets import TeacherTargets
-from espnet_kd.teacher import Teacher
+from espnet_kd.model.forward import Request
+from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.teachers.build import load_teacher
+from espnet_kd.teachers.live import Teacher
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -16,12 +16,12 @@ from measure import medians, seconds
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet_kd.compat import task_class, versions
-from espnet_kd.config import TeacherConfig
-from espnet_kd.forward import Request
-from espnet_kd.loading import load_teacher
+from espnet_kd.config.schema import TeacherConfig
+from espnet_kd.host.compat import task_class, versions
 from espnet_kd.losses import ctc_frame_kl, select_frames
 from espnet_kd.masking import length_mask
+from espnet_kd.model.forward import Request
+from espnet_kd.teachers.build import load_teacher
 
 
 def get_parser() -> argparse.ArgumentParser:

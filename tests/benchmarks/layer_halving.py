@@ -13,17 +13,15 @@ seeds. Ends with an error unless the halves beat every one of the random models.
 import argparse
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from itertools import islice
 
 import torch
 from torch import nn
 
 from espnet_kd.bin.prune import smaller
-from espnet_kd.compat import build_model, task_class
-from espnet_kd.config import TeacherConfig
-from espnet_kd.loading import TeacherFiles, find_teacher, load_weights, read_settings
-from espnet_kd.streaming import stream
+from espnet_kd.host.compat import build_model, task_class
+from espnet_kd.host.data import stream
+from espnet_kd.host.experiment import Experiment, open_experiment
 from espnet_kd.student.build import SIDES, Choice, build_student
 
 BATCH = 8
@@ -65,17 +63,16 @@ def halved(settings: Mapping) -> dict:
 
 
 def losses(
-    args: argparse.Namespace, files: TeacherFiles
+    args: argparse.Namespace, experiment: Experiment
 ) -> tuple[float, float, list[float]]:
     """Of the whole model, of its halves, of random ones."""
-    task, settings = task_class(args.task), read_settings(files)
+    task, settings = task_class(args.task), experiment.settings
     heard = stream(task, settings, args.data_path_and_name_and_type, batch_size=BATCH)
     batches = [batch for _, batch in islice(heard, -(-args.utterances // BATCH))]
     small = halved(settings)
-    whole, half = build_model(task, settings), build_model(task, small)
-    load_weights(whole, files.weights)
+    whole, half = experiment.model(task), build_model(task, small)
     layers = dict.fromkeys(SIDES, "uniform")
-    half.load_state_dict(build_student(task, files, small, Choice(layers))[0])
+    half.load_state_dict(build_student(task, experiment, small, Choice(layers))[0])
     random = []
     for seed in range(args.seeds):
         torch.manual_seed(seed)
@@ -88,9 +85,8 @@ def main() -> str | None:
     print("| model | whole | half of its layers | random, lowest | highest |")
     print("|---|---|---|---|---|")
     for exp in args.exp:
-        with ExitStack() as stack:
-            files = find_teacher(TeacherConfig(exp, args.file), stack)
-            whole, half, random = losses(args, files)
+        with open_experiment(exp, args.file) as experiment:
+            whole, half, random = losses(args, experiment)
         low, high = min(random), max(random)
         print(f"| {exp} | {whole:.2f} | {half:.2f} | {low:.2f} | {high:.2f} |", flush=True)
         if not half < low:

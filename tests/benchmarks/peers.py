@@ -18,7 +18,7 @@ from speechbrain.nnet.losses import ctc_loss_kd, nll_loss_kd
 from torch import Tensor
 from torchdistill.losses.mid_level import KDLoss
 
-from espnet_kd.compat import versions
+from espnet_kd.host.compat import versions
 from espnet_kd.losses import ctc_frame_kl, ctc_nbest, token_kl
 from espnet_kd.losses.sequence import greedy_nbest
 

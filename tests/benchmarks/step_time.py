@@ -30,9 +30,9 @@ from espnet_kd.cache.entries import batch_of, entries_of
 from espnet_kd.cache.header import Header
 from espnet_kd.cache.reader import Cache
 from espnet_kd.cache.writer import Shard, merge
-from espnet_kd.compat import versions
-from espnet_kd.forward import Labels, Request
-from espnet_kd.teacher import Teacher
+from espnet_kd.host.compat import versions
+from espnet_kd.model.forward import Labels, Request
+from espnet_kd.teachers.live import Teacher
 
 TERMS = [
     {"type": "ctc_frame_kl", "weight": 0.15},

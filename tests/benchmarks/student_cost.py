@@ -22,7 +22,7 @@ import yaml
 from kaldiio import WriteHelper
 
 from espnet_kd.bin import measure, quantize
-from espnet_kd.compat import build_model, default_settings, task_class
+from espnet_kd.host.compat import build_model, default_settings, task_class
 
 CONF = Path(__file__).parents[2] / "egs" / "librispeech" / "asr_kd1" / "conf" / "100h"
 LENGTH = {"maxlenratio": 0.15, "minlenratio": 0.15}

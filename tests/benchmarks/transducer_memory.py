@@ -13,9 +13,9 @@ import argparse
 import torch
 from measure import medians, peak_bytes, seconds
 
-from espnet_kd.compat import versions
+from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask, spread
+from espnet_kd.host.compat import versions
 from espnet_kd.losses import transducer_collapsed_kl
-from espnet_kd.transducer_lattice import collapse, next_labels, node_mask, spread
 
 
 def get_parser() -> argparse.ArgumentParser:

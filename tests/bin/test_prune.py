@@ -9,8 +9,8 @@ import yaml
 from conftest import INPUT_SIZE, asr_options, build_asr, clone, write_exp
 
 from espnet_kd.bin.prune import main
-from espnet_kd.compat import build_model, task_class
-from espnet_kd.config import PruneConfig
+from espnet_kd.config.schema import PruneConfig
+from espnet_kd.host.compat import build_model, task_class
 from espnet_kd.student.masks import Masks
 
 BIG = {"width": 8, "blocks": 4, "decoder_blocks": 2}

@@ -10,9 +10,9 @@ import torch
 import yaml
 from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp
 
-from espnet_kd.bin import decoding
 from espnet_kd.bin.pseudo_label import main
-from espnet_kd.kaldi_dir import read_table
+from espnet_kd.host.kaldi_dir import read_table
+from espnet_kd.pseudo_labels import decoding
 
 # Eight frames make one of the encoder's too few for its convolutions.
 FRAMES = {"u1": 60, "u2": 45, "u3": 3, "u4": 50}

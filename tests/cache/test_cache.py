@@ -11,11 +11,12 @@ import torch
 from espnet_kd.cache.codec import Entry, Rows, decode, encode
 from espnet_kd.cache.entries import batch_of, entries_of, targets_of
 from espnet_kd.cache.header import HEADER, INDEX, Header, read_header, write_header
-from espnet_kd.cache.reader import Cache, CachedTeacher
+from espnet_kd.cache.reader import Cache
 from espnet_kd.cache.writer import Shard, merge
 from espnet_kd.errors import AlignmentError, KDError
-from espnet_kd.forward import Request
-from espnet_kd.targets import Hidden, NBest, TeacherTargets
+from espnet_kd.model.forward import Request
+from espnet_kd.model.outputs import Hidden, NBest, TeacherTargets
+from espnet_kd.teachers.cached import CachedTeacher
 
 V = 6
 HEADER_OF = Header(

@@ -7,7 +7,7 @@ from conftest import build_asr, clone
 import espnet_kd
 from espnet_kd.errors import ConfigError, KDError
 from espnet_kd.losses.attention import bridge_maps
-from espnet_kd.targets import Hidden
+from espnet_kd.model.outputs import Hidden
 
 LAYER = {
     "student": "encoder.encoders.1.self_attn",

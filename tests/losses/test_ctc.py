@@ -8,7 +8,7 @@ import torch
 from espnet_kd.errors import ArgumentsError
 from espnet_kd.losses import ctc_frame_kl, select_frames
 from espnet_kd.losses.ctc import CTCFrameKL
-from espnet_kd.targets import ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 BLANK, A = [4.0, 0.0], [0.0, 4.0]  # logits of two classes, blank first
 

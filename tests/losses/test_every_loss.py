@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask, spread
+from espnet_kd.alignment.transducer_paths import best_path
 from espnet_kd.losses import LOSSES
-from espnet_kd.targets import Hidden, ModelOutputs, NBest, Path, TeacherTargets
-from espnet_kd.transducer_lattice import collapse, next_labels, node_mask, spread
-from espnet_kd.transducer_paths import best_path
+from espnet_kd.model.outputs import Hidden, ModelOutputs, NBest, Path, TeacherTargets
 
 LENGTHS = [6, 3, 1]
 LABELS = [[2, 3], [4], []]

@@ -6,7 +6,7 @@ import torch
 from espnet_kd.errors import ArgumentsError, KDError
 from espnet_kd.losses import Projection, hidden_l1_cosine, hidden_mse
 from espnet_kd.losses.feature import HiddenL1Cosine, HiddenMSE
-from espnet_kd.targets import Hidden, ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
 
 ONE = torch.tensor([1])
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from espnet_kd import losses as kd
-from espnet_kd.ctc_lattice import label_occupancies
-from espnet_kd.targets import NBest, Path
-from espnet_kd.transducer_lattice import collapse, next_labels, node_mask, spread
-from espnet_kd.transducer_paths import best_path
+from espnet_kd.alignment.ctc_lattice import label_occupancies
+from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask, spread
+from espnet_kd.alignment.transducer_paths import best_path
+from espnet_kd.model.outputs import NBest, Path
 
 B, T, V = 3, 5, 4
 LENGTHS = [5, 4, 2]

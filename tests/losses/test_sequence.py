@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from espnet_kd.errors import ArgumentsError
 from espnet_kd.losses import ctc_nbest, token_nbest
 from espnet_kd.losses.sequence import CTCNBest, greedy_nbest, nbest_weights
-from espnet_kd.targets import NBest
+from espnet_kd.model.outputs import NBest
 
 
 def test_greedy_by_hand():

@@ -23,7 +23,7 @@ import teacher_option
 import train_tokens
 from corpora import Archive
 
-from espnet_kd import kaldi_dir
+from espnet_kd.host import kaldi_dir
 
 FS = 16000
 

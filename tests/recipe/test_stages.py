@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import REPO, SHARED
 
-from espnet_kd.kaldi_dir import read_table
+from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.report.score import PLACES
 from espnet_kd.student.compressed import is_compressed
 

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.bin.score import main, score_directory
 from espnet_kd.errors import KDError
+from espnet_kd.host.files import whole_file
 from espnet_kd.report import score as scoring
 from espnet_kd.report.score import Score, parse_result, score, split_characters
 

@@ -6,7 +6,7 @@ from conftest import build_asr, clone
 from torch import nn
 
 from espnet_kd import attach, attachment_of, detach
-from espnet_kd.config import PruneConfig
+from espnet_kd.config.schema import PruneConfig
 from espnet_kd.errors import KDError
 from espnet_kd.student.masks import Masks, least_zeroed
 

@@ -5,8 +5,8 @@ import torch
 from conftest import ENCODER, INPUT_SIZE, TOKENS, clone
 
 import espnet_kd
-from espnet_kd.compat import build_model, task_class
 from espnet_kd.errors import ConfigError
+from espnet_kd.host.compat import build_model, task_class
 
 HIDDEN = {"type": "hidden_mse", "weight": 1.0, "student": "encoder", "teacher": "encoder"}
 

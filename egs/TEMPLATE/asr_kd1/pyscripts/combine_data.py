@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from espnet_kd.errors import KDError
-from espnet_kd.kaldi_dir import read_table, write_speakers, write_table
+from espnet_kd.host.kaldi_dir import read_table, write_speakers, write_table
 
 # Not by utterance, or of one directory alone.
 LEFT_OUT = ("utt2spk", "spk2utt", "dropped", "report.json")

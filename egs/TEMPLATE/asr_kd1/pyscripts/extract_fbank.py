@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from espnet_kd.errors import KDError
-from espnet_kd.kaldi_dir import read_table
+from espnet_kd.host.kaldi_dir import read_table
 
 REPORT_SECONDS = 10
 

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from espnet_kd.errors import KDError
-from espnet_kd.kaldi_dir import copy_subset, read_table, write_table
+from espnet_kd.host.kaldi_dir import copy_subset, read_table, write_table
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from espnet_kd.atomic import whole_file
+from espnet_kd.host.files import whole_file
 
 WHOLE = 32 << 20  # larger files are known by size and time
 

@@ -15,7 +15,7 @@ import soundfile
 import soxr
 
 from espnet_kd.errors import KDError
-from espnet_kd.kaldi_dir import read_table, write_speakers, write_table
+from espnet_kd.host.kaldi_dir import read_table, write_speakers, write_table
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from corpora import ARCHIVES, SETS
 from download import fetch
 
 from espnet_kd.errors import KDError, suggest
-from espnet_kd.kaldi_dir import write_speakers, write_table
+from espnet_kd.host.kaldi_dir import write_speakers, write_table
 
 SHOWN = 10
 

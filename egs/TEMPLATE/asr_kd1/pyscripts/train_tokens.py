@@ -7,9 +7,9 @@ from pathlib import Path
 
 import sentencepiece
 
-from espnet_kd.atomic import whole_file
 from espnet_kd.errors import KDError
-from espnet_kd.kaldi_dir import read_table
+from espnet_kd.host.files import whole_file
+from espnet_kd.host.kaldi_dir import read_table
 
 SPECIAL = 3  # sentencepiece's own <unk>, <s>, </s>, which ESPnet replaces
 

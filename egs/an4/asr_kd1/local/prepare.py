@@ -14,7 +14,7 @@ from pathlib import Path
 import kaldiio
 
 from espnet_kd.errors import KDError
-from espnet_kd.kaldi_dir import copy_subset, read_table, write_speakers, write_table
+from espnet_kd.host.kaldi_dir import copy_subset, read_table, write_speakers, write_table
 
 SETS = ("train", "dev", "test")
 TRANSCRIBED = 4

@@ -1,0 +1,96 @@
+"""Alignments through a transducer lattice: the best one, and the sum over all."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from espnet_kd.alignment.transducer_lattice import BLOCKED
+
+
+def best_path(
+    classes: Tensor, frame_lens: Tensor, label_lens: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The most probable alignment of a transcript, by Viterbi.
+
+    Args:
+        classes: Log-probabilities with label and blank first, (B, T, U+1, >=2).
+        frame_lens: Real frames, (B,).
+        label_lens: Real labels, (B,).
+
+    Returns:
+        Frame and label index of each node on the path from (0, 0) to (T-1, U), (B, P)
+        each, 0 behind its end; and the numbers of nodes, T + U, (B,), 0 for an
+        utterance without frames.
+    """
+    label, blank = (_skew(c.detach()) for c in classes.unbind(-1)[:2])  # (B, P, U+1)
+    scores = _sweep(label, blank, torch.maximum)
+    lengths = torch.where(frame_lens > 0, frame_lens + label_lens, 0)
+    width = int(lengths.max()) if len(lengths) else 0
+    path = torch.zeros(len(lengths), width, dtype=torch.long, device=label.device)
+    u = label_lens.clone()
+    for place in range(width - 1, -1, -1):
+        inside = place < lengths
+        path[:, place] = torch.where(inside, u, 0)
+        if place:
+            came = _came_by_label(scores[:, place - 1], label, blank, place - 1, u)
+            u = torch.where(inside & came, u - 1, u)
+    places = torch.arange(width, device=label.device)
+    frames = torch.where(places < lengths[:, None], places - path, 0)
+    return frames, path, lengths
+
+
+def total_log_prob(classes: Tensor, frame_lens: Tensor, label_lens: Tensor) -> Tensor:
+    """Log-probability of the transcript over all alignments, with its gradient.
+
+    Args:
+        classes: Log-probabilities with label and blank first, (B, T, U+1, >=2);
+            BLOCKED at padding.
+        frame_lens: Real frames, (B,).
+        label_lens: Real labels, (B,).
+
+    Returns:
+        (B,) in the dtype of ``classes``, summed in float64; 0 without frames.
+
+    Source: Graves. Sequence Transduction with Recurrent Neural Networks. 2012,
+    section 2.4. https://arxiv.org/abs/1211.3711
+    """
+    label, blank = (_skew(c.double()) for c in classes.unbind(-1)[:2])
+    scores = _sweep(label, blank, torch.logaddexp) + blank  # (B, P, U+1)
+    last = (frame_lens + label_lens - 1).clamp(min=0)
+    rows = torch.arange(len(scores), device=scores.device)
+    total = torch.where(frame_lens > 0, scores[rows, last, label_lens], 0.0)
+    return total.to(classes.dtype)
+
+
+def _skew(values: Tensor) -> Tensor:
+    """(B, T, U+1) by p = t + u instead of t, (B, T+U, U+1): nodes of one p are one step."""
+    frames, nodes = values.shape[1:]
+    place = torch.arange(frames + nodes - 1, device=values.device)[:, None]
+    t = place - torch.arange(nodes, device=values.device)  # (P, U+1)
+    index = t.clamp(0, frames - 1).expand(len(values), -1, -1)
+    inside = (t >= 0) & (t < frames)
+    skewed = values.clamp(min=BLOCKED).gather(1, index)
+    return torch.where(inside, skewed, BLOCKED)
+
+
+def _sweep(label: Tensor, blank: Tensor, combine: Callable[..., Tensor]) -> Tensor:
+    """Combined score of the ways from (0, 0) to each node, skewed, (B, P, U+1)."""
+    start = torch.full_like(label[:, 0], BLOCKED)
+    start[:, 0] = 0.0
+    steps, none = [start], torch.full_like(start[:, :1], BLOCKED)
+    for place in range(label.shape[1] - 1):
+        by_blank = steps[-1] + blank[:, place]
+        by_label = torch.cat([none, (steps[-1] + label[:, place])[:, :-1]], 1)
+        steps.append(combine(by_blank, by_label))
+    return torch.stack(steps, 1)
+
+
+def _came_by_label(
+    scores: Tensor, label: Tensor, blank: Tensor, place: int, u: Tensor
+) -> Tensor:
+    """Whether the best way to nodes (place + 1, u) emitted a label last, (B,) bool."""
+    before = (u - 1).clamp(min=0)[:, None]
+    by_label = (scores + label[:, place]).gather(1, before)
+    by_blank = (scores + blank[:, place]).gather(1, u[:, None])
+    return (u > 0) & (by_label > by_blank)[:, 0]

@@ -1,0 +1,1 @@
+"""The ``kd_conf``: its form, its reading, its problems."""

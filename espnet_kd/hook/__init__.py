@@ -1,0 +1,1 @@
+"""What makes an ESPnet model learn from a teacher, and lets it go again."""

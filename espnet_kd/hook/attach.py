@@ -1,0 +1,105 @@
+"""attach and detach: make any ESPnet model learn from a teacher, and let it go again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from espnet_kd.config.parse import parse_config
+from espnet_kd.config.schema import KDConfig
+from espnet_kd.errors import KDError
+from espnet_kd.hook.attachment import ATTRIBUTE, Attachment
+from espnet_kd.losses import LOSSES
+from espnet_kd.objective.objective import Objective
+from espnet_kd.student.fake_quantize import fake_quantize, undo_fake_quantize
+from espnet_kd.student.masks import Masks
+from espnet_kd.teachers.base import Guest
+from espnet_kd.teachers.build import summon
+from espnet_kd.teachers.live import Teacher
+
+
+def attach(
+    model: nn.Module,
+    kd_conf: Mapping[str, Any] | KDConfig,
+    teacher: nn.Module | Guest | None = None,
+    *,
+    example: Mapping[str, Tensor] | None = None,
+    task: type | None = None,
+) -> Attachment:
+    """Make a model learn from a teacher in every forward pass.
+
+    The model keeps its class, its parameters and its ``state_dict``; its ``forward``
+    still gives ``loss, stats, weight`` (or the dict form), with the distillation terms
+    in the loss and ``loss_kd``, ``loss_kd_<name>``, ``loss_task`` in the stats. Any
+    other output passes through untouched. Call it before the optimizer is built: hidden
+    losses between different widths bring a projection, as a submodule of the model
+    that no ``state_dict`` shows.
+
+    Args:
+        model: Any ESPnet model, the student.
+        kd_conf: The configuration, as a mapping (see README) or validated.
+        teacher: A trained model, frozen in place; None loads ``teachers`` of the
+            configuration.
+        example: A batch to try both models on, needed only for hidden losses on a
+            model that takes features (no front end).
+        task: ESPnet task class that can build the teacher; the ASR task by default.
+
+    Returns:
+        The attachment, also found by ``attachment_of(model)``.
+
+    Raises:
+        ConfigError: With every problem of the configuration.
+        KDError: If the model is attached already, or cannot give what a loss needs.
+    """
+    if attachment_of(model) is not None:
+        raise KDError("this model is distilled already; call detach(model) first")
+    config = kd_conf
+    if not isinstance(config, KDConfig):
+        config = parse_config(kd_conf, LOSSES, teacher_given=teacher is not None)
+    objective = Objective(config)
+    if teacher is not None and not objective.needs.teacher:
+        raise KDError("none of the losses reads a teacher; leave it out")
+    if teacher is None and objective.needs.teacher:
+        teacher = summon(config, model, task)
+    elif isinstance(teacher, nn.Module):
+        teacher = Teacher(teacher)
+    attachment = _prepare(model, config, objective, teacher, example)
+    attachment.connect()
+    return attachment
+
+
+def _prepare(
+    model: nn.Module,
+    config: KDConfig,
+    objective: Objective,
+    teacher: Guest | None,
+    example: Mapping[str, Tensor] | None,
+) -> Attachment:
+    """An attachment that was tried; one that is refused leaves the model as it was."""
+    rounded = config.quantize == "int8"
+    if rounded:
+        fake_quantize(model)
+    try:
+        attachment = Attachment(model, objective, teacher)
+        attachment.check()
+        attachment.build(example)
+        if config.prune is not None:
+            attachment.masks = Masks(model, config.prune)
+    except BaseException:
+        if rounded:
+            undo_fake_quantize(model)
+        raise
+    return attachment
+
+
+def detach(model: nn.Module) -> None:
+    """Undo ``attach``: hooks, projections, roundings and the attachment are gone."""
+    attachment = attachment_of(model)
+    if attachment is not None:
+        attachment.disconnect()
+        undo_fake_quantize(model)
+
+
+def attachment_of(model: nn.Module) -> Attachment | None:
+    """The attachment of a model, or None."""
+    return model.__dict__.get(ATTRIBUTE)

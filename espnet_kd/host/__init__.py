@@ -1,0 +1,1 @@
+"""ESPnet's side: its releases, experiment directories, data and files."""

@@ -1,0 +1,63 @@
+"""Data for a teacher, through ESPnet's iterator with the teacher's own preprocessing."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+from torch import Tensor
+
+from espnet_kd.errors import KDError
+from espnet_kd.host.compat import stock_class
+from espnet_kd.host.kaldi_dir import read_table
+
+
+def stream(
+    task: type,
+    settings: dict,
+    data: Sequence[str],
+    *,
+    batch_size: int,
+    key_file: Path | None = None,
+) -> Iterable[tuple[list[str], dict]]:
+    """Batches of utterances in the order of their file.
+
+    Args:
+        task: The teacher's task.
+        settings: The teacher's configuration.
+        data: ``PATH,NAME,TYPE`` each, as ESPnet's commands take them.
+        batch_size: Utterances a batch.
+        key_file: Utterances wanted; None for all.
+    """
+    namespace = argparse.Namespace(**settings)
+    stock = stock_class(task)
+    return stock.build_streaming_iterator(
+        [tuple(path.split(",")) for path in data],
+        dtype="float32",
+        batch_size=batch_size,
+        key_file=None if key_file is None else str(key_file),
+        num_workers=0,
+        preprocess_fn=stock.build_preprocess_fn(namespace, train=False),
+        collate_fn=stock.build_collate_fn(namespace, train=False),
+        allow_variable_data_keys=True,
+        inference=True,
+    )
+
+
+def first_speech(task: type, settings: dict, data: str, count: int) -> list[Tensor]:
+    """Audio or features of the first utterances, (1, L) or (1, L, D) each.
+
+    Args:
+        task: The model's task.
+        settings: Its configuration.
+        data: ``PATH,speech,TYPE``.
+        count: How many at most.
+
+    Raises:
+        KDError: If there is none.
+    """
+    path = Path(data.partition(",")[0])
+    if not read_table(path):
+        raise KDError(f"{path} holds no utterance")
+    batches = islice(stream(task, settings, [data], batch_size=1), count)
+    return [batch["speech"] for _, batch in batches]

@@ -1,0 +1,46 @@
+"""Files that are written whole or not at all, and digests of them."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from espnet_kd.errors import KDError
+
+
+@contextmanager
+def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
+    """Open a temporary neighbour of ``path`` that takes its place when all went well.
+
+    Raises:
+        KDError: If the disk is full or cannot be written; ``path`` is then as before.
+    """
+    partial = path.with_name(path.name + ".partial")
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        text = f"cannot write {path}: {error.strerror or error}"
+        raise KDError(f"{text}. Free some space, then run the same again.") from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def hash_files(paths: Sequence[Path]) -> str:
+    """Digest of the contents of some files, in order."""
+    total = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+        total.update(b"\0")
+    return total.hexdigest()

@@ -1,0 +1,52 @@
+"""Kaldi-style data directories: one line an utterance, sorted, written whole."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from espnet_kd.errors import KDError
+from espnet_kd.host.files import whole_file
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """Read ``key value`` lines; an empty value is kept as such.
+
+    Raises:
+        KDError: If the file is missing or a key comes twice.
+    """
+    if not path.is_file():
+        raise KDError(f"{path} is missing; run the stage that makes it")
+    table: dict[str, str] = {}
+    for line in filter(str.strip, path.read_text(encoding="utf-8").splitlines()):
+        key, *value = line.split(maxsplit=1)
+        if key in table:
+            raise KDError(f"{path}: '{key}' comes twice")
+        table[key] = value[0].strip() if value else ""
+    return table
+
+
+def write_table(path: Path, table: Mapping[str, str]) -> None:
+    """Write ``key value`` lines, sorted by key, as Kaldi and sclite expect."""
+    with whole_file(path) as file:
+        file.writelines(f"{key} {table[key]}\n".rstrip(" ") for key in sorted(table))
+
+
+def write_speakers(folder: Path, utt2spk: Mapping[str, str]) -> None:
+    """Write ``utt2spk`` and its inverse ``spk2utt``."""
+    spk2utt: dict[str, list[str]] = {}
+    for utt in sorted(utt2spk):
+        spk2utt.setdefault(utt2spk[utt], []).append(utt)
+    write_table(folder / "utt2spk", utt2spk)
+    joined = {speaker: " ".join(utts) for speaker, utts in spk2utt.items()}
+    write_table(folder / "spk2utt", joined)
+
+
+def copy_subset(source: Path, target: Path, keep: set[str]) -> None:
+    """Copy a data directory, keeping only some utterances in every table."""
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.name not in ("spk2utt", "utt2spk"):
+            table = read_table(path)
+            if table.keys() & keep:
+                kept = {utt: value for utt, value in table.items() if utt in keep}
+                write_table(target / path.name, kept)
+    utt2spk = read_table(source / "utt2spk")
+    write_speakers(target, {u: s for u, s in utt2spk.items() if u in keep})

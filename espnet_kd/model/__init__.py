@@ -1,0 +1,1 @@
+"""What one pass of a model says, and where the model keeps it."""

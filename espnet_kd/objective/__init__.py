@@ -1,0 +1,1 @@
+"""One loss of many terms: weights, schedules, gradients, and numbers that explain it."""

@@ -1,0 +1,206 @@
+"""Terms times weights times schedule: one loss, and the stats that explain it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from espnet_kd.config.schema import KDConfig, LossTermConfig, ScheduleConfig
+from espnet_kd.errors import KDError
+from espnet_kd.losses import LOSSES, DistillationLoss, Needs
+from espnet_kd.losses.confidence import confidence
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
+from espnet_kd.objective.diagnostics import diagnose
+from espnet_kd.objective.gradients import GradientMeter
+
+
+@dataclass
+class Term:
+    """A loss at work: its configuration and whether it has ever compared anything."""
+
+    config: LossTermConfig
+    loss: DistillationLoss
+    fired: Tensor | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the student learns from the term."""
+        return self.config.weight > 0
+
+
+class Objective:
+    r"""The whole distillation objective.
+
+    .. math::
+        L = w_{\mathrm{task}} L_{\mathrm{task}} + \sum_i w_i s_i(n) f_i L_i
+
+    with the schedule :math:`s_i` at update n and the balancing factor :math:`f_i` (1
+    unless gradients are balanced). A term of weight 0 is observed: it appears in the
+    stats and nowhere else, so that a run with all weights 0 and task weight 1 is the
+    stock run bit for bit.
+
+    Args:
+        config: A validated configuration.
+    """
+
+    def __init__(self, config: KDConfig) -> None:
+        self.task_weight = config.task_weight
+        self.schedule = config.schedule
+        self.diagnostics = config.diagnostics
+        self.meter = GradientMeter(config.gradients)
+        self.terms = [
+            Term(term, LOSSES.get(term.type)(**term.options)) for term in config.losses
+        ]
+
+    @property
+    def needs(self) -> Needs:
+        """What all terms together read."""
+        return Needs.union(term.loss.needs() for term in self.terms)
+
+    @property
+    def teacher_needs(self) -> Needs:
+        """What those terms read together that read a teacher."""
+        needs = [n for n in (t.loss.needs() for t in self.terms) if n.teacher]
+        union = Needs.union(needs) if needs else Needs(teacher=False)
+        unsure = any(term.config.confidence for term in self.terms)
+        return replace(union, ctc=union.ctc or (unsure and not union.decoder))
+
+    def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
+        """Make the learned parts of the terms that train, from example outputs."""
+        for term in self.terms:
+            term.loss.build(student, teacher)
+        self._drop_untrained_projections()
+
+    def projections(self) -> nn.ModuleDict:
+        """The learned parts by term name, for the optimizer to train."""
+        learned = {t.config.name: t.loss for t in self.terms if _parameters(t.loss)}
+        return nn.ModuleDict(learned)
+
+    def __call__(
+        self,
+        loss_task: Tensor,
+        student: ModelOutputs,
+        teacher: TeacherTargets | None,
+        step: int,
+        parameters: Iterable[nn.Parameter] = (),
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Combine the student's own loss with the terms.
+
+        Args:
+            loss_task: The student's loss, any shape of one element.
+            student: The student's outputs, with their graph.
+            teacher: The teacher's targets; None if no term reads them.
+            step: Updates made so far.
+            parameters: The student's trained parameters, for their gradients' norms.
+
+        Returns:
+            The loss, shaped like ``loss_task``, and detached float32 stats of shape
+            (1,): ``loss_kd`` (weighted and scheduled sum), ``loss_kd_<name>``
+            (unweighted, comparable across runs), ``loss_task`` (unweighted), and as
+            configured ``kd_*`` (see ``diagnose``) and ``grad_<name>`` (see
+            ``GradientMeter``).
+        """
+        unsure = any(term.config.confidence for term in self.terms)
+        sure = confidence(teacher) if unsure else None
+        values = {
+            t.config.name: self._evaluate(t, student, teacher, sure) for t in self.terms
+        }
+        loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task
+        trained = [term.config.name for term in self.terms if term.is_trained]
+        if torch.is_grad_enabled() and self.meter.is_due(step):
+            measured = {name: values[name] for name in trained}
+            self.meter.measure(loss, measured, parameters, step)
+        weights = self._weights(step)
+        parts = [weights[name] * values[name] for name in trained]
+        kd = torch.zeros((), device=loss_task.device)
+        if parts:
+            kd = sum(parts[1:], parts[0])
+            loss = loss + kd.to(loss.dtype)
+        stats = {"loss_kd": kd}
+        stats |= {f"loss_kd_{name}": value for name, value in values.items()}
+        stats["loss_task"] = loss_task
+        if self.diagnostics and teacher is not None:
+            stats |= diagnose(student, teacher)
+        if torch.is_grad_enabled():
+            stats |= self.meter.stats(weights)
+        device = loss_task.device
+        return loss, {key: _stat(value, device) for key, value in stats.items()}
+
+    def check_fired(self) -> None:
+        """Refuse to go on when a term never contributed.
+
+        Raises:
+            KDError: Naming each term whose value has been exactly 0 in every step.
+        """
+        idle = [
+            term.config.name
+            for term in self.terms
+            if term.is_trained and (term.fired is None or not bool(term.fired))
+        ]
+        if idle:
+            raise KDError(
+                f"{', '.join(idle)}: exactly 0 in every training step so far, so "
+                "nothing is being distilled by it. Usual causes: the teacher says "
+                "blank on every frame (use 'frames: all', or another teacher), the "
+                "tapped layer never runs, a batch holds a single utterance (losses "
+                "across a batch need more), or student and teacher are the same model. "
+                "Mend it, or remove the term."
+            )
+
+    def _weights(self, step: int) -> dict[str, float]:
+        """What each trained term's value is multiplied by at an update."""
+        return {
+            term.config.name: term.config.weight
+            * schedule_scale(term.config.schedule or self.schedule, step)
+            * self.meter.factor(term.config.name)
+            for term in self.terms
+            if term.is_trained
+        }
+
+    def _evaluate(
+        self,
+        term: Term,
+        student: ModelOutputs,
+        teacher: TeacherTargets | None,
+        sure: Tensor | None,
+    ) -> Tensor:
+        if term.config.confidence:
+            teacher = replace(teacher, weights=sure**term.config.confidence)
+        grad = torch.is_grad_enabled() and term.is_trained
+        with torch.set_grad_enabled(grad):
+            value = term.loss(student, teacher)
+        if torch.is_grad_enabled():
+            seen = value.detach() != 0
+            term.fired = seen if term.fired is None else term.fired | seen
+        return value
+
+    def _drop_untrained_projections(self) -> None:
+        """Observed terms must add no parameters; a random projection says nothing."""
+        kept = [t for t in self.terms if t.is_trained or not _parameters(t.loss)]
+        self.terms = kept
+
+
+def schedule_scale(schedule: ScheduleConfig, step: int) -> float:
+    r"""Part of a weight that is in force after ``step`` updates.
+
+    It rises linearly, (n + 1) / warmup, and from the end of the warm-up falls from 1 to
+    ``final`` over ``decay_steps``: linearly, or as half a cosine.
+    """
+    rise = min(1.0, (step + 1) / max(schedule.warmup_steps, 1))
+    if schedule.decay == "none" or rise < 1.0:
+        return rise
+    done = min(1.0, (step + 1 - schedule.warmup_steps) / schedule.decay_steps)
+    fallen = done if schedule.decay == "linear" else (1 - math.cos(math.pi * done)) / 2
+    return 1.0 + (schedule.final - 1.0) * fallen
+
+
+def _stat(value: Tensor | float, device: torch.device) -> Tensor:
+    # ESPnet's reporter and its all_gather want exactly this: detached, shape (1,).
+    value = torch.as_tensor(value, device=device)
+    return value.detach().float().reshape(1)
+
+
+def _parameters(loss: DistillationLoss) -> bool:
+    return next(loss.parameters(), None) is not None

@@ -1,0 +1,1 @@
+"""Transcripts that a teacher writes, and which of them are kept."""

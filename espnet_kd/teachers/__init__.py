@@ -1,0 +1,1 @@
+"""Teachers: frozen models, cached targets, averages, language models, several as one."""

@@ -1,0 +1,139 @@
+"""Bring the teachers that a configuration names: live, cached, several as one."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from espnet_kd.cache.reader import open_caches
+from espnet_kd.config.schema import KDConfig, TeacherConfig
+from espnet_kd.errors import ExperimentError, TeacherError
+from espnet_kd.host.compat import language_model_task, task_class
+from espnet_kd.host.experiment import open_experiment
+from espnet_kd.model.forward import fork_rng
+from espnet_kd.teachers.base import Guest
+from espnet_kd.teachers.cached import CachedTeacher
+from espnet_kd.teachers.ema import EMATeacher
+from espnet_kd.teachers.ensemble import Ensemble
+from espnet_kd.teachers.language_model import LanguageModelTeacher
+from espnet_kd.teachers.live import Teacher
+
+GATE = "gate.json"
+# A perfect teacher on a small set counts as one with this error rate, in percent.
+LEAST_WER = 0.1
+
+
+def summon(config: KDConfig, student: nn.Module, task: type | None = None) -> Guest:
+    """The teachers of a configuration as one.
+
+    Language models come last of several: what only one teacher can say, an acoustic one
+    says. Without ``teachers``, the writers of the cached ``targets`` count alike.
+
+    Args:
+        config: What is wanted; ``targets`` stand for the teachers that wrote them.
+        student: For the average of itself.
+        task: ESPnet task class that can build the teachers; the ASR task by default.
+
+    Raises:
+        TeacherError: If one cannot be had, or a cache is of none that is named.
+        KDError: If a cache is damaged.
+    """
+    first = next(iter(config.teachers), TeacherConfig())
+    if first.ema is not None:
+        return EMATeacher(student, first.ema, view=first.view)
+    task = task or task_class("asr")
+    named = [teacher for teacher in config.teachers if teacher.exp]
+    texts = [teacher for teacher in config.teachers if teacher.lm]
+    cached = [CachedTeacher(c, i) for i, c in enumerate(open_caches(config.targets))]
+    if cached:
+        guests = _in_order(cached, named)
+        named = named or [TeacherConfig()] * len(guests)
+    else:
+        guests = [load_teacher(teacher, task) for teacher in named]
+    guests += [load_teacher(teacher, task) for teacher in texts]
+    if len(guests) == 1:
+        return guests[0]
+    return Ensemble(guests, [_weight(t) for t in named + texts], config.combine)
+
+
+def load_teacher(config: TeacherConfig, task: type) -> Teacher:
+    """Load a teacher and make it a guest.
+
+    The student's random numbers are left where they were.
+
+    Args:
+        config: Where it is.
+        task: ESPnet task class that can build it.
+
+    Raises:
+        TeacherError: If it is missing, unreadable, unsafe, or not the model that its
+            config describes.
+    """
+    with _as_teacher(), fork_rng(torch.device("cpu")):
+        where = (config.place, config.file)
+        with open_experiment(*where, is_lm=bool(config.lm)) as experiment:
+            if config.lm:
+                model = experiment.model(language_model_task())
+                tokens = experiment.settings["token_list"]
+                return LanguageModelTeacher(model, tokens, name=config.lm)
+            return Teacher(experiment.model(task), view=config.view, name=config.exp)
+
+
+def hash_teacher(config: TeacherConfig) -> str:
+    """Digest of a teacher's configuration and weights, by which a cache knows it.
+
+    Raises:
+        TeacherError: If it is missing or unsafe.
+    """
+    with _as_teacher(), open_experiment(config.place, config.file) as experiment:
+        return experiment.digest
+
+
+@contextmanager
+def _as_teacher() -> Iterator[None]:
+    """Say of what cannot be opened that it was to be the teacher."""
+    try:
+        yield
+    except ExperimentError as error:
+        raise TeacherError(f"teacher {error}") from None
+
+
+def _in_order(cached: list[CachedTeacher], named: list[TeacherConfig]) -> list[Guest]:
+    """The cached teachers in the order in which they are named, if they are."""
+    if not named:
+        return list(cached)
+    by_hash = {guest.header.teacher_hash: guest for guest in cached}
+    found = [by_hash.pop(hash_teacher(teacher), None) for teacher in named]
+    writers = ", ".join(guest.header.teacher for guest in cached)
+    for teacher, guest in zip(named, found, strict=True):
+        if guest is None:
+            raise TeacherError(
+                f"the cached targets were written by {writers}, and {teacher.exp} has "
+                "other weights or another config; write the cache again, or name the "
+                "right one"
+            )
+    if by_hash:
+        left = next(iter(by_hash.values())).header.teacher
+        raise TeacherError(
+            f"there are cached targets of {left}, which is not among the teachers; name "
+            "it there, or take its directory out of 'targets'"
+        )
+    return found
+
+
+def _weight(teacher: TeacherConfig) -> float:
+    if not isinstance(teacher.weight, str):
+        return teacher.weight
+    path = Path(teacher.exp) / GATE
+    try:
+        wer = float(json.loads(path.read_text(encoding="utf-8"))["wer"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TeacherError(
+            f"'weight: wer' of {teacher.exp} needs {path}, which cannot be read "
+            f"({type(error).__name__}). Write it by espnet_kd.bin.check_teacher --exp "
+            f"{teacher.exp} --output {path}, or give a number"
+        ) from None
+    return 1.0 / max(wer, LEAST_WER)

@@ -1,0 +1,216 @@
+"""kd_conf: everything wrong is reported at once, with path, culprit and remedy."""
+
+import pytest
+
+from espnet_kd.config.parse import parse_config
+from espnet_kd.errors import ConfigError, Problem, suggest
+from espnet_kd.losses import LOSSES
+
+GOOD = {
+    "teachers": [{"exp": "exp/teacher"}],
+    "losses": [{"type": "token_kl", "weight": 1.0, "temperature": 2.0}],
+}
+
+
+def problems(raw, **options):
+    with pytest.raises(ConfigError) as error:
+        parse_config(raw, LOSSES, **options)
+    return {problem.path: problem.text for problem in error.value.problems}
+
+
+def with_loss(**term):
+    return problems({**GOOD, "losses": [term]})
+
+
+def test_a_good_config_and_its_defaults():
+    config = parse_config(GOOD, LOSSES)
+    assert config.task_weight == 1.0
+    assert config.schedule.warmup_steps == 0
+    assert (config.teachers[0].exp, config.teachers[0].file) == ("exp/teacher", None)
+    assert config.teachers[0].view == "clean"
+    (term,) = config.losses
+    assert (term.type, term.name, term.weight) == ("token_kl", "token_kl", 1.0)
+    assert dict(term.options) == {"temperature": 2.0}
+
+
+def test_every_problem_at_once_with_its_path():
+    found = problems(
+        {
+            "teachers": [{"exp": "a", "veiw": "clean"}],
+            "task_weight": -1,
+            "losses": [
+                {"type": "ctc_frame_kld", "weight": 1},
+                {"type": "token_kl", "temperature": 0},
+                {"type": "hidden_mse", "weight": 1, "student": "encoder"},
+            ],
+            "schedule": {"warmup_steps": -5},
+            "shedule": {},
+        }
+    )
+    assert set(found) == {
+        "teachers[0].veiw",
+        "task_weight",
+        "losses[0].type",
+        "losses[1].weight",
+        "losses[1].temperature",
+        "losses[2].teacher",
+        "schedule.warmup_steps",
+        "shedule",
+    }
+    assert "did you mean 'ctc_frame_kl'?" in found["losses[0].type"]
+    assert found["losses[1].weight"] == "is missing; a weight has no default"
+    assert "must be a positive number, got 0" in found["losses[1].temperature"]
+    assert "did you mean 'view'?" in found["teachers[0].veiw"]
+    assert "did you mean 'schedule'?" in found["shedule"]
+
+
+def test_the_message_counts_and_lists():
+    with pytest.raises(ConfigError) as error:
+        parse_config({"losses": []}, LOSSES, source="conf/kd/ctc.yaml: kd_conf")
+    lines = str(error.value).splitlines()
+    assert lines[0] == "2 problems in conf/kd/ctc.yaml: kd_conf"
+    assert lines[1].startswith("  losses: name at least one loss; known: attention_kl")
+    assert lines[2].startswith("  teachers: name at least one teacher")
+
+
+@pytest.mark.parametrize("weight", [-0.5, float("nan"), float("inf"), "1", True])
+def test_a_weight_is_a_finite_number_of_at_least_zero(weight):
+    found = with_loss(type="token_kl", weight=weight)
+    assert "finite number of at least 0" in found["losses[0].weight"]
+
+
+def test_an_unknown_option_names_the_known_ones():
+    found = with_loss(type="token_kl", weight=1, temprature=2)
+    assert "did you mean 'temperature'?" in found["losses[0].temprature"]
+
+
+def test_two_terms_of_one_name_must_be_told_apart():
+    term = {"type": "token_kl", "weight": 1}
+    found = problems({**GOOD, "losses": [term, term]})
+    assert "also losses[0]; give one of them a 'name'" in found["losses[1].name"]
+    both = parse_config({**GOOD, "losses": [term, term | {"name": "soft"}]}, LOSSES)
+    assert [t.name for t in both.losses] == ["token_kl", "soft"]
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "text"),
+    [
+        ({"teachers": []}, "teachers", "at least one teacher"),
+        ({"teachers": [{"exp": "a"}, {"ema": 0.9}]}, "teachers", "'ema' stands alone"),
+        ({"teachers": [{"exp": "a", "weight": 0}]}, "teachers[0].weight", "leave the"),
+        ({"teachers": [{"exp": "a", "weight": "b"}]}, "teachers[0].weight", "number"),
+        ({"combine": "average"}, "combine", "confidence, draw, log_mean, mean"),
+        ({"teachers": [{"lm": "a", "weight": "wer"}]}, "teachers[0].weight", "with 'exp'"),
+        ({"teachers": [{"exp": "a", "lm": "b"}]}, "teachers[0]", "needs 'exp'"),
+        ({"teachers": [{"lm": "a", "view": "same"}]}, "teachers[0].view", "unknown key"),
+        ({"teachers": "exp"}, "teachers", "must be a list"),
+        ({"teachers": [{"file": "x"}]}, "teachers[0]", "needs 'exp'"),
+        (
+            {"teachers": [{"exp": "a", "view": "dim"}]},
+            "teachers[0].view",
+            "clean, same",
+        ),
+        ({"losses": [3]}, "losses[0]", "needs 'type'"),
+        ({"targets": 3}, "targets", "must be 'live', a cache directory or a list"),
+        ({"targets": [""]}, "targets", "must be 'live', a cache directory or a list"),
+        ({"schedule": 3}, "schedule", "must be a mapping"),
+        ({"schedule": {"decay": "cosin"}}, "schedule.decay", "did you mean 'cosine'?"),
+        (
+            {"schedule": {"decay": "linear"}},
+            "schedule.decay_steps",
+            "'decay: linear' and 'decay_steps: 0' do not go together",
+        ),
+        (
+            {"schedule": {"decay_steps": 9}},
+            "schedule.decay_steps",
+            "'decay: none' and 'decay_steps: 9' do not go together",
+        ),
+        ({"schedule": {"final": -1}}, "schedule.final", "finite number of at least 0"),
+        ({"gradients": 5}, "gradients", "must be a mapping"),
+        ({"gradients": {"every": 0.5}}, "gradients.every", "whole number of updates"),
+        ({"gradients": {"balance": True}}, "gradients.every", "is missing"),
+        (
+            {"gradients": {"every": 9, "balance": 1}},
+            "gradients.balance",
+            "true or false",
+        ),
+        ({"diagnostics": "no"}, "diagnostics", "must be true or false, got 'no'"),
+        ({"plugins": ["no_such_module_kd"]}, "plugins[0]", "ModuleNotFoundError"),
+    ],
+)
+def test_each_kind_of_mistake(change, path, text):
+    assert text in problems(GOOD | change)[path]
+
+
+def test_a_term_has_a_schedule_and_a_confidence_of_its_own():
+    raw = {
+        "type": "token_kl",
+        "weight": 1,
+        "confidence": 2,
+        "schedule": {"warmup_steps": 7},
+    }
+    (term,) = parse_config(GOOD | {"losses": [raw]}, LOSSES).losses
+    assert term.confidence == 2
+    assert term.schedule.warmup_steps == 7
+    assert term.options == {}
+    found = with_loss(**raw | {"confidence": -1, "schedule": {"warmup": 7}})
+    assert "at least 0" in found["losses[0].confidence"]
+    assert "did you mean 'warmup_steps'?" in found["losses[0].schedule.warmup"]
+
+
+@pytest.mark.parametrize(
+    ("term", "path", "text"),
+    [
+        ({"type": "ctc_frame_kl", "frames": "symmetric"}, "frames", "nonblank"),
+        ({"type": "ctc_frame_kl", "threshold": 1}, "threshold", "between 0 and 1"),
+        ({"type": "ctc_frame_kl", "head": 0}, "head", "whole number of at least 1"),
+        ({"type": "ctc_frame_kl", "bridge": "max"}, "bridge", "mean, spike"),
+        ({"type": "ctc_guided", "form": "hard"}, "form", "cross_entropy"),
+        ({"type": "ctc_shift_kl", "min_shift": 1}, "min_shift", "0 or a negative"),
+        ({"type": "ctc_shift_kl", "max_shift": -1}, "max_shift", "at least 0"),
+        ({"type": "ctc_shift_kl", "per": "batch"}, "per", "frame, utterance"),
+        ({"type": "ctc_token_kl", "reduction": "sum"}, "reduction", "batch, token"),
+        ({"type": "token_jsd", "beta": 1}, "beta", "between 0 and 1"),
+        ({"type": "token_nbest", "nbest": 0}, "nbest", "at least 1"),
+        ({"type": "transducer_fullsum", "distance": "kl"}, "distance", "l1, l2"),
+        ({"type": "transducer_path_kl", "reduction": "mean"}, "reduction", "batch, token"),
+        ({"type": "rkd", "angle_weight": -1}, "angle_weight", "at least 0"),
+        ({"type": "relation_kl", "relations": ["o"]}, "relations", "some of q, k, v"),
+        ({"type": "relation_kl", "heads": 0}, "heads", "at least 1"),
+        (
+            {"type": "attention_kl", "student": "d.0.src_attn"},
+            "student",
+            "self_attn module",
+        ),
+        ({"type": "hidden_cka", "student": "a b"}, "student", "is not a tap"),
+    ],
+)
+def test_each_loss_names_what_it_cannot_take(term, path, text):
+    if term["type"].startswith(("rkd", "relation", "attention", "hidden")):
+        term = {"student": "encoder", "teacher": "encoder"} | term
+    assert text in with_loss(weight=1, **term)[f"losses[0].{path}"]
+
+
+def test_all_that_is_wrong_with_one_loss_comes_at_once():
+    term = {"type": "token_jsd", "beta": 2, "temperature": 0, "reduction": "sum"}
+    assert set(with_loss(weight=1, **term)) == {
+        "losses[0].beta",
+        "losses[0].temperature",
+        "losses[0].reduction",
+    }
+
+
+def test_no_mapping_at_all():
+    assert "must be a mapping" in problems(["a"])[""]
+
+
+def test_a_teacher_handed_over_replaces_the_named_one():
+    raw = {"losses": GOOD["losses"]}
+    assert parse_config(raw, LOSSES, teacher_given=True).teachers == ()
+    assert "remove one" in problems(GOOD, teacher_given=True)["teachers"]
+
+
+def test_problem_paths_join_as_users_write_them():
+    assert str(Problem("[1].weight", "bad").under("losses")) == "losses[1].weight: bad"
+    assert str(Problem("", "bad").under("losses")) == "losses: bad"
+    assert suggest("x", []) == "known: none"

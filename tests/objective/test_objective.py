@@ -1,0 +1,126 @@
+"""Weights, warm-up and stats of the objective, by hand."""
+
+import pytest
+import torch
+
+from espnet_kd.config.parse import parse_config
+from espnet_kd.config.schema import ScheduleConfig
+from espnet_kd.errors import KDError
+from espnet_kd.losses import LOSSES
+from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
+from espnet_kd.objective.objective import Objective, schedule_scale
+
+MSE = {"type": "hidden_mse", "student": "layer", "teacher": "layer"}
+
+
+def objective(*losses, **more) -> Objective:
+    raw = {"losses": list(losses), **more}
+    return Objective(parse_config(raw, LOSSES, teacher_given=True))
+
+
+def sides(student: float, teacher: float):
+    """One frame of one utterance: the mse is (student - teacher)^2."""
+    made = []
+    for kind, value in ((ModelOutputs, student), (TeacherTargets, teacher)):
+        values, lengths = torch.full((1, 1, 1), value), torch.tensor([1])
+        made.append(kind(lengths, hidden={"layer": Hidden(values, lengths)}))
+    return made
+
+
+def test_weighted_sum_and_stats_by_hand():
+    goal = objective(
+        MSE | {"weight": 0.5},
+        MSE | {"weight": 2.0, "name": "again"},
+        task_weight=0.25,
+    )
+    loss, stats = goal(torch.tensor([8.0]), *sides(3.0, 0.0), step=0)
+    # 0.25 * 8 + (0.5 + 2) * 9
+    assert loss.tolist() == [24.5]
+    assert {key: value.item() for key, value in stats.items()} == {
+        "loss_kd": 22.5,
+        "loss_kd_hidden_mse": 9.0,
+        "loss_kd_again": 9.0,
+        "loss_task": 8.0,
+    }
+
+
+def test_stats_are_what_the_reporter_wants():
+    student, teacher = sides(3.0, 0.0)
+    student.hidden["layer"].values.requires_grad_()
+    _, stats = objective(MSE | {"weight": 1})(torch.tensor([8.0]), student, teacher, 0)
+    for value in stats.values():
+        assert value.shape == (1,)
+        assert value.dtype == torch.float32
+        assert not value.requires_grad
+
+
+def test_warm_up_is_linear_from_the_first_update():
+    schedule = ScheduleConfig(warmup_steps=4)
+    scales = [schedule_scale(schedule, step) for step in (0, 1, 3, 4, 100)]
+    assert scales == [0.25, 0.5, 1.0, 1.0, 1.0]
+    assert schedule_scale(ScheduleConfig(), 0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        # (1 + final) / 2 half way for both; a quarter of the way they part.
+        ("linear", [0.5, 1.0, 0.8, 0.6, 0.2, 0.2]),
+        ("cosine", [0.5, 1.0, 0.2 + 0.8 * (1 + 0.5**0.5) / 2, 0.6, 0.2, 0.2]),
+    ],
+)
+def test_from_the_warm_up_it_falls(decay, expected):
+    schedule = ScheduleConfig(warmup_steps=2, decay=decay, decay_steps=4, final=0.2)
+    scales = [schedule_scale(schedule, step) for step in (0, 1, 2, 3, 5, 99)]
+    assert scales == pytest.approx(expected)
+
+
+def test_a_schedule_of_its_own_goes_before_the_common_one():
+    goal = objective(
+        MSE | {"weight": 1.0},
+        MSE | {"weight": 1.0, "name": "own", "schedule": {"warmup_steps": 2}},
+        schedule={"warmup_steps": 10},
+    )
+    loss, _ = goal(torch.tensor([8.0]), *sides(3.0, 0.0), step=0)
+    assert loss.item() == pytest.approx(8 + 0.1 * 9 + 0.5 * 9)
+
+
+def test_warm_up_scales_the_terms_and_not_the_task():
+    goal = objective(MSE | {"weight": 1.0}, schedule={"warmup_steps": 10})
+    loss, stats = goal(torch.tensor([8.0]), *sides(3.0, 0.0), step=4)
+    assert loss.item() == pytest.approx(8 + 0.5 * 9)
+    assert stats["loss_kd_hidden_mse"].item() == 9.0
+
+
+def test_weight_zero_observes_and_returns_the_very_loss():
+    task = torch.tensor([8.0], requires_grad=True)
+    loss, stats = objective(MSE | {"weight": 0})(task, *sides(3.0, 0.0), step=0)
+    assert loss is task
+    assert stats["loss_kd"].item() == 0
+    assert stats["loss_kd_hidden_mse"].item() == 9.0
+
+
+def test_a_term_that_never_fired_is_named():
+    goal = objective(MSE | {"weight": 1.0, "name": "idle"}, MSE | {"weight": 0})
+    goal(torch.tensor([8.0]), *sides(2.0, 2.0), step=0)
+    with pytest.raises(KDError, match=r"^idle: exactly 0 in every training step"):
+        goal.check_fired()
+    goal(torch.tensor([8.0]), *sides(3.0, 2.0), step=0)
+    assert goal.check_fired() is None
+
+
+def test_validation_does_not_count_as_having_fired():
+    goal = objective(MSE | {"weight": 1.0})
+    with torch.no_grad():
+        goal(torch.tensor([8.0]), *sides(3.0, 2.0), step=0)
+    with pytest.raises(KDError, match="hidden_mse"):
+        goal.check_fired()
+
+
+def test_observed_terms_bring_no_parameters():
+    goal = objective(MSE | {"weight": 0}, MSE | {"weight": 1, "name": "kept"})
+    student, _ = sides(1.0, 1.0)
+    wide = torch.zeros(1, 1, 4)
+    hidden = {"layer": Hidden(wide, torch.tensor([1]))}
+    goal.build(student, TeacherTargets(torch.tensor([1]), hidden=hidden))
+    assert list(goal.projections()) == ["kept"]

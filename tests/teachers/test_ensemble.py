@@ -1,0 +1,171 @@
+"""Several teachers as one: posteriors by hand, and trainings of mixed architectures."""
+
+import pytest
+import torch
+import yaml
+from conftest import TOKENS, build_asr, clone
+from training import arguments
+
+import espnet_kd
+from espnet_kd.errors import ConfigError
+from espnet_kd.model.forward import Labels, Request
+from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.teachers.ensemble import Ensemble
+from espnet_kd.teachers.live import Teacher
+
+TERMS = [{"type": "ctc_frame_kl", "weight": 0.3}, {"type": "token_kl", "weight": 0.7}]
+
+
+class Says:
+    """A teacher that says what it is told, of one utterance."""
+
+    view = "clean"
+
+    def __init__(self, ctc, decoder=None):
+        self.model = build_asr(ctc_weight=0.3 if decoder is not None else 1.0)
+        self.ctc, self.decoder = ctc, decoder
+
+    def has(self, part):
+        return getattr(self, part) is not None
+
+    def __call__(self, batch, request, labels=None, feats=None):
+        targets = TeacherTargets(torch.tensor([len(self.ctc)]))
+        targets.ctc_logits = torch.tensor([self.ctc]).log() if request.ctc else None
+        if request.decoder:
+            targets.decoder_logits = torch.tensor([self.decoder]).log()
+            targets.ys_in_lens = torch.tensor([len(self.decoder)])
+        return targets
+
+
+ONE = Says([[0.8, 0.2], [0.4, 0.6]], [[0.9, 0.1]])
+TWO = Says([[0.2, 0.8], [0.4, 0.6]])
+BOTH = Request(ctc=True, decoder=True)
+
+
+def ctc(how, weights=(1.0, 1.0)):
+    return Ensemble([ONE, TWO], weights, how)({}, BOTH).ctc_logits[0].softmax(-1)
+
+
+def test_the_mean_of_probabilities_by_hand():
+    torch.testing.assert_close(ctc("mean"), torch.tensor([[0.5, 0.5], [0.4, 0.6]]))
+    torch.testing.assert_close(ctc("mean", (3.0, 1.0))[0], torch.tensor([0.65, 0.35]))
+
+
+def test_the_mean_of_log_probabilities_by_hand():
+    # sqrt(0.8 * 0.2) for both tokens; by 3 to 1, 0.8^0.75 0.2^0.25 to its mirror.
+    torch.testing.assert_close(ctc("log_mean")[0], torch.tensor([0.5, 0.5]))
+    odds = (0.8 / 0.2) ** 0.5
+    expected = torch.tensor([odds / (1 + odds), 1 / (1 + odds)])
+    torch.testing.assert_close(ctc("log_mean", (3.0, 1.0))[0], expected)
+
+
+def test_by_confidence_by_hand():
+    # Over the spikes: frame 1 of the first, 0.6; both of the second, sqrt(0.8 * 0.6).
+    # The first has a decoder, whose confidence, 0.9, stands for it.
+    first, second = 0.9, (0.8 * 0.6) ** 0.5
+    share = first / (first + second)
+    expected = torch.tensor([0.8 * share + 0.2 * (1 - share)])
+    torch.testing.assert_close(ctc("confidence")[0, :1], expected)
+
+
+def test_a_decoder_is_combined_of_those_that_have_one():
+    said = Ensemble([TWO, ONE], (1.0, 1.0), "mean")({}, BOTH)
+    torch.testing.assert_close(said.decoder_logits.exp(), torch.tensor([[[0.9, 0.1]]]))
+    assert said.ys_in_lens.tolist() == [1]
+
+
+def test_another_frame_rate_is_brought_to_the_first_ones():
+    fast = Says([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.9, 0.1]])
+    said = Ensemble([ONE, fast], (1.0, 1.0), "mean")({}, Request(ctc=True))
+    assert said.encoder_out_lens.tolist() == [2]
+    # Of every two frames the spike: 0.2/0.8 and 0.4/0.6.
+    expected = torch.tensor([[0.5, 0.5], [0.4, 0.6]])
+    torch.testing.assert_close(said.ctc_logits[0].exp(), expected)
+
+
+def test_one_is_drawn_for_a_batch_by_weight_and_epoch():
+    ensemble = Ensemble([ONE, Says(ONE.ctc, ONE.decoder)], (3.0, 1.0), "draw")
+    random = torch.random.get_rng_state()
+    batches = [{"utt_id": [f"u{n}"]} for n in range(400)]
+    drawn = [ensemble._drawn(batch) for batch in batches]
+    assert drawn == [ensemble._drawn(batch) for batch in batches], "comes back"
+    assert 60 < sum(drawn) < 140, "a quarter of 400"
+    assert torch.equal(torch.random.get_rng_state(), random)
+    torch.manual_seed(torch.initial_seed() + 1)
+    assert drawn != [ensemble._drawn(batch) for batch in batches], "another epoch"
+
+
+def test_equal_teachers_are_one(student, teacher, batch):
+    values = []
+    for guest in (teacher, Ensemble([Teacher(teacher), Teacher(teacher)], (1.0, 2.0))):
+        espnet_kd.attach(student.eval(), {"losses": TERMS}, guest)
+        loss, stats, _ = student(**clone(batch))
+        values.append((loss, stats["kd_teacher_acc"]))
+        espnet_kd.detach(student)
+    torch.testing.assert_close(values[0], values[1], rtol=1e-5, atol=1e-5)
+
+
+def test_architectures_may_differ(student, batch):
+    """A conformer hybrid, an RNN that is CTC only, an E-Branchformer hybrid."""
+    rnn = {"rnn_type": "lstm", "num_layers": 1, "hidden_size": 8, "output_size": 8}
+    guests = [
+        build_asr(seed=3, encoder="rnn", encoder_conf=rnn, ctc_weight=1.0),
+        build_asr(seed=4, width=12),
+        build_asr(
+            seed=5,
+            encoder="e_branchformer",
+            encoder_conf={
+                "output_size": 8,
+                "attention_heads": 2,
+                "linear_units": 16,
+                "num_blocks": 1,
+                "cgmlp_linear_units": 16,
+            },
+        ),
+    ]
+    ensemble = Ensemble([Teacher(g) for g in guests], (1.0, 1.0, 1.0))
+    espnet_kd.attach(student, {"losses": TERMS}, ensemble)
+    loss, stats, _ = student.train()(**clone(batch))
+    loss.sum().backward()
+    assert stats["loss_kd_ctc_frame_kl"].item() > 0
+    assert stats["loss_kd_token_kl"].item() > 0
+
+
+def test_a_part_that_none_has_is_refused(student, batch):
+    blind = [Teacher(build_asr(seed=n, ctc_weight=1.0)) for n in (1, 2)]
+    ensemble = Ensemble(blind, (1.0, 1.0))
+    with pytest.raises(ConfigError, match="none of the teachers has decoder posteriors"):
+        espnet_kd.attach(student, {"losses": TERMS}, ensemble)
+
+
+def test_each_token_list_that_differs_is_named(student):
+    other = [t if t != "a" else "x" for t in TOKENS]
+    guests = [build_asr(seed=1), build_asr(seed=2, tokens=other)]
+    ensemble = Ensemble([Teacher(g) for g in guests], (1.0, 1.0))
+    with pytest.raises(ConfigError, match=r"teachers\[1\]: .*2: student 'a', teacher 'x'"):
+        espnet_kd.attach(student, {"losses": TERMS}, ensemble)
+
+
+def test_the_ensemble_asks_like_a_teacher(teacher, batch):
+    prefix = torch.full((3, 2), 10)
+    labels = Labels(prefix, torch.full((3,), 2))
+    request = Request(ctc=True, decoder=True, taps=("encoder",))
+    alone = Teacher(teacher)(batch, request, labels=labels)
+    said = Ensemble([Teacher(teacher)] * 2, (1.0, 1.0))(batch, request, labels=labels)
+    torch.testing.assert_close(said.ctc_logits, alone.ctc_logits.log_softmax(-1))
+    assert torch.equal(said.hidden["encoder"].values, alone.hidden["encoder"].values)
+
+
+def test_a_training_with_two_teachers(features, tmp_path):
+    from espnet_kd.tasks.asr import KDASRTask
+
+    for seed in (1, 2):
+        out = tmp_path / f"t{seed}"
+        KDASRTask.main(cmd=arguments(features, out, role="teacher", seed=seed, max_epoch=1))
+    teachers = [{"exp": str(tmp_path / f"t{seed}"), "weight": seed} for seed in (1, 2)]
+    conf = {"teachers": teachers, "combine": "confidence", "losses": TERMS}
+    (tmp_path / "kd.yaml").write_text(yaml.safe_dump(conf))
+    command = arguments(features, tmp_path / "student")
+    KDASRTask.main(cmd=[*command, "--kd_conf", str(tmp_path / "kd.yaml")])
+    state = torch.load(tmp_path / "student" / "checkpoint.pth", weights_only=False)
+    assert state["reporter"]["stats"][2]["train"]["loss_kd_token_kl"] > 0

@@ -1,0 +1,86 @@
+"""The guest's manners."""
+
+import pytest
+import torch
+from conftest import build_asr
+
+from espnet_kd.errors import TeacherError
+from espnet_kd.model.forward import Request
+from espnet_kd.teachers.live import Teacher
+
+
+def example(batch):
+    return {key: batch[key] for key in ("speech", "speech_lengths")}
+
+
+def test_its_dice_do_not_move_the_students(teacher, batch):
+    # MultiSequential draws random numbers even in evaluation; so may any model.
+    teacher.encoder.register_forward_pre_hook(lambda m, a: torch.rand(3) and None)
+    teacher.encoder._forward_pre_hooks.clear()
+    teacher.encoder.register_forward_hook(lambda m, a, o: (torch.rand(3), None)[1])
+    guest = Teacher(teacher)
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    guest(example(batch), Request(ctc=True))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_it_stays_in_evaluation_and_gives_no_gradient(teacher, batch):
+    guest = Teacher(teacher.train())
+    targets = guest(example(batch), Request(ctc=True, taps=("encoder.encoders.0",)))
+    assert not teacher.training
+    assert not targets.ctc_logits.requires_grad
+    assert not targets.hidden["encoder.encoders.0"].values.requires_grad
+
+
+def test_it_leaves_the_batch_as_it_was(batch):
+    guest = Teacher(build_asr(normalize="utterance_mvn"))
+    before = batch["speech"].clone()
+    guest(example(batch), Request(ctc=True))
+    assert torch.equal(batch["speech"], before)
+
+
+def test_its_ctc_dropout_is_off(batch):
+    guest = Teacher(build_asr(ctc_conf={"dropout_rate": 0.9}))
+    first, second = (guest(example(batch), Request(ctc=True)) for _ in range(2))
+    assert torch.equal(first.ctc_logits, second.ctc_logits)
+
+
+def test_it_follows_the_students_precision(teacher, batch):
+    guest = Teacher(teacher)
+    batch["speech"] = batch["speech"].double()
+    targets = guest(example(batch), Request(ctc=True))
+    assert targets.ctc_logits.dtype == torch.float64
+
+
+def test_what_is_not_asked_for_is_not_computed(teacher, batch):
+    ran = []
+    teacher.decoder.register_forward_hook(lambda *a: ran.append("decoder"))
+    teacher.ctc.register_forward_hook(lambda *a: ran.append("ctc loss"))
+    targets = Teacher(teacher)(example(batch), Request(ctc=True))
+    assert targets.decoder_logits is None
+    assert ran == []
+
+
+def test_an_utterance_too_short_for_its_subsampling_is_named(batch):
+    guest = Teacher(build_asr())
+    short = {"speech": batch["speech"][:, :5], "utt_id": ["long", "short", "other"]}
+    short["speech_lengths"] = torch.tensor([5, 4, 5])
+    with pytest.raises(TeacherError, match=r"utterance short is shorter.*--min_seconds"):
+        guest(short, Request(ctc=True))
+
+
+def test_view_same_refuses_two_different_front_ends(batch):
+    fs = {"fs": 16000, "n_fft": 128, "hop_length": 64, "n_mels": 20}
+    student = build_asr(frontend="default", frontend_conf=fs, input_size=None)
+    other = build_asr(
+        frontend="default", frontend_conf=fs | {"hop_length": 32}, input_size=None
+    )
+    audio = {
+        "speech": torch.randn(1, 4000),
+        "speech_lengths": torch.tensor([4000]),
+    }
+    with pytest.raises(TeacherError, match=r"view: same.*Use 'view: clean'"):
+        Teacher(other, view="same").check_front_end(student, audio)
+    Teacher(student, view="same").check_front_end(student, audio)
