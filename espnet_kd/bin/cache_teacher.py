@@ -28,10 +28,13 @@ from espnet_kd.host.compat import task_class
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.kaldi_dir import read_table
-from espnet_kd.model.forward import Labels, Request, is_label_tap
+from espnet_kd.model.forward import runs_along_labels
+from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.model.request import Labels, Request
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.build import load_teacher
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.teachers.live import LiveTeacher
 
 PARTS = ("ctc", "decoder", "nbest")
 REPORT_SECONDS = 10
@@ -118,7 +121,7 @@ class Writer:
         self.task = task_class(args.task)
         config = TeacherConfig(args.exp, args.file)
         self.request = self._request()
-        self.teacher: Teacher = load_teacher(config, self.task)
+        self.teacher: LiveTeacher = load_teacher(config, self.task)
         self.teacher.check(self.request)
         if args.ngpu:
             self.teacher.model.to("cuda")
@@ -158,14 +161,15 @@ class Writer:
         device = "cuda" if self.args.ngpu else "cpu"
         batch = {key: value.to(device) for key, value in batch.items()}
         labels = self._labels(batch)
-        targets = self.teacher({**batch, "utt_id": utts}, self.request, labels=labels)
-        if labels is not None:
+        question = Question({**batch, "utt_id": utts}, self.request, labels)
+        targets = self.teacher(question)
+        if labels.ys_in_pad is not None:
             targets.ys_in_pad, targets.ys_in_lens = labels.ys_in_pad, labels.ys_in_lens
         return targets
 
-    def _labels(self, batch: dict[str, Tensor]) -> Labels | None:
-        if not self.request.along_labels:
-            return None
+    def _labels(self, batch: dict[str, Tensor]) -> Labels:
+        if not runs_along_labels(self.request):
+            return Labels()
         if "text" not in batch:
             raise KDError(
                 "decoder posteriors and taps need the transcripts: add "
@@ -190,27 +194,28 @@ class Writer:
 
     def _header(self, teacher_hash: str) -> Header:
         model, request = self.teacher.model, self.request
-        parts = ("ctc", request.ctc), ("decoder", request.decoder), ("nbest", request.nbest)
         header = Header(
             teacher=self.args.exp,
             teacher_hash=teacher_hash,
             token_list=tuple(model.token_list),
             blank_id=getattr(model, "blank_id", 0),
-            parts=tuple(name for name, wanted in parts if wanted),
-            taps=request.taps,
-            nbest=request.nbest,
+            parts=tuple(name for name in PARTS if name in request),
+            taps=request.listed("taps"),
+            nbest=request.count("nbest"),
             tolerance=self.args.tolerance,
             max_k=self.args.max_k,
             dtype=self.args.dtype,
         )
-        return replace(header, widths=self._widths()) if request.taps else header
+        return replace(header, widths=self._widths()) if "taps" in request else header
 
     def _widths(self) -> tuple[int, ...]:
         """Widths of the taps, from the first utterance."""
-        if any(map(is_label_tap, self.request.taps)):
+        if any(map(is_label_tap, self.request.listed("taps"))):
             raise KDError("a cache holds hidden representations of encoders only")
         _, targets = next(self.targets(list(read_table(self.args.key_file))[:1]))
-        return tuple(targets.hidden[tap].values.shape[-1] for tap in self.request.taps)
+        return tuple(
+            targets.hidden[tap].values.shape[-1] for tap in self.request.listed("taps")
+        )
 
 
 if __name__ == "__main__":

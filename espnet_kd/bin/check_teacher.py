@@ -24,9 +24,10 @@ from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.files import whole_file
 from espnet_kd.host.kaldi_dir import read_table
-from espnet_kd.model.forward import Request
+from espnet_kd.model.request import Request
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.build import load_teacher
-from espnet_kd.teachers.live import Teacher, check_needs
+from espnet_kd.teachers.live import LiveTeacher
 
 REPORT_SECONDS = 10
 
@@ -79,7 +80,7 @@ def teacher_wer(args: argparse.Namespace) -> float:
     """Word error rate of the teacher's greedy CTC output, in percent."""
     task, config = task_class(args.task), TeacherConfig(args.exp, args.file)
     teacher = load_teacher(config, task)
-    check_needs(teacher.model, Request(ctc=True), "teacher")
+    teacher.check(Request(ctc=True))
     with open_experiment(args.exp, args.file) as experiment:
         settings = experiment.settings
         to_text = _detokeniser(settings)
@@ -95,14 +96,14 @@ def teacher_wer(args: argparse.Namespace) -> float:
     return word_error_rate([(references[u], to_text(hypotheses[u])) for u in references])
 
 
-def decode(teacher: Teacher, batches, ngpu: int) -> dict[str, list[str]]:
+def decode(teacher: LiveTeacher, batches, ngpu: int) -> dict[str, list[str]]:
     """Greedy tokens of every utterance, by the teacher's own call in training."""
     start = shown = time.monotonic()
     device = "cuda" if ngpu else "cpu"
     found: dict[str, list[str]] = {}
     for utts, batch in batches:
         batch = {key: value.to(device) for key, value in batch.items()}
-        targets = teacher({**batch, "utt_id": utts}, Request(ctc=True))
+        targets = teacher(Question({**batch, "utt_id": utts}, Request(ctc=True)))
         best = targets.ctc_logits.argmax(-1).tolist()
         lens = targets.encoder_out_lens.tolist()
         for utt, row, length in zip(utts, best, lens, strict=True):

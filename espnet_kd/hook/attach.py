@@ -1,6 +1,8 @@
 """attach and detach: make any ESPnet model learn from a teacher, and let it go again."""
 
+import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,20 +10,24 @@ from torch import Tensor, nn
 from espnet_kd.config.parse import parse_config
 from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import KDError
-from espnet_kd.hook.attachment import ATTRIBUTE, Attachment
+from espnet_kd.hook.attachment import ATTRIBUTE, Attachment, PartOf
+from espnet_kd.hook.decisions import decisions
+from espnet_kd.hook.two_views import TwoViews
 from espnet_kd.losses import LOSSES
 from espnet_kd.objective.objective import Objective
-from espnet_kd.student.fake_quantize import fake_quantize, undo_fake_quantize
+from espnet_kd.student.fake_quantize import Rounding
 from espnet_kd.student.masks import Masks
-from espnet_kd.teachers.base import Guest
-from espnet_kd.teachers.build import summon
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.teachers.base import Teacher
+from espnet_kd.teachers.build import build_teacher
+from espnet_kd.teachers.live import LiveTeacher
+
+LOG = logging.getLogger(__name__)
 
 
 def attach(
     model: nn.Module,
     kd_conf: Mapping[str, Any] | KDConfig,
-    teacher: nn.Module | Guest | None = None,
+    teacher: nn.Module | Teacher | None = None,
     *,
     example: Mapping[str, Tensor] | None = None,
     task: type | None = None,
@@ -60,36 +66,28 @@ def attach(
     if teacher is not None and not objective.needs.teacher:
         raise KDError("none of the losses reads a teacher; leave it out")
     if teacher is None and objective.needs.teacher:
-        teacher = summon(config, model, task)
+        teacher = build_teacher(config, model, task)
     elif isinstance(teacher, nn.Module):
-        teacher = Teacher(teacher)
-    attachment = _prepare(model, config, objective, teacher, example)
-    attachment.connect()
+        teacher = LiveTeacher(teacher)
+    attachment = Attachment(model, objective, teacher)
+    attachment.check()
+    attachment.build(example)
+    attachment.connect(_parts(config, objective))
+    for line in decisions(config, attachment):
+        LOG.info(line)
     return attachment
 
 
-def _prepare(
-    model: nn.Module,
-    config: KDConfig,
-    objective: Objective,
-    teacher: Guest | None,
-    example: Mapping[str, Tensor] | None,
-) -> Attachment:
-    """An attachment that was tried; one that is refused leaves the model as it was."""
-    rounded = config.quantize == "int8"
-    if rounded:
-        fake_quantize(model)
-    try:
-        attachment = Attachment(model, objective, teacher)
-        attachment.check()
-        attachment.build(example)
-        if config.prune is not None:
-            attachment.masks = Masks(model, config.prune)
-    except BaseException:
-        if rounded:
-            undo_fake_quantize(model)
-        raise
-    return attachment
+def _parts(config: KDConfig, objective: Objective) -> list[PartOf]:
+    """What else takes part in the training, in the order in which it acts."""
+    parts: list[PartOf] = []
+    if config.quantize == "int8":
+        parts.append(Rounding)
+    if config.prune is not None:
+        parts.append(partial(Masks, config=config.prune))
+    if objective.needs.two_views:
+        parts.append(TwoViews)
+    return parts
 
 
 def detach(model: nn.Module) -> None:
@@ -97,9 +95,9 @@ def detach(model: nn.Module) -> None:
     attachment = attachment_of(model)
     if attachment is not None:
         attachment.disconnect()
-        undo_fake_quantize(model)
 
 
 def attachment_of(model: nn.Module) -> Attachment | None:
     """The attachment of a model, or None."""
-    return model.__dict__.get(ATTRIBUTE)
+    attachment = model.__dict__.get(ATTRIBUTE)
+    return attachment if isinstance(attachment, Attachment) else None

@@ -1,8 +1,7 @@
 """What ties a student to its teacher while it trains."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,39 +10,48 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import ConfigError, KDError, Problem
-from espnet_kd.hook.probe import trial
-from espnet_kd.hook.two_views import TwoViews, check_two_views
-from espnet_kd.model.forward import Labels, Request, is_label_tap, outputs_of_pass, recorder
+from espnet_kd.hook.probe import probe
+from espnet_kd.hook.projections import PROJECTIONS, Projections
+from espnet_kd.hook.triple import Triple
+from espnet_kd.model.forward import outputs_of_pass, recorder
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
-from espnet_kd.objective.objective import Objective
-from espnet_kd.student.masks import Masks
-from espnet_kd.teachers.base import Guest
-from espnet_kd.teachers.ema import EMATeacher
-from espnet_kd.teachers.live import check_needs
+from espnet_kd.model.parts import parts_of
+from espnet_kd.model.request import Labels
+from espnet_kd.model.table import check_model
+from espnet_kd.model.taps import Call
+from espnet_kd.model.training_part import TrainingPart, TrainingPass
+from espnet_kd.objective.objective import Objective, stat
+from espnet_kd.teachers.base import Question, Teacher
 
 ATTRIBUTE = "_espnet_kd"
-PROJECTIONS = "kd_projections"
 # What a student may overwrite in its own batch: features when it has no front end
 # (time warp, masks, normalisation), lengths when a language token is put in front.
 CLONED = ("speech", "speech_lengths", "text_lengths")
+
+Calls = Mapping[str, list[Call]]
+# Makes a part of training of a student.
+PartOf = Callable[[nn.Module], TrainingPart]
 
 
 class Attachment:
     """What ties a student to its teacher; lives beside the student's parameters.
 
-    Attributes:
+    Args:
+        model: The student.
         objective: The terms.
-        teacher: The guest.
-        masks: Weights that are taken away meanwhile; None for none.
-        step: Optimizer updates made so far, for the warm-up. Counted from the calls
-            unless a trainer sets it, as ours does so that it survives a resume.
+        teacher: Who answers; None if no term reads a teacher.
+
+    Attributes:
+        parts: What takes part in the training, in the order in which it acts.
+        step: Optimizer updates made so far, for schedules. Counted from the calls unless
+            a trainer sets it, as ours does so that it survives a resume.
     """
 
     def __init__(
         self,
         model: nn.Module,
         objective: Objective,
-        teacher: Guest | None,
+        teacher: Teacher | None,
     ) -> None:
         self.model = model
         self.objective = objective
@@ -51,25 +59,31 @@ class Attachment:
         self.step = 0
         self.accum_grad = 1
         self.passes = 0
-        self.masks: Masks | None = None
-        self._paused = False
-        self._batch: dict[str, Any] | None = None
-        self._handles: list[RemovableHandle] = []
+        self.parts: list[TrainingPart] = teacher.training_parts() if teacher else []
+        self.parts += objective.training_parts()
+        self.student_request = objective.student_request
+        self.teacher_request = objective.teacher_request
         same = teacher is not None and teacher.view == "same"
         augments = getattr(model, "specaug", None) is not None
         self._augmented = ("specaug",) if same and augments else ()
-        self._views = TwoViews(model) if objective.needs.two_views else None
-        self.student_request, self.teacher_request = _requests(objective)
-        taps = self.student_request.taps + self._augmented
-        self._taps = recorder(model, replace(self.student_request, taps=taps))
+        taps = self.student_request.listed("taps") + self._augmented
+        self._taps = recorder(model, self.student_request.changed(taps=taps))
+        self._pass: TrainingPass | None = None
+        self._paused = False
+        self._handles: list[RemovableHandle] = []
 
     def check(self) -> None:
-        """Require of both models what the losses read, all problems at once."""
-        checks = [partial(check_needs, self.model, self.student_request, "student")]
+        """Require of both models what the losses read, all problems at once.
+
+        Raises:
+            ConfigError: With everything that is missing.
+            AlignmentError: If tokens are compared and the lists differ.
+        """
+        parts = parts_of(self.model)
+        asked = (self.model, parts, self.student_request, "student")
+        checks = [partial(check_model, *asked)]
         if self.teacher is not None:
             checks.append(partial(self.teacher.check, self.teacher_request))
-        if self._views is not None:
-            checks.append(partial(check_two_views, self.model))
         problems = []
         for check in checks:
             try:
@@ -78,22 +92,35 @@ class Attachment:
                 problems.append(Problem("losses", str(error)))
         if problems:
             raise ConfigError(problems)
-        needs = self.objective.teacher_needs
-        if needs.common_vocabulary or self.student_request.forced:
+        forced = "forced" in self.student_request
+        if self.teacher is not None and (self.objective.compares_tokens or forced):
             self.teacher.match_vocabulary(self.model)
 
     def build(self, example: Mapping[str, Tensor] | None) -> None:
-        """Let the terms make their learned parts, from a trial pass of both models."""
+        """Let the terms make their learned parts, from a pass of both models."""
         requests = (self.student_request, self.teacher_request)
-        if any(request.taps for request in requests):
-            self.objective.build(*trial(self.model, self.teacher, requests, example))
+        if any("taps" in request for request in requests):
+            self.objective.build(*probe(self.model, self.teacher, requests, example))
 
-    def connect(self) -> None:
-        """Put the hooks on the model, and the projections into it if there are any."""
+    def connect(self, parts: Sequence[PartOf] = ()) -> None:
+        """Put the hooks on the model, and everything that takes part in its training.
+
+        Args:
+            parts: Make a part of the model each, in the order in which they act.
+
+        Raises:
+            ConfigError: If the model cannot have one of them; it is then as it was.
+        """
         model = self.model
-        projections = self.objective.projections()
-        if len(projections):
-            model.add_module(PROJECTIONS, projections)
+        try:
+            for make in parts:
+                self.parts.append(make(model))
+        except KDError as error:
+            self.disconnect()
+            raise ConfigError([Problem("", str(error))]) from None
+        learned = self.objective.projections()
+        if len(learned):
+            self.parts.append(Projections(model, learned))
         self._handles = [
             model.register_forward_pre_hook(self._before, with_kwargs=True),
             model.register_forward_hook(self._after, with_kwargs=True),
@@ -105,9 +132,8 @@ class Attachment:
         for handle in self._handles:
             handle.remove()
         self._taps.stop()
-        if self.masks is not None:
-            self.masks.remove()
-        self.model._modules.pop(PROJECTIONS, None)
+        for part in self.parts:
+            part.remove()
         self.model.__dict__.pop(ATTRIBUTE, None)
 
     @contextmanager
@@ -120,25 +146,18 @@ class Attachment:
             self._paused = before
 
     def count_from(self, batches: int, accum_grad: int) -> None:
-        """Set the warm-up's position from a trainer's own count of batches."""
+        """Set the schedules' position from a trainer's own count of batches."""
         self.accum_grad = max(accum_grad, 1)
         self.passes = batches
         self.step = batches // self.accum_grad
 
+    def part(self, key: str) -> TrainingPart:
+        """A part by the key of its state."""
+        return next(part for part in self.parts if part.key == key)
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs beside model and optimizer; empty if nothing."""
-        state: dict[str, Any] = {}
-        learned = self.model._modules.get(PROJECTIONS)
-        if learned is not None:
-            named = learned.named_parameters()
-            state[PROJECTIONS] = {name: p.detach().clone() for name, p in named}
-        if isinstance(self.teacher, EMATeacher):
-            state["ema"] = self.teacher.state_dict()
-        if self.masks is not None:
-            state["pruned"] = self.masks.state_dict()
-        if self.objective.meter.config.balance:
-            state["balance"] = self.objective.meter.state_dict()
-        return state
+        return {part.key: part.state_dict() for part in self.parts if part.key}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up an interrupted run.
@@ -146,27 +165,19 @@ class Attachment:
         Raises:
             KDError: If the state is of a run with another configuration.
         """
-        ours = self.state_dict()
-        names = [set(s.get(PROJECTIONS, {})) for s in (state, ours)]
-        if state.keys() != ours.keys() or names[0] != names[1]:
+        own = {part.key: part for part in self.parts if part.key}
+        if state.keys() != own.keys():
             raise KDError(
                 "the checkpoint to resume from was made with other distillation "
-                f"parts (it has {_listed(state)}, this run {_listed(ours)}); give the "
+                f"parts (it has {_listed(state)}, this run {_listed(own)}); give the "
                 "run its former --kd_conf, or a new --output_dir"
             )
-        with torch.no_grad():
-            for name, saved in state.get(PROJECTIONS, {}).items():
-                self.model._modules[PROJECTIONS].get_parameter(name).copy_(saved)
-        if "ema" in state:
-            self.teacher.load_state_dict(state["ema"])
-        if "pruned" in state:
-            self.masks.load_state_dict(state["pruned"])
-        if "balance" in state:
-            self.objective.meter.load_state_dict(state["balance"])
+        for key, part in own.items():
+            part.load_state_dict(state[key])
 
     def _before(
-        self, model: nn.Module, args: tuple, kwargs: dict
-    ) -> tuple[tuple, dict] | None:
+        self, model: nn.Module, args: Any, kwargs: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]] | None:
         if getattr(model, "_is_replica", False):
             raise KDError(
                 "DataParallel runs replicas of the model in threads, which cannot be "
@@ -174,115 +185,70 @@ class Attachment:
             )
         if self._paused:
             return None
+        for part in self.parts:
+            part.after_pass()  # of a pass that was interrupted
         learns = model.training and torch.is_grad_enabled()
-        if learns and isinstance(self.teacher, EMATeacher):
-            self.teacher.update(model, self.step)
-        if self.masks is not None:
-            if learns:
-                self.masks.step(self.step)
-            else:
-                self.masks.apply()
-        doubled = learns and self._views is not None
-        if doubled:
-            kwargs = self._views.start(kwargs)
-        self._batch = dict(kwargs)
-        for key in CLONED:
-            if isinstance(kwargs.get(key), Tensor):
-                self._batch[key] = kwargs[key].clone()
+        self._pass = TrainingPass(model, kwargs, self.step, learns)
+        for part in self.parts:
+            part.before_pass(self._pass)
+        given = self._pass.batch
+        self._pass.batch = _kept(given)
         self._taps.start(model)
-        return (args, kwargs) if doubled else None
+        return None if given is kwargs else (args, given)
 
-    def _after(self, model: nn.Module, args: tuple, kwargs: dict, output: Any) -> Any:
-        batch, self._batch = self._batch, None
+    def _after(
+        self, model: nn.Module, args: Any, kwargs: dict[str, Any], output: Any
+    ) -> Any:
+        training_pass, self._pass = self._pass, None
         calls = self._taps.stop()
-        doubled = self._views is not None and self._views.stop()
-        triple = _as_triple(output)
-        if self._paused or batch is None or triple is None:
+        for part in self.parts:
+            part.after_pass()
+        triple = Triple.of(output)
+        if self._paused or training_pass is None or triple is None:
             return output
-        loss_task, stats, weight = triple
-        student = outputs_of_pass(model, calls, self.student_request, batch)
-        student.two_views = doubled
-        teacher = self._targets(model, batch, student, calls)
+        student = outputs_of_pass(model, calls, self.student_request, training_pass.batch)
+        student.two_views = training_pass.doubled
+        teacher = self._targets(training_pass.batch, student, calls)
         # Softmax and divergences in float32, whatever the models ran in.
-        with torch.autocast(loss_task.device.type, enabled=False):
-            loss, kd_stats = self.objective(
-                loss_task, student, teacher, self.step, self._trained_parameters()
+        with torch.autocast(triple.loss.device.type, enabled=False):
+            loss, stats = self.objective(
+                triple.loss, student, teacher, self.step, self._trained_parameters()
             )
-        self._count(model)
-        # Two views of an utterance are one utterance in ESPnet's averages.
-        weight = weight // 2 if doubled else weight
-        if self.masks is not None:
-            kd_stats["kd_sparsity"] = loss.new_tensor(self.masks.sparsity)
-        return _like(output, loss, stats | kd_stats | _total(stats, loss), weight)
+        self._count(training_pass.learns)
+        for part in self.parts:
+            stats |= {key: stat(v, loss.device) for key, v in part.stats().items()}
+        return triple.joined_by(loss, stats, training_pass.doubled)
 
     def _targets(
-        self, model: nn.Module, batch: dict, student: ModelOutputs, calls: dict
+        self, batch: dict[str, Any], student: ModelOutputs, calls: Calls
     ) -> TeacherTargets | None:
         if self.teacher is None:
             return None
-        feats = None
+        feats: Any = None
         if self._augmented and calls["specaug"]:
-            self.teacher.check_front_end(model, batch)
+            self.teacher.check_front_end(self.model, batch)
             feats = calls["specaug"][0].output
         labels = Labels(
             student.ys_in_pad, student.ys_in_lens, student.ys_pad, student.ys_lens
         )
-        return self.teacher(batch, self.teacher_request, labels=labels, feats=feats)
+        return self.teacher(Question(batch, self.teacher_request, labels, feats))
 
     def _trained_parameters(self) -> Iterator[nn.Parameter]:
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad and not name.startswith(f"{PROJECTIONS}."):
                 yield parameter
 
-    def _count(self, model: nn.Module) -> None:
-        if model.training and torch.is_grad_enabled():
+    def _count(self, learns: bool) -> None:
+        if learns:
             self.passes += 1
             self.step = self.passes // self.accum_grad
 
 
-def _requests(objective: Objective) -> tuple[Request, Request]:
-    """What is recorded of the student and asked of the teacher."""
-    ours, theirs = objective.needs, objective.teacher_needs
-    forced = any(map(is_label_tap, theirs.teacher_taps))
-    student = Request(
-        ctc=ours.ctc,
-        interctc=ours.interctc,
-        decoder=ours.decoder,
-        joint=ours.joint,
-        labels=ours.labels,
-        forced=forced,
-        decode=ours.decode,
-        taps=ours.student_taps,
-    )
-    teacher = Request(
-        ctc=theirs.ctc,
-        decoder=theirs.decoder,
-        joint=theirs.joint,
-        nbest=theirs.nbest,
-        taps=theirs.teacher_taps,
-    )
-    return student, teacher
+def _kept(batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch as it came in, whatever the student is going to do to its own."""
+    cloned = {k: v.clone() for k in CLONED if isinstance(v := batch.get(k), Tensor)}
+    return {**batch, **cloned}
 
 
 def _listed(state: Mapping[str, Any]) -> str:
     return ", ".join(state) or "none"
-
-
-def _as_triple(output: Any) -> tuple[Tensor, dict, Any] | None:
-    """The loss, stats and weight of a training output, or None if it is no such."""
-    if isinstance(output, dict) and {"loss", "stats", "weight"} <= output.keys():
-        return output["loss"], output["stats"], output["weight"]
-    if isinstance(output, tuple) and len(output) == 3 and isinstance(output[1], dict):
-        return output
-    return None
-
-
-def _like(output: Any, loss: Tensor, stats: dict, weight: Any) -> Any:
-    if isinstance(output, dict):
-        return {**output, "loss": loss, "stats": stats}
-    return loss, stats, weight
-
-
-def _total(stats: dict, loss: Tensor) -> dict[str, Tensor]:
-    """ESPnet's ``loss`` stat stays the loss that is minimised."""
-    return {"loss": loss.detach()} if stats.get("loss") is not None else {}

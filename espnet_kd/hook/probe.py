@@ -6,24 +6,25 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
-from espnet_kd.model.forward import Labels, Request, evaluating, fork_rng, run_guest
+from espnet_kd.model.forward import evaluating, fork_rng, run_guest
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
-from espnet_kd.model.parts import view_of
-from espnet_kd.teachers.base import Guest
+from espnet_kd.model.parts import parts_of
+from espnet_kd.model.request import Labels, Request
+from espnet_kd.teachers.base import Question, Teacher
 
 
-def trial(
+def probe(
     model: nn.Module,
-    teacher: Guest | None,
+    teacher: Teacher | None,
     requests: tuple[Request, Request],
     example: Mapping[str, Tensor] | None,
-) -> tuple[ModelOutputs, TeacherTargets | None]:
+) -> tuple[ModelOutputs, TeacherTargets]:
     """Hidden representations of both models for an example.
 
     Args:
         model: The student; its random numbers and modes are left where they were.
         teacher: The teacher, if there is one.
-        requests: What the losses ask of each.
+        requests: What the losses ask of student and teacher.
         example: ``speech`` and ``speech_lengths``; None for a second of noise.
 
     Raises:
@@ -32,14 +33,19 @@ def trial(
     batch = _example(model) if example is None else example
     device = next(model.parameters()).device
     batch = {key: value.to(device) for key, value in batch.items()}
-    labels = _trial_labels(model, batch)
-    ours, theirs = (Request(decoder=r.decoder, taps=r.taps) for r in requests)
+    labels = _labels(model, batch)
+    of_student, of_teacher = map(_tapped, requests)
     with fork_rng(device):
         with evaluating(model):
-            student = run_guest(model, batch, ours, labels)
+            student = run_guest(model, batch, of_student, labels)
         if teacher is None:
-            return student, None
-        return student, teacher.trial(batch, theirs, labels)
+            return student, TeacherTargets(student.encoder_out_lens)
+        return student, teacher.probe(Question(batch, of_teacher, labels))
+
+
+def _tapped(request: Request) -> Request:
+    """What of a request has to run for its taps."""
+    return Request(decoder="decoder" in request, taps=request.listed("taps"))
 
 
 def _example(model: nn.Module) -> dict[str, Tensor]:
@@ -55,10 +61,10 @@ def _example(model: nn.Module) -> dict[str, Tensor]:
     return {"speech": speech, "speech_lengths": torch.tensor([16000])}
 
 
-def _trial_labels(model: nn.Module, batch: Mapping[str, Tensor]) -> Labels:
-    """One label for each utterance of a trial."""
+def _labels(model: nn.Module, batch: Mapping[str, Tensor]) -> Labels:
+    """One label for each utterance of the example."""
     size, device = len(batch["speech"]), batch["speech"].device
-    eos = view_of(model).eos_id
+    eos = parts_of(model).eos_id
     start = torch.full((size, 2), max(eos, 1), dtype=torch.long, device=device)
     two = torch.full((size,), 2, dtype=torch.long, device=device)
     return Labels(start, two, start[:, :1], two - 1)

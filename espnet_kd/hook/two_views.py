@@ -8,9 +8,10 @@ from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import KDError
 from espnet_kd.model.taps import first_tensor
+from espnet_kd.model.training_part import TrainingPart, TrainingPass
 
 
-class TwoViews:
+class TwoViews(TrainingPart):
     """Doubles the batches of a model: the second half is the first once more.
 
     SpecAugment then masks each half in its own way. Time warping is undone between
@@ -18,50 +19,50 @@ class TwoViews:
 
     Args:
         model: A model with SpecAugment.
+
+    Raises:
+        KDError: If the model has none, so that two views could not differ.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        if getattr(model, "specaug", None) is None:
+            raise KDError(
+                "cr_ctc compares two augmented views of the same audio, and the student "
+                "has no SpecAugment: give its config 'specaug: specaug' and a "
+                "specaug_conf"
+            )
         self.model = model
         self._handle: RemovableHandle | None = None
-        self._started = False
 
-    def start(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The batch for one pass, doubled."""
-        self.stop()  # of a pass that was interrupted
+    def before_pass(self, training_pass: TrainingPass) -> None:
+        """Double the batch of a training pass."""
+        if not training_pass.learns:
+            return
         warp = getattr(self.model.specaug, "time_warp", None)
-        if warp is not None:
+        if isinstance(warp, nn.Module):
             self._handle = warp.register_forward_hook(_same_warp)
-        self._started = True
-        return {key: _twice(value) for key, value in batch.items()}
+        training_pass.batch = {k: _twice(v) for k, v in training_pass.batch.items()}
+        training_pass.doubled = True
 
-    def stop(self) -> bool:
-        """End the pass; whether its batch was doubled."""
+    def after_pass(self) -> None:
+        """Leave the model's time warp alone again."""
         if self._handle is not None:
             self._handle.remove()
-        started, self._started, self._handle = self._started, False, None
-        return started
+        self._handle = None
 
-
-def check_two_views(model: nn.Module) -> None:
-    """Require that two views of an utterance can differ.
-
-    Raises:
-        KDError: If the model has no SpecAugment.
-    """
-    if getattr(model, "specaug", None) is None:
-        raise KDError(
-            "cr_ctc compares two augmented views of the same audio, and the student has "
-            "no SpecAugment: give its config 'specaug: specaug' and a specaug_conf"
-        )
+    def remove(self) -> None:
+        """As after any pass."""
+        self.after_pass()
 
 
 def _twice(value: Any) -> Any:
     if isinstance(value, Tensor):
         return torch.cat([value, value])
-    return value + value if isinstance(value, list | tuple) else value
+    return value * 2 if isinstance(value, list | tuple) else value
 
 
-def _same_warp(_module: nn.Module, _args: tuple, output: tuple) -> tuple:
+def _same_warp(_module: nn.Module, _args: Any, output: Any) -> Any:
     warped = first_tensor(output)
+    assert warped is not None, "time warp gives features"
     half = warped[: len(warped) // 2]
     return torch.cat([half, half]), *output[1:]

@@ -1,67 +1,79 @@
 """What a loss term owes to the objective, and the table of all losses."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
+from espnet_kd.model.request import Request, Wanted
+from espnet_kd.model.table import rows_of
 from espnet_kd.registry import Registry
 
 LOSSES: Registry[type["DistillationLoss"]] = Registry("loss")
 
 
-@dataclass(frozen=True)
 class Needs:
     """What a loss wants to be given from both models.
 
-    Attributes:
-        ctc: Both models' CTC logits.
-        interctc: Encoder layers of the student whose intermediate CTC logits it wants.
-        decoder: Both models' attention decoder logits, teacher-forced alike.
-        labels: The transcript.
-        joint: The student's transducer lattice, and of the teacher's ``classes``,
-            ``path`` or ``logits``.
-        nbest: Hypotheses of the teacher, at most this many.
-        decode: The student's decoder, to be run along other prefixes.
-        two_views: The batch twice in one pass of the student, augmented differently.
+    Parts are named as in the table of outputs (``espnet_kd.model.table``), which knows of
+    which model each is asked: ``ctc`` (CTC logits of both), ``interctc`` (encoder layers
+    of the student), ``decoder`` (attention decoder logits of both, forced alike),
+    ``labels`` (the transcript), ``joint`` (the student's transducer lattice, and of the
+    teacher's ``classes``, ``path`` or ``logits``), ``nbest`` (so many hypotheses of the
+    teacher), ``decode`` (the student's decoder, to be run along other prefixes).
+
+    Args:
         teacher: Whether there must be a teacher at all.
+        two_views: The batch twice in one pass of the student, augmented differently.
         student_taps: Hidden representations of the student, as the user wrote them.
         teacher_taps: The same of the teacher.
+        parts: What is wanted of each part.
     """
 
-    ctc: bool = False
-    interctc: tuple[int, ...] = ()
-    decoder: bool = False
-    labels: bool = False
-    joint: tuple[str, ...] = ()
-    nbest: int = 0
-    decode: bool = False
-    two_views: bool = False
-    teacher: bool = True
-    student_taps: tuple[str, ...] = ()
-    teacher_taps: tuple[str, ...] = ()
+    def __init__(
+        self,
+        *,
+        teacher: bool = True,
+        two_views: bool = False,
+        student_taps: tuple[str, ...] = (),
+        teacher_taps: tuple[str, ...] = (),
+        **parts: Wanted,
+    ) -> None:
+        self.teacher = teacher
+        self.two_views = two_views
+        wanted = Request(**parts)
+        rows = rows_of(wanted)
+        of_student = {row.name: wanted[row.name] for row in rows if row.student}
+        of_teacher = {row.name: wanted[row.name] for row in rows if row.teacher}
+        self.of_student = Request(**of_student, taps=student_taps)
+        self.of_teacher = Request(**of_teacher, taps=teacher_taps) if teacher else Request()
+
+    def __or__(self, other: "Needs") -> "Needs":
+        """What both losses read together."""
+        both = Needs(
+            teacher=self.teacher or other.teacher,
+            two_views=self.two_views or other.two_views,
+        )
+        both.of_student = Request.union([self.of_student, other.of_student])
+        both.of_teacher = Request.union([self.of_teacher, other.of_teacher])
+        return both
+
+    def __repr__(self) -> str:
+        """Both requests."""
+        return f"Needs(student: {self.of_student}, teacher: {self.of_teacher})"
 
     @property
     def common_vocabulary(self) -> bool:
         """Whether indices of tokens are compared, so that both lists must agree."""
-        shared = self.ctc or self.decoder or self.joint or self.nbest
-        return self.teacher and bool(shared)
+        return any(row.tokens for row in rows_of(self.of_teacher))
 
     @classmethod
     def union(cls, needs: Iterable["Needs"]) -> "Needs":
-        """What all of them together read."""
-        needs = tuple(needs)
-        return cls(
-            **{f.name: _join([getattr(n, f.name) for n in needs]) for f in fields(cls)}
-        )
-
-
-def _join(values: list) -> bool | int | tuple:
-    """Any of some flags, the most of some counts, each of some names once."""
-    if values and isinstance(values[0], tuple):
-        return tuple(dict.fromkeys(item for value in values for item in value))
-    return max(values, default=False)
+        """What all of some losses read together."""
+        together = cls(teacher=False)
+        for each in needs:
+            together = together | each
+        return together
 
 
 class DistillationLoss(nn.Module):
@@ -76,6 +88,10 @@ class DistillationLoss(nn.Module):
     """
 
     per_utterance = True
+
+    def __init__(self) -> None:
+        # Named here, so that a loss without options has a schema without options.
+        super().__init__()
 
     def needs(self) -> Needs:
         """What ``forward`` reads."""

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from espnet_kd.losses import select_frames
+from espnet_kd.losses.ctc_frames import select_frames
 from espnet_kd.masking import length_mask, widened
-from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.model.outputs import TeacherTargets, given
 
 
 @torch.no_grad()
@@ -19,19 +19,18 @@ def confidence(teacher: TeacherTargets) -> Tensor:
     """
     if teacher.decoder_logits is not None:
         logits = teacher.decoder_logits
-        keep = length_mask(teacher.ys_in_lens, logits.shape[1])
+        keep = length_mask(given(teacher.ys_in_lens, "ys_in_lens"), logits.shape[1])
     else:
-        logits = teacher.ctc_logits
-        keep = _spikes(teacher)
+        logits = given(teacher.ctc_logits, "ctc_logits")
+        keep = _spikes(teacher, logits)
     best = widened(logits).log_softmax(-1).amax(-1)  # (B, L)
     count = keep.sum(1)
     mean = best.masked_fill(~keep, 0.0).sum(1) / count.clamp(min=1)
     return mean.exp()
 
 
-def _spikes(teacher: TeacherTargets) -> Tensor:
+def _spikes(teacher: TeacherTargets, logits: Tensor) -> Tensor:
     lengths = teacher.encoder_out_lens
-    logits = teacher.ctc_logits
     spikes = select_frames(logits, lengths, frames="nonblank", blank_id=teacher.blank_id)
     none = ~spikes.any(1, keepdim=True)
     return torch.where(none, length_mask(lengths, logits.shape[1]), spikes)

@@ -1,7 +1,5 @@
 """Consistency of two views of the same audio: the control that needs no teacher."""
 
-from dataclasses import replace
-
 from torch import Tensor
 
 from espnet_kd.errors import ArgumentCheck
@@ -69,7 +67,8 @@ class CRCTC(CTCLoss):
 
     def needs(self) -> Needs:
         """The student's CTC logits of two views; no teacher."""
-        return replace(super().needs(), two_views=True, teacher=False)
+        own = super().needs().of_student
+        return Needs(**own, two_views=True, teacher=False)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets | None) -> Tensor:
         """See ``cr_ctc``."""

@@ -1,7 +1,5 @@
 """Sequence-level distillation: the student learns whole hypotheses of the teacher."""
 
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -226,7 +224,7 @@ class CTCNBest(CTCLoss):
 
     def needs(self) -> Needs:
         """The student's CTC logits and the teacher's hypotheses."""
-        return replace(super().needs(), nbest=self.nbest)
+        return super().needs() | Needs(nbest=self.nbest)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``ctc_nbest``."""

@@ -1,13 +1,34 @@
-"""What a model says about one batch: the student's side and the teacher's."""
+"""What a model says about one batch: the student's side and the teacher's.
+
+Where each part comes from, and what becomes of it, is in ``espnet_kd.model.table``.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from espnet_kd.errors import KDError
+
+Value = TypeVar("Value")
 # ys_in (M, U+1), ys_in_lens (M,), rows (M,) of the batch -> logits (M, U+1, V).
 Decode = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def given(value: Value | None, field_name: str) -> Value:
+    """A field of an output, which has to be there.
+
+    Raises:
+        KDError: If the pass gave none, because nobody asked for it.
+    """
+    if value is None:
+        raise KDError(
+            f"'{field_name}' is read, and this pass gave none; a loss names in 'needs' "
+            "what it reads (see espnet_kd.losses.base.Needs)"
+        )
+    return value
 
 
 @dataclass(frozen=True)
@@ -99,7 +120,8 @@ class ModelOutputs:
             dropped in this pass is absent.
         two_views: Whether the second half of the batch is the first once more.
         blank_id: Index of blank.
-        eos_id: Index of start and end of sentence.
+        sos_id: Index of the start of a sentence.
+        eos_id: Index of the end of a sentence; most models have one index for both.
     """
 
     encoder_out_lens: Tensor
@@ -119,6 +141,7 @@ class ModelOutputs:
     hidden: dict[str, Hidden] = field(default_factory=dict)
     two_views: bool = False
     blank_id: int = 0
+    sos_id: int = -1
     eos_id: int = -1
 
 
@@ -131,3 +154,8 @@ class TeacherTargets(ModelOutputs):
     """
 
     weights: Tensor | None = None
+
+    @classmethod
+    def of(cls, outputs: ModelOutputs) -> "TeacherTargets":
+        """A guest's outputs as targets."""
+        return cls(**vars(outputs))

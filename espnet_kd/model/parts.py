@@ -10,7 +10,7 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class View:
+class Parts:
     """Module paths of a model's parts; None where it has no such part.
 
     Attributes:
@@ -22,7 +22,8 @@ class View:
         interctc: Encoder layers, from 1, behind which CTC is applied as well.
         text: Key of a batch under which the transcript is, that CTC is over.
         blank_id: Index of blank.
-        eos_id: Index of start and end of sentence.
+        sos_id: Index of the start of a sentence.
+        eos_id: Index of the end of a sentence.
     """
 
     encoder: str
@@ -33,16 +34,18 @@ class View:
     interctc: tuple[int, ...]
     text: str
     blank_id: int
+    sos_id: int
     eos_id: int
 
 
-def view_of(model: nn.Module) -> View:
+def parts_of(model: nn.Module) -> Parts:
     """Find the parts of an ESPnet model (ASR, transducer, speech translation)."""
     post = getattr(model, "postencoder", None)
     encoder = getattr(model, "encoder", None)
     decoder = "decoder" if isinstance(getattr(model, "decoder", None), nn.Module) else None
     joint = _joint_path(model)
-    return View(
+    eos_id = int(getattr(model, "eos", -1))
+    return Parts(
         encoder="encoder" if post is None else "postencoder",
         ctc_lo=_ctc_path(model),
         decoder=None if joint else decoder,
@@ -51,7 +54,8 @@ def view_of(model: nn.Module) -> View:
         interctc=tuple(getattr(encoder, "interctc_layer_idx", ())),
         text="src_text" if hasattr(model, "src_vocab_size") else "text",
         blank_id=int(getattr(model, "blank_id", 0)),
-        eos_id=int(getattr(model, "eos", -1)),
+        sos_id=int(getattr(model, "sos", eos_id)),
+        eos_id=eos_id,
     )
 
 

@@ -8,8 +8,9 @@ once in a forward pass (``@0`` the first, ``@-1`` the last).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -43,8 +44,8 @@ class Tap:
 class Call:
     """One call of a module: what went in by position, what came out, what it attended."""
 
-    args: tuple
-    output: object
+    args: tuple[Any, ...]
+    output: Any
     attn: Tensor | None = None
 
 
@@ -99,11 +100,11 @@ class Taps:
         calls, self._calls, self._handles = self._calls, {}, []
         return calls
 
-    def _recorder(self, path: str):
+    def _recorder(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
         calls = self._calls[path]
         copy = path.split(".")[0] in OVERWRITTEN
 
-        def record(module: nn.Module, args: tuple, output: object) -> None:
+        def record(module: nn.Module, args: Any, output: Any) -> None:
             attn = getattr(module, "attn", None)
             calls.append(Call(args, _clone(output) if copy else output, attn))
 
@@ -116,7 +117,7 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
     Raises:
         KDError: If there is none, naming the deepest part that exists and its children.
     """
-    module, found = model, []
+    module, found = model, list[str]()
     for name in path.split("."):
         child = module._modules.get(name)
         if child is None:
@@ -125,7 +126,7 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
     return module
 
 
-def select(tap: Tap, calls: list[Call]) -> object | None:
+def select(tap: Tap, calls: list[Call]) -> Any:
     """Pick the output a tap means from the recorded calls of its module.
 
     Returns:
@@ -165,7 +166,7 @@ def first_tensor(output: object) -> Tensor | None:
     return None
 
 
-def _clone(output: object) -> object:
+def _clone(output: Any) -> Any:
     if isinstance(output, Tensor):
         return output.clone()
     if isinstance(output, list | tuple):

@@ -7,6 +7,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from espnet_kd.config.schema import GradientConfig
+from espnet_kd.model.training_part import TrainingPart
 
 # Of a fresh measurement in a running mean.
 FRESH = 0.3
@@ -14,7 +15,7 @@ FRESH = 0.3
 MOST = 1e3
 
 
-class GradientMeter:
+class GradientMeter(TrainingPart):
     r"""Measures, every so often, how hard each term pulls at the student.
 
     .. math:: r_i = \lVert w_i \nabla L_i \rVert \,/\, \lVert w_\mathrm{task} \nabla
@@ -32,6 +33,8 @@ class GradientMeter:
     .. [1] Chen et al. GradNorm. 2018, section 3 (with fixed ratios instead of learned).
        https://arxiv.org/abs/1711.02257
     """
+
+    key = "balance"
 
     def __init__(self, config: GradientConfig) -> None:
         self.config = config
@@ -75,7 +78,7 @@ class GradientMeter:
             return 1.0
         return min(1.0 / self.ratios[name], MOST)
 
-    def stats(self, weights: Mapping[str, float]) -> dict[str, float]:
+    def pulls(self, weights: Mapping[str, float]) -> dict[str, float]:
         """``grad_<name>``: each term's part of the gradient, by its weight in force."""
         known = {name: r for name, r in self.ratios.items() if name in weights}
         return {f"grad_{name}": ratio * weights[name] for name, ratio in known.items()}

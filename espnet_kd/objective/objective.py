@@ -11,7 +11,10 @@ from espnet_kd.config.schema import KDConfig, LossTermConfig, ScheduleConfig
 from espnet_kd.errors import KDError
 from espnet_kd.losses import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.confidence import confidence
+from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
+from espnet_kd.model.request import Request
+from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.objective.diagnostics import diagnose
 from espnet_kd.objective.gradients import GradientMeter
 
@@ -60,12 +63,27 @@ class Objective:
         return Needs.union(term.loss.needs() for term in self.terms)
 
     @property
-    def teacher_needs(self) -> Needs:
-        """What those terms read together that read a teacher."""
-        needs = [n for n in (t.loss.needs() for t in self.terms) if n.teacher]
-        union = Needs.union(needs) if needs else Needs(teacher=False)
+    def student_request(self) -> Request:
+        """What is recorded of the student's pass."""
+        needs = self.needs
+        forced = any(map(is_label_tap, self.teacher_request.listed("taps")))
+        return needs.of_student.changed(forced=forced)
+
+    @property
+    def teacher_request(self) -> Request:
+        """What the terms that read a teacher ask of it."""
+        request = self.needs.of_teacher
         unsure = any(term.config.confidence for term in self.terms)
-        return replace(union, ctc=union.ctc or (unsure and not union.decoder))
+        return request.changed(ctc=True) if unsure and "decoder" not in request else request
+
+    @property
+    def compares_tokens(self) -> bool:
+        """Whether any term compares tokens by their index."""
+        return self.needs.common_vocabulary
+
+    def training_parts(self) -> list[TrainingPart]:
+        """What of the objective changes while the student trains."""
+        return [self.meter] if self.meter.config.balance else []
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
         """Make the learned parts of the terms that train, from example outputs."""
@@ -124,9 +142,9 @@ class Objective:
         if self.diagnostics and teacher is not None:
             stats |= diagnose(student, teacher)
         if torch.is_grad_enabled():
-            stats |= self.meter.stats(weights)
+            stats |= self.meter.pulls(weights)
         device = loss_task.device
-        return loss, {key: _stat(value, device) for key, value in stats.items()}
+        return loss, {key: stat(value, device) for key, value in stats.items()}
 
     def check_fired(self) -> None:
         """Refuse to go on when a term never contributed.
@@ -196,7 +214,8 @@ def schedule_scale(schedule: ScheduleConfig, step: int) -> float:
     return 1.0 + (schedule.final - 1.0) * fallen
 
 
-def _stat(value: Tensor | float, device: torch.device) -> Tensor:
+def stat(value: Tensor | float, device: torch.device) -> Tensor:
+    """A number as the log takes it: detached, float32, of shape (1,)."""
     # ESPnet's reporter and its all_gather want exactly this: detached, shape (1,).
     value = torch.as_tensor(value, device=device)
     return value.detach().float().reshape(1)

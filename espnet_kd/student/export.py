@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
-from espnet_kd.model.parts import view_of
+from espnet_kd.model.parts import parts_of
 
 INPUTS = ("feats", "feats_lengths")
 OUTPUTS = ("ctc_log_probs", "encoder_out_lens")
@@ -33,7 +33,7 @@ class EncoderCTC(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        path = view_of(model).ctc_lo
+        path = parts_of(model).ctc_lo
         if path is None:
             raise KDError(
                 "this model has no CTC layer (ctc_weight is 0), and only encoder and CTC "
@@ -135,7 +135,7 @@ def _describe(model: nn.Module, path: Path) -> None:
     content = onnx.load(path)
     facts = {
         "token_list": json.dumps(list(model.token_list)),
-        "blank_id": str(view_of(model).blank_id),
+        "blank_id": str(parts_of(model).blank_id),
         "encoder": type(model.encoder).__name__,
     }
     onnx.helper.set_model_props(content, facts)

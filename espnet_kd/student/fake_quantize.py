@@ -2,7 +2,24 @@
 
 from torch import nn
 
+from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.student.quantize import dynamic_config, is_linear
+
+
+class Rounding(TrainingPart):
+    """A model's rounding, from now until it is removed; see ``fake_quantize``.
+
+    Args:
+        model: In float; changed in place.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        fake_quantize(model)
+
+    def remove(self) -> None:
+        """Give the model its plain layers back."""
+        undo_fake_quantize(self.model)
 
 
 def fake_quantize(model: nn.Module) -> None:

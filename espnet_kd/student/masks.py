@@ -8,6 +8,7 @@ from torch import Tensor, distributed, nn
 
 from espnet_kd.config.schema import PruneConfig
 from espnet_kd.errors import KDError
+from espnet_kd.model.training_part import TrainingPart, TrainingPass
 from espnet_kd.student.axes import Axes
 
 PRUNED = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -15,7 +16,7 @@ PRUNED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 UNITS = ("feed_forward", "feed_forward_macaron")
 
 
-class Masks:
+class Masks(TrainingPart):
     r"""Take a growing part of a model's weights away.
 
     .. math:: s(t) = s_f \left(1 - \left(1 - \tfrac{t - t_0}{t_1 - t_0}\right)^3\right)
@@ -42,6 +43,8 @@ class Masks:
     Neural Network Pruning. 2019, section 3. https://arxiv.org/abs/1906.10771 (taylor).
     """
 
+    key = "pruned"
+
     def __init__(self, model: nn.Module, config: PruneConfig) -> None:
         self.config = config
         self._axes = Axes(model.state_dict()) if config.structure == "units" else None
@@ -57,6 +60,17 @@ class Masks:
         for name, weight in self._weights.items():
             hook = partial(self._on_gradient, name)
             self._handles.append(weight.register_post_accumulate_grad_hook(hook))
+
+    def before_pass(self, training_pass: TrainingPass) -> None:
+        """Choose and zero before a training pass, zero before any other."""
+        if training_pass.learns:
+            self.step(training_pass.step)
+        else:
+            self.apply()
+
+    def stats(self) -> dict[str, float]:
+        """Part of the weights that are gone."""
+        return {"kd_sparsity": self.sparsity}
 
     def step(self, update: int) -> None:
         """Before a training pass: choose if it is time, then zero what is gone.

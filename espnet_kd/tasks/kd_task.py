@@ -14,7 +14,8 @@ from espnet_kd.config.parse import parse_config
 from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import ConfigError, Problem
 from espnet_kd.hook.attach import attach, attachment_of
-from espnet_kd.hook.attachment import PROJECTIONS, Attachment
+from espnet_kd.hook.attachment import Attachment
+from espnet_kd.hook.projections import projections_of
 from espnet_kd.host.compat import provide_rnnt_loss
 from espnet_kd.losses import LOSSES
 from espnet_kd.student.compressed import is_compressed
@@ -102,7 +103,7 @@ class KDTask:
         attachment = attachment_of(model)
         if attachment is None:
             return super().build_optimizers(args, model=model)
-        learned = model._modules.get(PROJECTIONS)
+        learned = projections_of(model)
         if learned is not None:
             learned.requires_grad_(True)  # whatever freezes a model means the student
         optimizers = super().build_optimizers(args, model=model)

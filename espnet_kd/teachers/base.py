@@ -1,43 +1,70 @@
 """What every kind of teacher can do: live, cached, a language model, several as one."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from espnet_kd.model.forward import Labels, Request
 from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.model.request import Labels, Request
+from espnet_kd.model.training_part import TrainingPart
 
 
-class Guest(Protocol):
-    """Answers for a batch of the student's.
+@dataclass(frozen=True)
+class Question:
+    """What a pass of the student asks its teacher.
 
     Attributes:
-        view: What it hears: ``clean``, or the ``same`` features as the student.
+        batch: ``speech`` and ``speech_lengths`` as they came in, ``utt_id`` for messages,
+            and whatever a data loader brought along.
+        request: The parts of the teacher's output that the losses read.
+        labels: What the student's decoder was given.
+        feats: The student's augmented features and their lengths, for ``view: same``.
     """
 
-    view: str
+    batch: Mapping[str, Any]
+    request: Request
+    labels: Labels = field(default_factory=Labels)
+    feats: tuple[Tensor, Tensor] | None = None
 
-    def __call__(
-        self,
-        batch: Mapping[str, Tensor],
-        request: Request,
-        *,
-        labels: Labels | None = None,
-        feats: tuple[Tensor, Tensor] | None = None,
-    ) -> TeacherTargets:
-        """Targets for a batch; see ``espnet_kd.teachers.live.Teacher``."""
+
+class Teacher(Protocol):
+    """Answers for a batch of the student's."""
+
+    @property
+    def view(self) -> str:
+        """Which features it gets: ``clean``, or the ``same`` as the student."""
+        ...
+
+    def __call__(self, question: Question) -> TeacherTargets:
+        """Answer for a batch; no target carries a gradient."""
+        ...
 
     def has(self, part: str) -> bool:
-        """Whether it gives ``ctc`` or ``decoder`` posteriors."""
+        """Whether it gives a part, by its name in the table of outputs."""
+        ...
 
     def check(self, request: Request) -> None:
         """Require what the losses read; KDError names what is missing."""
+        ...
 
     def match_vocabulary(self, student: nn.Module) -> None:
         """Speak in the student's tokens; AlignmentError if they are others."""
+        ...
 
-    def trial(
-        self, batch: Mapping[str, Tensor], request: Request, labels: Labels | None
-    ) -> TeacherTargets:
-        """Targets of an example, for losses to be built."""
+    def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
+        """For ``view: same``, require equal features from both front ends."""
+        ...
+
+    def probe(self, question: Question) -> TeacherTargets:
+        """Answer for an example, so that losses learn the widths of what is tapped."""
+        ...
+
+    def training_parts(self) -> list[TrainingPart]:
+        """What of it changes while the student trains."""
+        ...
+
+    def describe(self) -> list[str]:
+        """Say in a line each which teacher this is and what was decided about it."""
+        ...

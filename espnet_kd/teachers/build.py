@@ -1,4 +1,4 @@
-"""Bring the teachers that a configuration names: live, cached, several as one."""
+"""Build the teachers that a configuration names: live, cached, several as one."""
 
 import json
 from collections.abc import Iterator
@@ -14,19 +14,21 @@ from espnet_kd.errors import ExperimentError, TeacherError
 from espnet_kd.host.compat import language_model_task, task_class
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.model.forward import fork_rng
-from espnet_kd.teachers.base import Guest
+from espnet_kd.teachers.base import Teacher
 from espnet_kd.teachers.cached import CachedTeacher
 from espnet_kd.teachers.ema import EMATeacher
 from espnet_kd.teachers.ensemble import Ensemble
 from espnet_kd.teachers.language_model import LanguageModelTeacher
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.teachers.live import LiveTeacher
 
 GATE = "gate.json"
 # A perfect teacher on a small set counts as one with this error rate, in percent.
 LEAST_WER = 0.1
 
 
-def summon(config: KDConfig, student: nn.Module, task: type | None = None) -> Guest:
+def build_teacher(
+    config: KDConfig, student: nn.Module, task: type | None = None
+) -> Teacher:
     """The teachers of a configuration as one.
 
     Language models come last of several: what only one teacher can say, an acoustic one
@@ -45,21 +47,23 @@ def summon(config: KDConfig, student: nn.Module, task: type | None = None) -> Gu
     if first.ema is not None:
         return EMATeacher(student, first.ema, view=first.view)
     task = task or task_class("asr")
-    named = [teacher for teacher in config.teachers if teacher.exp]
+    acoustic = [teacher for teacher in config.teachers if teacher.exp]
     texts = [teacher for teacher in config.teachers if teacher.lm]
-    cached = [CachedTeacher(c, i) for i, c in enumerate(open_caches(config.targets))]
+    directories = [Path(directory) for directory in config.targets]
+    cached = [CachedTeacher(c, i) for i, c in enumerate(open_caches(directories))]
+    teachers: list[Teacher] = []
     if cached:
-        guests = _in_order(cached, named)
-        named = named or [TeacherConfig()] * len(guests)
+        teachers += _in_order(cached, acoustic)
+        acoustic = acoustic or [TeacherConfig()] * len(teachers)
     else:
-        guests = [load_teacher(teacher, task) for teacher in named]
-    guests += [load_teacher(teacher, task) for teacher in texts]
-    if len(guests) == 1:
-        return guests[0]
-    return Ensemble(guests, [_weight(t) for t in named + texts], config.combine)
+        teachers += [load_teacher(teacher, task) for teacher in acoustic]
+    teachers += [load_teacher(teacher, task) for teacher in texts]
+    if len(teachers) == 1:
+        return teachers[0]
+    return Ensemble(teachers, [_weight(t) for t in acoustic + texts], config.combine)
 
 
-def load_teacher(config: TeacherConfig, task: type) -> Teacher:
+def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
     """Load a teacher and make it a guest.
 
     The student's random numbers are left where they were.
@@ -75,11 +79,11 @@ def load_teacher(config: TeacherConfig, task: type) -> Teacher:
     with _as_teacher(), fork_rng(torch.device("cpu")):
         where = (config.place, config.file)
         with open_experiment(*where, is_lm=bool(config.lm)) as experiment:
-            if config.lm:
-                model = experiment.model(language_model_task())
-                tokens = experiment.settings["token_list"]
-                return LanguageModelTeacher(model, tokens, name=config.lm)
-            return Teacher(experiment.model(task), view=config.view, name=config.exp)
+            named = {"name": config.place, "origin": experiment.files.weights.name}
+            if not config.lm:
+                return LiveTeacher(experiment.model(task), view=config.view, **named)
+            model = experiment.model(language_model_task())
+            return LanguageModelTeacher(model, experiment.settings["token_list"], **named)
 
 
 def hash_teacher(config: TeacherConfig) -> str:
@@ -101,20 +105,24 @@ def _as_teacher() -> Iterator[None]:
         raise TeacherError(f"teacher {error}") from None
 
 
-def _in_order(cached: list[CachedTeacher], named: list[TeacherConfig]) -> list[Guest]:
+def _in_order(
+    cached: list[CachedTeacher], named: list[TeacherConfig]
+) -> list[CachedTeacher]:
     """The cached teachers in the order in which they are named, if they are."""
     if not named:
-        return list(cached)
-    by_hash = {guest.header.teacher_hash: guest for guest in cached}
-    found = [by_hash.pop(hash_teacher(teacher), None) for teacher in named]
-    writers = ", ".join(guest.header.teacher for guest in cached)
-    for teacher, guest in zip(named, found, strict=True):
-        if guest is None:
+        return cached
+    by_hash = {teacher.header.teacher_hash: teacher for teacher in cached}
+    writers = ", ".join(teacher.header.teacher for teacher in cached)
+    found = []
+    for config in named:
+        digest = hash_teacher(config)
+        if digest not in by_hash:
             raise TeacherError(
-                f"the cached targets were written by {writers}, and {teacher.exp} has "
+                f"the cached targets were written by {writers}, and {config.exp} has "
                 "other weights or another config; write the cache again, or name the "
                 "right one"
             )
+        found.append(by_hash.pop(digest))
     if by_hash:
         left = next(iter(by_hash.values())).header.teacher
         raise TeacherError(

@@ -1,15 +1,19 @@
 """A teacher that answers from targets on disk."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from espnet_kd.cache.entries import check_labels, prefix, targets_of
 from espnet_kd.cache.reader import Cache
 from espnet_kd.errors import KDError
-from espnet_kd.model.forward import Labels, Request
 from espnet_kd.model.outputs import Hidden, TeacherTargets
+from espnet_kd.model.request import Request
+from espnet_kd.model.table import rows_of
+from espnet_kd.model.training_part import TrainingPart
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.vocabulary import TokenMap, match_vocabulary
 
 
@@ -29,19 +33,13 @@ class CachedTeacher:
         self.header = cache.header
         self._tokens: TokenMap | None = None
 
-    def __call__(
-        self,
-        batch: Mapping[str, Tensor],
-        request: Request,
-        *,
-        labels: Labels | None = None,
-        feats: tuple[Tensor, Tensor] | None = None,
-    ) -> TeacherTargets:
-        """Targets for a batch; see ``Teacher``.
+    def __call__(self, question: Question) -> TeacherTargets:
+        """Answer for a batch.
 
         Raises:
-            KDError: If the batch came without them, or its text is another.
+            KDError: If the batch came without targets, or its text is another.
         """
+        batch, labels = question.batch, question.labels
         if f"{prefix(self.place)}frames" not in batch:
             raise KDError(
                 "this batch came without cached targets: they are read by the data "
@@ -52,22 +50,14 @@ class CachedTeacher:
         if self._tokens is not None:
             targets = self._tokens.to_student(targets)
         if targets.decoder_logits is not None and labels.ys_in_pad is not None:
-            utts = batch.get("utt_id")
-            check_labels(targets, labels.ys_in_pad, labels.ys_in_lens, utts)
+            prefix_lens = labels.ys_in_lens
+            assert prefix_lens is not None, "a prefix comes with its lengths"
+            check_labels(targets, labels.ys_in_pad, prefix_lens, batch.get("utt_id"))
         return targets
 
     def has(self, part: str) -> bool:
-        """Whether it gives ``ctc`` or ``decoder`` posteriors."""
+        """Whether a part was written."""
         return part in self.header.parts
-
-    def trial(
-        self, batch: Mapping[str, Tensor], request: Request, labels: Labels | None
-    ) -> TeacherTargets:
-        """Hidden representations of the right widths, for losses to be built."""
-        one = torch.ones(1, dtype=torch.long)
-        widths = dict(zip(self.header.taps, self.header.widths, strict=True))
-        hidden = {tap: Hidden(torch.zeros(1, 1, widths[tap]), one) for tap in request.taps}
-        return TeacherTargets(one, hidden=hidden)
 
     def check(self, request: Request) -> None:
         """Require what the losses read to have been written.
@@ -75,19 +65,18 @@ class CachedTeacher:
         Raises:
             KDError: Naming what is not in the cache.
         """
-        if request.joint:
+        if "joint" in request:
             raise KDError("a cache holds no transducer lattices; use 'targets: live'")
-        wanted = [name for name in ("ctc", "decoder") if getattr(request, name)]
-        wanted += ["nbest"] if request.nbest else []
+        wanted = [row.name for row in rows_of(request) if row.name != "taps"]
         missing = [name for name in wanted if name not in self.header.parts]
-        if missing or request.nbest > self.header.nbest:
+        if missing or request.count("nbest") > self.header.nbest:
             has = ", ".join(self.header.parts) or "none"
             raise KDError(
                 f"the cache has no {', '.join(missing) or 'so many hypotheses'} (it has: "
                 f"{has}; nbest {self.header.nbest}); write it again with --parts and "
                 "--nbest as needed"
             )
-        taps = [tap for tap in request.taps if tap not in self.header.taps]
+        taps = [tap for tap in request.listed("taps") if tap not in self.header.taps]
         if taps:
             has = ", ".join(self.header.taps) or "none"
             raise KDError(
@@ -103,3 +92,27 @@ class CachedTeacher:
         """
         tokens = getattr(student, "token_list", ())
         self._tokens = match_vocabulary(tokens, self.header.token_list)
+
+    def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
+        """Nothing to compare: what was written was heard by the teacher's own front end."""
+
+    def probe(self, question: Question) -> TeacherTargets:
+        """Hidden representations of the right widths, so that losses learn them."""
+        one = torch.ones(1, dtype=torch.long)
+        widths = dict(zip(self.header.taps, self.header.widths, strict=True))
+        taps = question.request.listed("taps")
+        hidden = {tap: Hidden(torch.zeros(1, 1, widths[tap]), one) for tap in taps}
+        return TeacherTargets(one, hidden=hidden)
+
+    def training_parts(self) -> list[TrainingPart]:
+        """Nothing of what was written changes."""
+        return []
+
+    def describe(self) -> list[str]:
+        """Who wrote it, where it lies, and what it holds."""
+        places = ", ".join(map(str, self.cache.directories))
+        held = ", ".join((*self.header.parts, *self.header.taps))
+        lines = [f"teacher {self.header.teacher}, from {places}: {held}"]
+        if self._tokens is not None:
+            lines.append("  its tokens come in another order and are read in the student's")
+        return lines

@@ -1,15 +1,18 @@
 """A teacher that is the student's own past: an exponential moving average of it."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from espnet_kd.errors import KDError
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.model.training_part import TrainingPart, TrainingPass
+from espnet_kd.teachers.live import LiveTeacher
 
 
-class EMATeacher(Teacher):
+class EMATeacher(LiveTeacher, TrainingPart):
     r"""Averages the student after every update, and teaches it from there.
 
     .. math:: \bar\theta \leftarrow \min\left(d, \frac{1 + n}{10 + n}\right) \bar\theta
@@ -28,10 +31,21 @@ class EMATeacher(Teacher):
     https://arxiv.org/abs/1703.01780
     """
 
+    key = "ema"
+
     def __init__(self, student: nn.Module, decay: float, *, view: str = "clean") -> None:
         super().__init__(copy.deepcopy(student), view=view, name="ema")
         self.decay = decay
         self.updates = -1
+
+    def training_parts(self) -> list[TrainingPart]:
+        """The average itself follows the student."""
+        return [self]
+
+    def before_pass(self, training_pass: TrainingPass) -> None:
+        """Follow the student before each of its training passes."""
+        if training_pass.learns:
+            self.update(training_pass.model, training_pass.step)
 
     @torch.no_grad()
     def update(self, student: nn.Module, step: int) -> None:
@@ -42,28 +56,28 @@ class EMATeacher(Teacher):
         """
         if step <= self.updates:
             return
-        ours, theirs = self.model.state_dict(), student.state_dict()
-        if ours.keys() != theirs.keys():
+        average, latest = self.model.state_dict(), student.state_dict()
+        if average.keys() != latest.keys():
             raise KDError(
                 "teachers[0].ema: the student has changed since it was built (adapters?); "
                 "an average of it needs the same parameters. Name a trained teacher"
             )
         first = self.updates < 0
         decay = 0.0 if first else min(self.decay, (1 + step) / (10 + step))
-        for name, value in ours.items():
-            latest = theirs[name].to(value)
+        for name, value in average.items():
+            newest = latest[name].to(value)
             if decay and value.is_floating_point():
-                value.lerp_(latest, 1 - decay)
+                value.lerp_(newest, 1 - decay)
             else:
-                value.copy_(latest)
+                value.copy_(newest)
         self.updates = step
 
-    def state_dict(self) -> dict[str, Tensor | int]:
+    def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the same average."""
         weights = {name: v.clone() for name, v in self.model.state_dict().items()}
         return {"updates": self.updates, "weights": weights}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up an average where it was left."""
         self.model.load_state_dict(state["weights"])
         self.updates = int(state["updates"])

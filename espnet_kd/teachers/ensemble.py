@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,11 @@ from espnet_kd.alignment.frames import at_student_frames
 from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.losses.confidence import confidence
 from espnet_kd.masking import widened
-from espnet_kd.model.forward import Labels, Request
 from espnet_kd.model.outputs import TeacherTargets
-from espnet_kd.teachers.base import Guest
-
-POSTERIORS = ("ctc", "decoder")
+from espnet_kd.model.request import Request
+from espnet_kd.model.table import OUTPUTS, Row, posterior_rows
+from espnet_kd.model.training_part import TrainingPart
+from espnet_kd.teachers.base import Question, Teacher
 
 
 class Ensemble:
@@ -42,7 +43,7 @@ class Ensemble:
     """
 
     def __init__(
-        self, teachers: Sequence[Guest], weights: Sequence[float], how: str = "mean"
+        self, teachers: Sequence[Teacher], weights: Sequence[float], how: str = "mean"
     ) -> None:
         self.teachers = tuple(teachers)
         self.weights = torch.tensor(weights, dtype=torch.float64)
@@ -54,30 +55,22 @@ class Ensemble:
         """What the student has to hand over: ``same`` if any teacher wants that."""
         return max((teacher.view for teacher in self.teachers), default="clean")
 
-    def __call__(
-        self,
-        batch: Mapping[str, Tensor],
-        request: Request,
-        *,
-        labels: Labels | None = None,
-        feats: tuple[Tensor, Tensor] | None = None,
-    ) -> TeacherTargets:
-        """Targets for a batch; see ``Teacher``."""
-        options = {"labels": labels, "feats": feats}
+    def __call__(self, question: Question) -> TeacherTargets:
+        """Answer for a batch as one."""
         if self.how == "draw":
-            return self.teachers[self._drawn(batch)](batch, request, **options)
-        said = []
+            return self.teachers[self._drawn(question.batch)](question)
+        answers = []
         for place, teacher in enumerate(self.teachers):
-            part = self._part(place, request)
-            if part.ctc or part.decoder or place == 0:
-                said.append((place, teacher(batch, part, **options)))
-        return self._combined(said)
+            request = self._part(place, question.request)
+            if request or place == 0:
+                answers.append((place, teacher(replace(question, request=request))))
+        return self._combined(answers)
 
-    def trial(
-        self, batch: Mapping[str, Tensor], request: Request, labels: Labels | None
-    ) -> TeacherTargets:
-        """Targets of an example, for losses to be built."""
-        return self.teachers[0].trial(batch, request, labels)
+    def has(self, part: str) -> bool:
+        """Whether any of the teachers gives a part that is combined, or the first does."""
+        if OUTPUTS[part].posterior:
+            return any(teacher.has(part) for teacher in self.teachers)
+        return self.teachers[0].has(part)
 
     def check(self, request: Request) -> None:
         """Require each part of one teacher at least, and of the first what is not shared.
@@ -89,12 +82,12 @@ class Ensemble:
             for teacher in self.teachers:
                 teacher.check(request)
             return
-        parts = [self._part(place, request) for place in range(len(self.teachers))]
-        for teacher, part in zip(self.teachers, parts, strict=True):
+        requests = [self._part(place, request) for place in range(len(self.teachers))]
+        for teacher, part in zip(self.teachers, requests, strict=True):
             teacher.check(part)
-        for name in POSTERIORS:
-            if getattr(request, name) and not any(getattr(p, name) for p in parts):
-                raise KDError(f"none of the teachers has {name} posteriors")
+        for row in posterior_rows():
+            if row.name in request and not any(row.name in part for part in requests):
+                raise KDError(f"none of the teachers has {row.name} posteriors")
 
     def match_vocabulary(self, student: nn.Module) -> None:
         """Let every teacher speak in the student's tokens."""
@@ -107,13 +100,28 @@ class Ensemble:
         if problems:
             raise ConfigError(problems)
 
-    def check_front_end(self, student: nn.Module, batch: Mapping[str, Tensor]) -> None:
-        """See ``Teacher.check_front_end``."""
+    def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
+        """For ``view: same``, require equal features of every teacher that wants them."""
         for teacher in self.teachers:
-            if teacher.view == "same":
-                teacher.check_front_end(student, batch)
+            teacher.check_front_end(student, batch)
 
-    def _drawn(self, batch: Mapping[str, Tensor]) -> int:
+    def probe(self, question: Question) -> TeacherTargets:
+        """Answer for an example; what is tapped is the first teacher's."""
+        return self.teachers[0].probe(question)
+
+    def training_parts(self) -> list[TrainingPart]:
+        """What of the teachers changes."""
+        return [part for teacher in self.teachers for part in teacher.training_parts()]
+
+    def describe(self) -> list[str]:
+        """Each teacher with its share, and how they are combined."""
+        lines = [f"{len(self.teachers)} teachers, combined by '{self.how}'"]
+        for teacher, weight in zip(self.teachers, self.weights.tolist(), strict=True):
+            first, *rest = teacher.describe()
+            lines += [f"{first}, share {weight:.2f}", *rest]
+        return lines
+
+    def _drawn(self, batch: Mapping[str, Any]) -> int:
         """One of the teachers, by the epoch's seed and the batch's utterances.
 
         So it differs from batch to batch and from epoch to epoch, comes back on resume,
@@ -126,33 +134,35 @@ class Ensemble:
 
     def _part(self, place: int, request: Request) -> Request:
         """What one of the teachers can give of a request."""
-        teacher = self.teachers[place]
-        shared = {n: getattr(request, n) and teacher.has(n) for n in POSTERIORS}
-        return replace(request, **shared) if place == 0 else Request(**shared)
+        names = [row.name for row in posterior_rows() if row.name in request]
+        shared = {name: self.teachers[place].has(name) for name in names}
+        return request.changed(**shared) if place == 0 else Request(**shared)
 
-    def _combined(self, said: list[tuple[int, TeacherTargets]]) -> TeacherTargets:
-        first = said[0][1]
-        found = {name: None for name in POSTERIORS}
+    def _combined(self, answers: list[tuple[int, TeacherTargets]]) -> TeacherTargets:
+        first = answers[0][1]
+        found: dict[str, Any] = {}
         lens = first.encoder_out_lens
-        for name in POSTERIORS:
-            parts = [
-                pair for pair in said if getattr(pair[1], f"{name}_logits") is not None
-            ]
-            if not parts:
-                continue
-            frames = parts[0][1].encoder_out_lens
-            log_probs = [_log_probs(targets, name, frames) for _, targets in parts]
-            found[name] = _mixed(torch.stack(log_probs), self._shares(parts), self.how)
-            lens = frames if name == "ctc" else lens
-        given = next((t for _, t in said if t.decoder_logits is not None), first)
+        for row in posterior_rows():
+            given = [pair for pair in answers if getattr(pair[1], row.field) is not None]
+            found[row.field] = None
+            if given:
+                frames = given[0][1].encoder_out_lens
+                found[row.field] = self._mixed(given, row, frames)
+                lens = frames if row.name == "ctc" else lens
+        forced = next((t for _, t in answers if t.decoder_logits is not None), first)
         return replace(
             first,
             encoder_out_lens=lens,
-            ctc_logits=found["ctc"],
-            decoder_logits=found["decoder"],
-            ys_in_pad=given.ys_in_pad,
-            ys_in_lens=given.ys_in_lens,
+            ys_in_pad=forced.ys_in_pad,
+            ys_in_lens=forced.ys_in_lens,
+            **found,
         )
+
+    def _mixed(
+        self, given: list[tuple[int, TeacherTargets]], row: Row, frames: Tensor
+    ) -> Tensor:
+        log_probs = [_log_probs(targets, row, frames) for _, targets in given]
+        return _mixture(torch.stack(log_probs), self._shares(given), self.how)
 
     def _shares(self, parts: list[tuple[int, TeacherTargets]]) -> Tensor:
         """Weight of each teacher in each utterance, (I, B), 1 in sum."""
@@ -163,16 +173,16 @@ class Ensemble:
         return shares / shares.sum(0)
 
 
-def _log_probs(targets: TeacherTargets, name: str, frames: Tensor) -> Tensor:
+def _log_probs(targets: TeacherTargets, row: Row, frames: Tensor) -> Tensor:
     """A teacher's log-posteriors, CTC's at the frames of the first teacher with CTC."""
-    logits = getattr(targets, f"{name}_logits")
-    if name == "ctc":
-        how = {"how": "spike", "blank_id": targets.blank_id}
+    logits: Tensor = getattr(targets, row.field)
+    if row.name == "ctc":
+        how: dict[str, Any] = {"how": "spike", "blank_id": targets.blank_id}
         logits = at_student_frames(logits, targets.encoder_out_lens, frames, **how)
     return widened(logits).log_softmax(-1)
 
 
-def _mixed(log_probs: Tensor, shares: Tensor, how: str) -> Tensor:
+def _mixture(log_probs: Tensor, shares: Tensor, how: str) -> Tensor:
     """One posterior, (B, L, V), of those of I teachers."""
     shares = shares[..., None, None].to(log_probs.dtype)
     if how == "log_mean":

@@ -1,17 +1,20 @@
 """A language model as teacher: what the text makes expect, for the attention decoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from espnet_kd.errors import KDError
-from espnet_kd.model.forward import Labels, Request, fork_rng
+from espnet_kd.model.forward import fork_rng
 from espnet_kd.model.outputs import TeacherTargets
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.model.request import Request
+from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.live import LiveTeacher
 
 
-class LanguageModelTeacher(Teacher):
+class LanguageModelTeacher(LiveTeacher):
     r"""An ESPnet language model, read along the student's transcripts.
 
     Its decoder posteriors are :math:`p(y_u \mid y_{<u})`, for ``token_kl`` and the other
@@ -21,42 +24,53 @@ class LanguageModelTeacher(Teacher):
         model: A trained ``ESPnetLanguageModel``; it is frozen in place.
         token_list: Its tokens.
         name: What to call it in messages.
+        origin: Which of its files it was loaded from, for the log.
 
     Source: Bai et al. Learn Spelling from Teachers. 2019, section 3.
     https://arxiv.org/abs/1907.06017
     """
 
     def __init__(
-        self, model: nn.Module, token_list: Sequence[str], *, name: str = ""
+        self,
+        model: nn.Module,
+        token_list: Sequence[str],
+        *,
+        name: str = "",
+        origin: str = "",
     ) -> None:
-        super().__init__(model, name=name)
+        super().__init__(model, name=name, origin=origin)
         self.token_list = token_list
 
-    def __call__(
-        self,
-        batch: Mapping[str, Tensor],
-        request: Request,
-        *,
-        labels: Labels | None = None,
-        feats: tuple[Tensor, Tensor] | None = None,
-    ) -> TeacherTargets:
-        """Decoder posteriors for a batch; no frames."""
-        self._follow(batch["speech"])
-        said = labels if self._tokens is None else self._tokens.to_teacher(labels)
-        with torch.no_grad(), fork_rng(batch["speech"].device):
-            logits, _ = self.model.lm(said.ys_in_pad, None)
+    def __call__(self, question: Question) -> TeacherTargets:
+        """Answer for a batch with decoder posteriors; there are no frames.
+
+        Raises:
+            KDError: If the student's decoder was given no prefix.
+        """
+        labels = question.labels
+        if labels.ys_in_pad is None or labels.ys_in_lens is None:
+            raise KDError(
+                f"the language model {self.name} reads the prefixes of the student's "
+                "attention decoder, and there are none; keep to token_kl and its kin"
+            )
+        self._follow(question.batch["speech"])
+        read = labels if self._tokens is None else self._tokens.to_teacher(labels)
+        model: Any = self.model
+        with torch.no_grad(), fork_rng(question.batch["speech"].device):
+            logits, _ = model.lm(read.ys_in_pad, None)
         targets = TeacherTargets(
             torch.zeros_like(labels.ys_in_lens),
             decoder_logits=logits,
-            ys_in_pad=said.ys_in_pad,
+            ys_in_pad=read.ys_in_pad,
             ys_in_lens=labels.ys_in_lens,
-            eos_id=int(self.model.eos),
+            sos_id=int(model.sos),
+            eos_id=int(model.eos),
         )
-        self._check_finite(targets, batch.get("utt_id"))
+        self._check_finite(targets, question.batch.get("utt_id"))
         return targets if self._tokens is None else self._tokens.to_student(targets)
 
     def has(self, part: str) -> bool:
-        """Whether it gives ``ctc`` or ``decoder`` posteriors."""
+        """Whether it gives a part: decoder posteriors and nothing else."""
         return part == "decoder"
 
     def check(self, request: Request) -> None:
@@ -65,7 +79,7 @@ class LanguageModelTeacher(Teacher):
         Raises:
             KDError: If the losses want more than decoder posteriors.
         """
-        if request != Request(decoder=request.decoder):
+        if request != Request(decoder="decoder" in request):
             raise KDError(
                 f"the language model {self.name} gives decoder posteriors alone; keep to "
                 "token_kl and its kin, or name an acoustic teacher beside it"

@@ -1,22 +1,26 @@
-"""The teacher: a guest. Frozen, always evaluating, outside the student, on its own RNG."""
+"""A live teacher: frozen, always evaluating, outside the student, on its own RNG."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError, TeacherError, utterance_name
-from espnet_kd.masking import length_mask
-from espnet_kd.model.forward import Labels, Request, fork_rng, run_guest
+from espnet_kd.model.forward import fork_rng, run_guest
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
-from espnet_kd.model.parts import view_of
-from espnet_kd.model.taps import find_module, parse_tap
+from espnet_kd.model.parts import parts_of
+from espnet_kd.model.request import Request
+from espnet_kd.model.table import OUTPUTS, check_model
+from espnet_kd.model.training_part import TrainingPart
+from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.finite import first_broken
 from espnet_kd.teachers.search import can_search, find_nbest
 from espnet_kd.teachers.vocabulary import TokenMap, match_vocabulary
 
 
-class Teacher:
+class LiveTeacher:
     """A frozen model that answers for a batch. Deliberately not an ``nn.Module``.
 
     Held by a student's attachment as a plain object, it is in no ``state_dict``,
@@ -24,76 +28,61 @@ class Teacher:
 
     Args:
         model: A trained ESPnet model; it is frozen and silenced in place.
-        view: ``clean``: it hears the batch as it came in. ``same``: it gets the
+        view: ``clean``: it gets the batch as it came in. ``same``: it gets the
             student's features after SpecAugment, normalised by its own statistics.
         name: What to call it in messages.
+        origin: Which of its files it was loaded from, for the log.
     """
 
-    def __init__(self, model: nn.Module, *, view: str = "clean", name: str = "") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        view: str = "clean",
+        name: str = "",
+        origin: str = "",
+    ) -> None:
         self.model = freeze(model)
         self.view = view
         self.name = name or type(model).__name__
+        self.origin = origin
         self.token_list: Sequence[str] = getattr(model, "token_list", ())
         self._tokens: TokenMap | None = None
-        self._front_ends_agree: bool | None = None
+        self._front_ends_agree = False
 
-    def __call__(
-        self,
-        batch: Mapping[str, Tensor],
-        request: Request,
-        *,
-        labels: Labels | None = None,
-        feats: tuple[Tensor, Tensor] | None = None,
-    ) -> TeacherTargets:
-        """Targets for a batch.
-
-        Args:
-            batch: ``speech`` and ``speech_lengths`` as they came in, and ``utt_id``
-                for messages.
-            request: What the losses need.
-            labels: What the student's decoder was given.
-            feats: The student's augmented features and lengths, for ``view: same``.
+    def __call__(self, question: Question) -> TeacherTargets:
+        """Answer for a batch.
 
         Raises:
             TeacherError: If the targets hold nan or inf at real positions.
         """
-        self._follow(batch["speech"])
-        inputs = {key: batch[key] for key in ("speech", "speech_lengths")}
-        front_end = nullcontext()
-        if self.view == "same" and feats is not None:
-            inputs = dict(zip(inputs, feats, strict=True))
-            front_end = _without_front_end(self.model)
-        if self._tokens is not None and labels is not None:
-            labels = self._tokens.to_teacher(labels)
-        try:
-            with front_end:
-                outputs = run_guest(self.model, inputs, request, labels)
-        except Exception as error:
-            # By name: this floor does not know ESPnet, where the class lives.
-            if type(error).__name__ != "TooShortUttError":
-                raise
-            raise self._too_short(error, batch) from None
-        self._check_finite(outputs, batch.get("utt_id"))
-        if request.nbest:
-            with torch.no_grad(), fork_rng(batch["speech"].device):
-                outputs.nbest = find_nbest(self.model, outputs, request.nbest)
-        targets = TeacherTargets(**vars(outputs))
+        self._follow(question.batch["speech"])
+        outputs = self._run(question)
+        self._check_finite(outputs, question.batch.get("utt_id"))
+        if count := question.request.count("nbest"):
+            with torch.no_grad(), fork_rng(question.batch["speech"].device):
+                outputs.nbest = find_nbest(self.model, outputs, count)
+        targets = TeacherTargets.of(outputs)
         return targets if self._tokens is None else self._tokens.to_student(targets)
 
     def has(self, part: str) -> bool:
-        """Whether it gives ``ctc`` or ``decoder`` posteriors."""
-        view = view_of(self.model)
-        return {"ctc": view.ctc_lo, "decoder": view.decoder}[part] is not None
-
-    def trial(
-        self, batch: Mapping[str, Tensor], request: Request, labels: Labels | None
-    ) -> TeacherTargets:
-        """Targets of an example, for losses to be built."""
-        return self(batch, request, labels=labels)
+        """Whether it gives a part, by its name in the table of outputs."""
+        row, parts = OUTPUTS[part], parts_of(self.model)
+        return row.missing(self.model, parts, Request(**{part: True})) is None
 
     def check(self, request: Request) -> None:
-        """Require the parts that the losses read; see ``check_needs``."""
-        check_needs(self.model, request, "teacher")
+        """Require the parts that the losses read.
+
+        Raises:
+            KDError: Naming the first that is missing and what to do.
+        """
+        check_model(self.model, parts_of(self.model), request, "teacher")
+        if "nbest" in request and not can_search(self.model):
+            raise KDError(
+                f"the teacher ({type(self.model).__name__}) has no beam search here; "
+                "ctc_nbest with 'search: greedy' needs none, or decode beforehand and "
+                "train on the result"
+            )
 
     def match_vocabulary(self, student: nn.Module) -> None:
         """Speak in the student's tokens from now on; see ``match_vocabulary``.
@@ -104,7 +93,7 @@ class Teacher:
         tokens = getattr(student, "token_list", ())
         self._tokens = match_vocabulary(tokens, self.token_list)
 
-    def check_front_end(self, student: nn.Module, batch: Mapping[str, Tensor]) -> None:
+    def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
         """For ``view: same``, require equal features from both front ends, once.
 
         Raises:
@@ -113,8 +102,9 @@ class Teacher:
         if self.view != "same" or self._front_ends_agree:
             return
         self._follow(batch["speech"])
-        ours, theirs = (_features(m, batch) for m in (student, self.model))
-        if ours.shape != theirs.shape or not torch.allclose(ours, theirs, atol=1e-4):
+        student_feats, teacher_feats = (_features(m, batch) for m in (student, self.model))
+        same_shape = student_feats.shape == teacher_feats.shape
+        if not same_shape or not torch.allclose(student_feats, teacher_feats, atol=1e-4):
             raise TeacherError(
                 f"teacher {self.name}: 'view: same' needs the student's front end, but "
                 "the two give different features for the same audio. Use "
@@ -122,12 +112,47 @@ class Teacher:
             )
         self._front_ends_agree = True
 
-    def _too_short(self, error: Exception, batch: Mapping[str, Tensor]) -> TeacherError:
-        shortest = utterance_name(
-            int(batch["speech_lengths"].argmin()), batch.get("utt_id")
-        )
+    def probe(self, question: Question) -> TeacherTargets:
+        """Answer for an example, so that losses learn the widths of what is tapped."""
+        return self(question)
+
+    def training_parts(self) -> list[TrainingPart]:
+        """Nothing of a trained teacher changes."""
+        return []
+
+    def describe(self) -> list[str]:
+        """Name, file, size, features and tokens."""
+        count = sum(parameter.numel() for parameter in self.model.parameters())
+        file = f" ({self.origin})" if self.origin else ""
+        kind = f"{type(self.model).__name__}, {count:,} parameters"
+        lines = [f"teacher {self.name}{file}: {kind}, view: {self.view}"]
+        if self._tokens is not None:
+            lines.append("  its tokens come in another order and are read in the student's")
+        return lines
+
+    def _run(self, question: Question) -> ModelOutputs:
+        inputs = {key: question.batch[key] for key in ("speech", "speech_lengths")}
+        front_end: Any = nullcontext()
+        if self.view == "same" and question.feats is not None:
+            inputs = dict(zip(inputs, question.feats, strict=True))
+            front_end = _without_front_end(self.model)
+        labels = question.labels
+        if self._tokens is not None:
+            labels = self._tokens.to_teacher(labels)
+        try:
+            with front_end:
+                return run_guest(self.model, inputs, question.request, labels)
+        except Exception as error:
+            # By name: where the class lives differs between releases.
+            if type(error).__name__ != "TooShortUttError":
+                raise
+            raise self._too_short(error, question.batch) from None
+
+    def _too_short(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
+        shortest = int(batch["speech_lengths"].argmin())
         return TeacherError(
-            f"teacher {self.name}: utterance {shortest} is shorter than its "
+            f"teacher {self.name}: utterance "
+            f"{utterance_name(shortest, batch.get('utt_id'))} is shorter than its "
             f"subsampling needs ({error}). Drop such utterances, by --min_seconds in "
             "stage 4 of the recipe."
         )
@@ -142,32 +167,15 @@ class Teacher:
             self.model.to(dtype=dtype)
 
     def _check_finite(self, outputs: ModelOutputs, utt_ids: list[str] | None) -> None:
-        checks = {
-            "CTC posteriors": (outputs.ctc_logits, outputs.encoder_out_lens),
-            "decoder posteriors": (outputs.decoder_logits, outputs.ys_in_lens),
-        }
-        if outputs.joint_classes is not None:
-            # -1e30 is right where a class has no probability; nan nowhere.
-            broken = outputs.joint_classes.isnan().any(-1).any(-1, keepdim=True)
-            values = torch.where(broken, float("nan"), 0.0)  # (B, T, 1)
-            checks["joint output"] = (values, outputs.encoder_out_lens)
-        checks |= {
-            f"hidden '{tap}'": (h.values, h.lengths) for tap, h in outputs.hidden.items()
-        }
-        for what, (values, lengths) in checks.items():
-            if values is not None:
-                bad = _not_finite(values, lengths)
-                if bad.any():
-                    self._refuse(what, bad, utt_ids)
-
-    def _refuse(self, what: str, bad: Tensor, utt_ids: list[str] | None) -> None:
-        rows = bad.nonzero().flatten().tolist()
-        first = utterance_name(rows[0], utt_ids)
+        broken = first_broken(outputs)
+        if broken is None:
+            return
+        what, rows = broken
         raise TeacherError(
             f"teacher {self.name}: its {what} hold nan or inf for {len(rows)} "
-            f"utterance(s), first {first}. Check the teacher's checkpoint and "
-            "normalisation statistics, and whether it can run in this precision "
-            "(without --use_amp, for one)."
+            f"utterance(s), first {utterance_name(rows[0], utt_ids)}. Check the teacher's "
+            "checkpoint and normalisation statistics, and whether it can run in this "
+            "precision (without --use_amp, for one)."
         )
 
 
@@ -177,76 +185,17 @@ def freeze(model: nn.Module) -> nn.Module:
     for name in ("error_calculator", "error_calculator_trans", "asr_error_calculator"):
         if hasattr(model, name):
             setattr(model, name, None)
-    ctc = getattr(model, "ctc", None)
+    ctc: Any = getattr(model, "ctc", None)
     if ctc is not None:
         ctc.dropout_rate = 0.0  # ESPnet applies it in evaluation as well
-    encoder = getattr(model, "encoder", None)
+    encoder: Any = getattr(model, "encoder", None)
     if getattr(encoder, "dynamic_chunk_training", False):
         encoder.dynamic_chunk_training = False  # random chunks, also in evaluation
     return model
 
 
-def check_needs(model: nn.Module, request: Request, side: str) -> None:
-    """Require the parts that the losses read, before anything runs.
-
-    Raises:
-        KDError: Naming the first missing part and what to do.
-    """
-    view = view_of(model)
-    if (request.ctc or request.interctc) and view.ctc_lo is None:
-        raise KDError(
-            f"the {side} has no CTC layer (ctc_weight is 0); train it with one, or "
-            "remove the ctc_* losses"
-        )
-    missing = [layer for layer in request.interctc if layer not in view.interctc]
-    if missing:
-        has = ", ".join(map(str, view.interctc)) or "none"
-        raise KDError(
-            f"head {missing[0]}: the {side} has no intermediate CTC behind that encoder "
-            f"layer (it has: {has}). Name it in encoder_conf.interctc_layer_idx, and set "
-            "model_conf.interctc_weight above 0"
-        )
-    if (request.decoder or request.decode) and view.decoder is None:
-        raise KDError(
-            f"the {side} has no attention decoder (a CTC-only or transducer model); "
-            "remove the token_* losses"
-        )
-    if request.forced and view.decoder is None and view.predictor is None:
-        raise KDError(
-            f"the {side} has no decoder, along whose labels the teacher's could be "
-            "forced; tap the teacher's encoder instead"
-        )
-    if request.joint:
-        _check_joint(model, side)
-    if request.nbest and not can_search(model):
-        raise KDError(
-            f"the {side} ({type(model).__name__}) has no beam search here; ctc_nbest with "
-            "'search: greedy' needs none, or decode beforehand and train on the result"
-        )
-    for tap in request.taps:
-        try:
-            find_module(model, parse_tap(tap).path)
-        except KDError as error:
-            raise KDError(f"the {side}: {error}") from None
-
-
-def _check_joint(model: nn.Module, side: str) -> None:
-    reason = None
-    if view_of(model).joint is None:
-        reason = "is no transducer"
-    elif getattr(model, "use_k2_pruned_loss", False):
-        reason = "is trained by the pruned loss, which makes no whole lattice"
-    elif getattr(model, "transducer_multi_blank_durations", None):
-        reason = "has blanks of several durations, which leave the lattice's steps"
-    if reason is not None:
-        raise KDError(
-            f"the {side} {reason}; remove the transducer_* losses (hidden_* losses, and "
-            "ctc_* losses on an auxiliary CTC, need no lattice)"
-        )
-
-
 @contextmanager
-def _without_front_end(model: nn.Module) -> Iterator[None]:
+def _without_front_end(model: Any) -> Iterator[None]:
     """Let a model take features for a while, as if it had been built for them."""
     front_end, model.frontend = model.frontend, None
     try:
@@ -255,15 +204,9 @@ def _without_front_end(model: nn.Module) -> Iterator[None]:
         model.frontend = front_end
 
 
-def _features(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+def _features(model: Any, batch: Mapping[str, Any]) -> Tensor:
     with torch.no_grad():
-        return model._extract_feats(batch["speech"].clone(), batch["speech_lengths"])[0]
-
-
-def _not_finite(values: Tensor, lengths: Tensor) -> Tensor:
-    """Which utterances hold nan or inf at a real position, (B,) bool."""
-    sums = values.sum(-1, dtype=torch.float32)  # nan and inf survive a sum
-    sums = sums.sum(1) if sums.dim() == 3 else sums  # (B, L), also of heads' maps
-    width = int(lengths.max()) if lengths.numel() else 0
-    sums = sums[:, :width]
-    return (length_mask(lengths, sums.shape[1]) & ~sums.isfinite()).any(-1)
+        feats: Tensor = model._extract_feats(
+            batch["speech"].clone(), batch["speech_lengths"]
+        )[0]
+    return feats

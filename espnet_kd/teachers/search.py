@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from espnet_kd.host.compat import beam_search
 from espnet_kd.model.outputs import ModelOutputs, NBest
-from espnet_kd.model.parts import view_of
+from espnet_kd.model.parts import parts_of
 
 
 def find_nbest(model: nn.Module, outputs: ModelOutputs, count: int) -> NBest:
@@ -26,13 +26,15 @@ def find_nbest(model: nn.Module, outputs: ModelOutputs, count: int) -> NBest:
         Up to ``count`` hypotheses, as int64 on the encoder's device.
     """
     search = beam_search(model, max(count, 2))
+    encoder_out = outputs.encoder_out
+    assert encoder_out is not None, "every pass keeps its encoder's output"
     found = []
-    with _quietly():
+    with _quietly(search):
         for row, length in enumerate(outputs.encoder_out_lens.tolist()):
-            frames = outputs.encoder_out[row, :length]
+            frames = encoder_out[row, :length]
             hyps = search(frames)[:count] if length else []
             found.append([(_labels(model, hyp.yseq), float(hyp.score)) for hyp in hyps])
-    return NBest.of(found).to(outputs.encoder_out.device)
+    return NBest.of(found).to(encoder_out.device)
 
 
 def can_search(model: nn.Module) -> bool:
@@ -42,18 +44,24 @@ def can_search(model: nn.Module) -> bool:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """ESPnet's search reports on every utterance; in a training log that is too much."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.INFO))
+def _quietly(search: object) -> Iterator[None]:
+    """ESPnet's search reports on every utterance; in a training log that is too much.
+
+    Only the search's own modules are silenced, and only for as long as it runs.
+    """
+    names = {kind.__module__ for kind in type(search).__mro__ if kind is not object}
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in names}
+    for logger in levels:
+        logger.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        logging.disable(before)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _labels(model: nn.Module, yseq: Tensor | list[int]) -> list[int]:
     """A hypothesis without the start, end and blanks that ESPnet leaves in it."""
-    view = view_of(model)
-    tokens = [int(token) for token in yseq]
-    return [token for token in tokens if token not in (view.blank_id, view.eos_id)]
+    parts = parts_of(model)
+    no_labels = (parts.blank_id, parts.sos_id, parts.eos_id)
+    return [int(token) for token in yseq if int(token) not in no_labels]

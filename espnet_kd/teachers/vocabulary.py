@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 from espnet_kd.errors import AlignmentError
-from espnet_kd.model.forward import Labels
-from espnet_kd.model.outputs import NBest, TeacherTargets
+from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.model.request import Labels
+from espnet_kd.model.table import posterior_rows
 
 SHOWN = 5
 
@@ -24,35 +26,36 @@ class TokenMap:
     def __init__(self, student: Sequence[str], teacher: Sequence[str]) -> None:
         place = {token: index for index, token in enumerate(teacher)}
         # (V,), the teacher's index of each of the student's tokens, and the reverse.
-        self.theirs = torch.tensor([place[token] for token in student])
-        self.ours = torch.argsort(self.theirs)
+        self.teacher_index = torch.tensor([place[token] for token in student])
+        self.student_index = torch.argsort(self.teacher_index)
 
     def to_teacher(self, labels: Labels) -> Labels:
         """What the student's decoder was given, in the teacher's indices."""
         return replace(
             labels,
-            ys_in_pad=_renamed(labels.ys_in_pad, self.theirs),
-            ys_pad=_renamed(labels.ys_pad, self.theirs),
+            ys_in_pad=_renamed(labels.ys_in_pad, self.teacher_index),
+            ys_pad=_renamed(labels.ys_pad, self.teacher_index),
         )
 
     def to_student(self, targets: TeacherTargets) -> TeacherTargets:
         """What the teacher said, in the student's indices."""
-        order = self.theirs.to(targets.encoder_out_lens.device)
-        named = ("ctc_logits", "decoder_logits", "joint_logits")
-        logits = {name: _reordered(getattr(targets, name), order) for name in named}
+        order = self.teacher_index.to(targets.encoder_out_lens.device)
+        names = [row.field for row in posterior_rows()] + ["joint_logits"]
+        changed: dict[str, Any] = {
+            name: _reordered(getattr(targets, name), order) for name in names
+        }
         path, nbest = targets.path, targets.nbest
         if path is not None:
-            path = replace(path, logits=_reordered(path.logits, order))
+            path = replace(path, logits=path.logits.index_select(-1, order))
         if nbest is not None:
-            tokens = _renamed(nbest.tokens, self.ours)
-            nbest = NBest(tokens, nbest.lengths, nbest.log_probs)
+            nbest = replace(nbest, tokens=_renamed(nbest.tokens, self.student_index))
         return replace(
             targets,
-            **logits,
+            **changed,
             path=path,
             nbest=nbest,
-            ys_in_pad=_renamed(targets.ys_in_pad, self.ours),
-            ys_pad=_renamed(targets.ys_pad, self.ours),
+            ys_in_pad=_renamed(targets.ys_in_pad, self.student_index),
+            ys_pad=_renamed(targets.ys_pad, self.student_index),
         )
 
 
@@ -95,6 +98,12 @@ def _at(tokens: Sequence[str], index: int) -> str:
     return repr(tokens[index]) if index < len(tokens) else "nothing"
 
 
+@overload
+def _renamed(labels: Tensor, names: Tensor) -> Tensor: ...
+@overload
+def _renamed(labels: None, names: Tensor) -> None: ...
+@overload
+def _renamed(labels: Tensor | None, names: Tensor) -> Tensor | None: ...
 def _renamed(labels: Tensor | None, names: Tensor) -> Tensor | None:
     """Labels under other indices; what is no label (padding) stays."""
     if labels is None:

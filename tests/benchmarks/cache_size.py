@@ -21,10 +21,11 @@ from espnet_kd.cache.header import Header
 from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.host.compat import build_model, default_settings, task_class, versions
 from espnet_kd.losses import kl_rows
-from espnet_kd.model.forward import Request
 from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.model.request import Request
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.build import load_teacher
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.teachers.live import LiveTeacher
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -59,12 +60,12 @@ def widened(logits: torch.Tensor, vocabulary: int, tail: float) -> torch.Tensor:
     return torch.cat([own, others + torch.tensor(tail).log()], -1)
 
 
-def untrained(config: Path, vocabulary: int, width: int) -> Teacher:
+def untrained(config: Path, vocabulary: int, width: int) -> LiveTeacher:
     """A model of a config's size that takes features."""
     task = task_class("asr")
     settings = default_settings(task) | yaml.safe_load(config.read_text())
     settings |= {"token_list": list(map(str, range(vocabulary))), "input_size": width}
-    return Teacher(build_model(task, settings | {"frontend": None}))
+    return LiveTeacher(build_model(task, settings | {"frontend": None}))
 
 
 def main() -> None:
@@ -87,10 +88,10 @@ def main() -> None:
         speech = torch.tensor(values)[None]
         batch = {"speech": speech, "speech_lengths": torch.tensor([len(values)])}
         start = time.perf_counter()
-        said = timed(batch, Request(ctc=True))
+        said = timed(Question(batch, Request(ctc=True)))
         forward += time.perf_counter() - start
         if timed is not teacher:
-            said = teacher(batch, Request(ctc=True))
+            said = teacher(Question(batch, Request(ctc=True)))
         logits = widened(said.ctc_logits, args.vocabulary, args.tail)
         wide = TeacherTargets(said.encoder_out_lens, ctc_logits=logits)
         start = time.perf_counter()

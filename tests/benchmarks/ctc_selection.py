@@ -20,7 +20,8 @@ from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.host.compat import task_class, versions
 from espnet_kd.losses import ctc_frame_kl, select_frames
 from espnet_kd.masking import length_mask
-from espnet_kd.model.forward import Request
+from espnet_kd.model.request import Request
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.build import load_teacher
 
 
@@ -43,7 +44,7 @@ def posteriors(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     speech = pad_sequence([torch.tensor(f) for f in feats], batch_first=True)
     batch = {"speech": speech, "speech_lengths": torch.tensor([len(f) for f in feats])}
     teacher = load_teacher(TeacherConfig(args.exp), task_class("asr"))
-    targets = teacher(batch, Request(ctc=True))
+    targets = teacher(Question(batch, Request(ctc=True)))
     missing = args.vocabulary - targets.ctc_logits.shape[-1]
     gen = torch.Generator().manual_seed(0)
     tail = torch.randn(*targets.ctc_logits.shape[:2], missing, generator=gen) - 20

@@ -31,8 +31,9 @@ from espnet_kd.cache.header import Header
 from espnet_kd.cache.reader import Cache
 from espnet_kd.cache.writer import Shard, merge
 from espnet_kd.host.compat import versions
-from espnet_kd.model.forward import Labels, Request
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.model.request import Labels, Request
+from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.live import LiveTeacher
 
 TERMS = [
     {"type": "ctc_frame_kl", "weight": 0.15},
@@ -132,7 +133,7 @@ def write_cache(
     """What the data workers bring along; an untrained teacher fills it to the brim."""
     ys_in, lens = prefix(teacher, batch)
     request = Request(ctc=True, decoder=True)
-    said = Teacher(teacher)(batch, request, labels=Labels(ys_in, lens))
+    said = LiveTeacher(teacher)(Question(batch, request, Labels(ys_in, lens)))
     said.ys_in_pad, said.ys_in_lens = ys_in, lens
     tokens = teacher.token_list
     header = Header("t", "t", tuple(tokens), 0, ("ctc", "decoder"))

@@ -14,8 +14,9 @@ from espnet_kd.cache.header import HEADER, INDEX, Header, read_header, write_hea
 from espnet_kd.cache.reader import Cache
 from espnet_kd.cache.writer import Shard, merge
 from espnet_kd.errors import AlignmentError, KDError
-from espnet_kd.model.forward import Request
 from espnet_kd.model.outputs import Hidden, NBest, TeacherTargets
+from espnet_kd.model.request import Request
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.cached import CachedTeacher
 
 V = 6
@@ -263,7 +264,7 @@ def test_the_wrong_tokens_are_refused(cache):
 
 def test_a_batch_without_targets_is_refused(cache):
     with pytest.raises(KDError, match=r"without cached targets.*CachedCollate"):
-        CachedTeacher(Cache([cache]))({}, Request(ctc=True))
+        CachedTeacher(Cache([cache]))(Question({}, Request(ctc=True)))
 
 
 def test_it_is_a_kaldi_archive(cache):

@@ -9,7 +9,7 @@ from conftest import TOKENS, build_asr, clone
 import espnet_kd
 from espnet_kd.errors import AlignmentError, ConfigError, KDError, TeacherError
 from espnet_kd.hook.attach import attachment_of
-from espnet_kd.hook.attachment import PROJECTIONS
+from espnet_kd.hook.projections import PROJECTIONS
 
 CTC = {"type": "ctc_frame_kl", "weight": 0.3}
 TOKEN = {"type": "token_kl", "weight": 0.7, "temperature": 2.0}
@@ -150,9 +150,9 @@ def test_the_teacher_hears_the_batch_as_it_came(teacher, batch):
     heard = {}
     run = attachment.teacher.__call__
 
-    def spy(batch, *args, **kwargs):
-        heard["speech"] = batch["speech"].clone()
-        return run(batch, *args, **kwargs)
+    def spy(question):
+        heard["speech"] = question.batch["speech"].clone()
+        return run(question)
 
     attachment.teacher = spy
     given = clone(batch)
@@ -168,9 +168,9 @@ def test_view_same_gives_the_teacher_the_masked_features(teacher, batch):
     model = build_asr(seed=1, specaug="specaug", specaug_conf=mask)
     kinds = {}
     for view in ("clean", "same"):
-        from espnet_kd.teachers.live import Teacher
+        from espnet_kd.teachers.live import LiveTeacher
 
-        guest = Teacher(copy.deepcopy(teacher), view=view)
+        guest = LiveTeacher(copy.deepcopy(teacher), view=view)
         espnet_kd.attach(model, conf(CTC | {"reduction": "token"}), guest)
         seen = []
         guest.model.encoder.register_forward_pre_hook(lambda m, a, s=seen: s.append(a[0]))

@@ -8,6 +8,7 @@ from training import SPECAUG
 import espnet_kd
 from espnet_kd.errors import ConfigError, KDError
 from espnet_kd.hook.two_views import TwoViews
+from espnet_kd.model.training_part import TrainingPass
 
 CR = {"losses": [{"type": "cr_ctc", "weight": 0.2}]}
 
@@ -35,20 +36,23 @@ def test_the_student_sees_each_utterance_twice_masked_differently(model, batch):
 
 def test_both_views_share_one_time_warp(model, batch):
     warped = []
-    views = TwoViews(model)
-    doubled = views.start(batch)
+    views, one_pass = TwoViews(model), TrainingPass(model, batch, 0, True)
+    views.before_pass(one_pass)
+    doubled = one_pass.batch
     # A copy, for the masks that follow are made in place.
     model.specaug.time_warp.register_forward_hook(lambda m, a, o: warped.append(o[0] * 1))
     model.specaug(doubled["speech"].clone(), doubled["speech_lengths"])
-    assert views.stop()
+    assert one_pass.doubled
+    views.after_pass()
     assert torch.equal(warped[0][:3], warped[0][3:])
     assert not torch.equal(warped[0][:3], batch["speech"])
 
 
 def test_everything_of_the_batch_is_doubled(model, batch):
-    doubled = TwoViews(model).start(batch)
-    assert doubled["utt_id"] == batch["utt_id"] * 2
-    assert doubled["text_lengths"].tolist() == [4, 3, 2, 4, 3, 2]
+    one_pass = TrainingPass(model, batch, 0, True)
+    TwoViews(model).before_pass(one_pass)
+    assert one_pass.batch["utt_id"] == batch["utt_id"] * 2
+    assert one_pass.batch["text_lengths"].tolist() == [4, 3, 2, 4, 3, 2]
     assert len(batch["speech"]) == 3, "the caller's batch is left alone"
 
 

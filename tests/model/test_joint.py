@@ -9,8 +9,9 @@ from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_m
 from espnet_kd.errors import AlignmentError, ConfigError
 from espnet_kd.losses import LOSSES
 from espnet_kd.losses.transducer_sequence import transcript_log_prob
-from espnet_kd.model.forward import Labels, Request, run_guest
+from espnet_kd.model.forward import run_guest
 from espnet_kd.model.outputs import ModelOutputs, Path, TeacherTargets
+from espnet_kd.model.request import Labels, Request
 
 LOSSES_OF_A_LATTICE = [n for n in LOSSES.names() if n.startswith("transducer_")]
 

@@ -147,7 +147,7 @@ def test_distillation_prunes_its_student_and_says_so(batch, teacher):
     student.eval()
     with torch.no_grad():
         student(**clone(batch))
-    masks = attachment_of(student).masks
+    masks = attachment_of(student).part("pruned")
     detach(student)
     with torch.no_grad():
         student.ctc.ctc_lo.weight += 1.0

@@ -23,9 +23,10 @@ from espnet_kd.cache.writer import Shard, merge
 from espnet_kd.config.parse import parse_config
 from espnet_kd.errors import AlignmentError, ConfigError, KDError, TeacherError
 from espnet_kd.losses import LOSSES
-from espnet_kd.model.forward import Labels, Request
-from espnet_kd.teachers.build import summon
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.model.request import Labels, Request
+from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.build import build_teacher
+from espnet_kd.teachers.live import LiveTeacher
 
 TERMS = [
     {"type": "ctc_frame_kl", "weight": 0.3},
@@ -79,15 +80,12 @@ def root(features, tmp_path_factory):
 @pytest.fixture
 def same(student, teacher, batch, tmp_path):
     """A batch with the teacher's targets of it, everything kept in float32."""
-    guest = Teacher(teacher)
+    guest = LiveTeacher(teacher)
     labels = torch.full((3, 5), 10)
     labels[:, 1:] = batch["text"].masked_fill(batch["text"] < 0, 10)
     lens = batch["text_lengths"] + 1
-    said = guest(
-        batch,
-        Request(ctc=True, decoder=True, taps=("encoder",)),
-        labels=Labels(labels, lens),
-    )
+    request = Request(ctc=True, decoder=True, taps=("encoder",))
+    said = guest(Question(batch, request, Labels(labels, lens)))
     said.ys_in_pad, said.ys_in_lens = labels, lens
     vocabulary = len(teacher.token_list)
     header = Header(
@@ -241,7 +239,7 @@ def test_caches_of_two_teachers_teach_as_the_two_do(root, second, features):
 
 
 def test_unnamed_caches_count_alike(root, second, student):
-    guest = summon(
+    guest = build_teacher(
         parse_config(yaml.safe_load(both(root, second, []).read_text()), LOSSES), student
     )
     assert guest.weights.tolist() == [0.5, 0.5]

@@ -9,7 +9,7 @@ from conftest import asr_options, build_asr, write_exp
 from espnet_kd.config.parse import parse_config
 from espnet_kd.errors import TeacherError
 from espnet_kd.losses import LOSSES
-from espnet_kd.teachers.build import summon
+from espnet_kd.teachers.build import build_teacher
 
 LOSS = [{"type": "token_kl", "weight": 1.0}]
 
@@ -29,7 +29,9 @@ def exp(tmp_path):
 
 
 def bring(teachers, student):
-    return summon(parse_config({"losses": LOSS, "teachers": teachers}, LOSSES), student)
+    return build_teacher(
+        parse_config({"losses": LOSS, "teachers": teachers}, LOSSES), student
+    )
 
 
 def test_weights_by_error_rate_are_reciprocal(exp, student):

@@ -8,10 +8,11 @@ from training import arguments
 
 import espnet_kd
 from espnet_kd.errors import ConfigError
-from espnet_kd.model.forward import Labels, Request
 from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.model.request import Labels, Request
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.ensemble import Ensemble
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.teachers.live import LiveTeacher
 
 TERMS = [{"type": "ctc_frame_kl", "weight": 0.3}, {"type": "token_kl", "weight": 0.7}]
 
@@ -28,10 +29,11 @@ class Says:
     def has(self, part):
         return getattr(self, part) is not None
 
-    def __call__(self, batch, request, labels=None, feats=None):
+    def __call__(self, question):
+        request = question.request
         targets = TeacherTargets(torch.tensor([len(self.ctc)]))
-        targets.ctc_logits = torch.tensor([self.ctc]).log() if request.ctc else None
-        if request.decoder:
+        targets.ctc_logits = torch.tensor([self.ctc]).log() if "ctc" in request else None
+        if "decoder" in request:
             targets.decoder_logits = torch.tensor([self.decoder]).log()
             targets.ys_in_lens = torch.tensor([len(self.decoder)])
         return targets
@@ -43,7 +45,7 @@ BOTH = Request(ctc=True, decoder=True)
 
 
 def ctc(how, weights=(1.0, 1.0)):
-    return Ensemble([ONE, TWO], weights, how)({}, BOTH).ctc_logits[0].softmax(-1)
+    return Ensemble([ONE, TWO], weights, how)(Question({}, BOTH)).ctc_logits[0].softmax(-1)
 
 
 def test_the_mean_of_probabilities_by_hand():
@@ -69,14 +71,14 @@ def test_by_confidence_by_hand():
 
 
 def test_a_decoder_is_combined_of_those_that_have_one():
-    said = Ensemble([TWO, ONE], (1.0, 1.0), "mean")({}, BOTH)
+    said = Ensemble([TWO, ONE], (1.0, 1.0), "mean")(Question({}, BOTH))
     torch.testing.assert_close(said.decoder_logits.exp(), torch.tensor([[[0.9, 0.1]]]))
     assert said.ys_in_lens.tolist() == [1]
 
 
 def test_another_frame_rate_is_brought_to_the_first_ones():
     fast = Says([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.9, 0.1]])
-    said = Ensemble([ONE, fast], (1.0, 1.0), "mean")({}, Request(ctc=True))
+    said = Ensemble([ONE, fast], (1.0, 1.0), "mean")(Question({}, Request(ctc=True)))
     assert said.encoder_out_lens.tolist() == [2]
     # Of every two frames the spike: 0.2/0.8 and 0.4/0.6.
     expected = torch.tensor([[0.5, 0.5], [0.4, 0.6]])
@@ -97,7 +99,10 @@ def test_one_is_drawn_for_a_batch_by_weight_and_epoch():
 
 def test_equal_teachers_are_one(student, teacher, batch):
     values = []
-    for guest in (teacher, Ensemble([Teacher(teacher), Teacher(teacher)], (1.0, 2.0))):
+    for guest in (
+        teacher,
+        Ensemble([LiveTeacher(teacher), LiveTeacher(teacher)], (1.0, 2.0)),
+    ):
         espnet_kd.attach(student.eval(), {"losses": TERMS}, guest)
         loss, stats, _ = student(**clone(batch))
         values.append((loss, stats["kd_teacher_acc"]))
@@ -123,7 +128,7 @@ def test_architectures_may_differ(student, batch):
             },
         ),
     ]
-    ensemble = Ensemble([Teacher(g) for g in guests], (1.0, 1.0, 1.0))
+    ensemble = Ensemble([LiveTeacher(g) for g in guests], (1.0, 1.0, 1.0))
     espnet_kd.attach(student, {"losses": TERMS}, ensemble)
     loss, stats, _ = student.train()(**clone(batch))
     loss.sum().backward()
@@ -132,7 +137,7 @@ def test_architectures_may_differ(student, batch):
 
 
 def test_a_part_that_none_has_is_refused(student, batch):
-    blind = [Teacher(build_asr(seed=n, ctc_weight=1.0)) for n in (1, 2)]
+    blind = [LiveTeacher(build_asr(seed=n, ctc_weight=1.0)) for n in (1, 2)]
     ensemble = Ensemble(blind, (1.0, 1.0))
     with pytest.raises(ConfigError, match="none of the teachers has decoder posteriors"):
         espnet_kd.attach(student, {"losses": TERMS}, ensemble)
@@ -141,7 +146,7 @@ def test_a_part_that_none_has_is_refused(student, batch):
 def test_each_token_list_that_differs_is_named(student):
     other = [t if t != "a" else "x" for t in TOKENS]
     guests = [build_asr(seed=1), build_asr(seed=2, tokens=other)]
-    ensemble = Ensemble([Teacher(g) for g in guests], (1.0, 1.0))
+    ensemble = Ensemble([LiveTeacher(g) for g in guests], (1.0, 1.0))
     with pytest.raises(ConfigError, match=r"teachers\[1\]: .*2: student 'a', teacher 'x'"):
         espnet_kd.attach(student, {"losses": TERMS}, ensemble)
 
@@ -150,8 +155,10 @@ def test_the_ensemble_asks_like_a_teacher(teacher, batch):
     prefix = torch.full((3, 2), 10)
     labels = Labels(prefix, torch.full((3,), 2))
     request = Request(ctc=True, decoder=True, taps=("encoder",))
-    alone = Teacher(teacher)(batch, request, labels=labels)
-    said = Ensemble([Teacher(teacher)] * 2, (1.0, 1.0))(batch, request, labels=labels)
+    alone = LiveTeacher(teacher)(Question(batch, request, labels))
+    said = Ensemble([LiveTeacher(teacher)] * 2, (1.0, 1.0))(
+        Question(batch, request, labels)
+    )
     torch.testing.assert_close(said.ctc_logits, alone.ctc_logits.log_softmax(-1))
     assert torch.equal(said.hidden["encoder"].values, alone.hidden["encoder"].values)
 

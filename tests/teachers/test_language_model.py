@@ -10,11 +10,12 @@ import espnet_kd
 from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.errors import ConfigError
 from espnet_kd.host.compat import build_model, language_model_task
-from espnet_kd.model.forward import Labels, Request
+from espnet_kd.model.request import Labels, Request
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.build import load_teacher
 from espnet_kd.teachers.ensemble import Ensemble
 from espnet_kd.teachers.language_model import LanguageModelTeacher
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.teachers.live import LiveTeacher
 
 TOKEN_KL = [{"type": "token_kl", "weight": 1.0}]
 KINDS = {
@@ -46,7 +47,7 @@ def test_it_says_what_espnet_scores(kind, batch):
     model, labels = build(kind), prefix_of(batch)
     expected, lens = model.nll(batch["text"].clamp(min=0), batch["text_lengths"])
     guest = LanguageModelTeacher(model, TOKENS)
-    said = guest(batch, Request(decoder=True), labels=labels)
+    said = guest(Question(batch, Request(decoder=True), labels))
     assert said.ys_in_lens.tolist() == lens.tolist()
     for row, length in enumerate(lens.tolist()):
         spoken = [*batch["text"][row, : length - 1].tolist(), len(TOKENS) - 1]
@@ -65,11 +66,11 @@ def test_it_teaches_the_decoder(student, batch):
 
 
 def test_beside_an_acoustic_teacher_the_decoders_are_mixed(teacher, batch):
-    guests = [Teacher(teacher), LanguageModelTeacher(build(), TOKENS)]
+    guests = [LiveTeacher(teacher), LanguageModelTeacher(build(), TOKENS)]
     labels, request = prefix_of(batch), Request(ctc=True, decoder=True)
-    heard = guests[0](batch, request, labels=labels)
-    read = guests[1](batch, Request(decoder=True), labels=labels)
-    both = Ensemble(guests, (3.0, 1.0))(batch, request, labels=labels)
+    heard = guests[0](Question(batch, request, labels))
+    read = guests[1](Question(batch, Request(decoder=True), labels))
+    both = Ensemble(guests, (3.0, 1.0))(Question(batch, request, labels))
     probs = [said.decoder_logits.softmax(-1) for said in (heard, read)]
     expected = 0.75 * probs[0] + 0.25 * probs[1]
     torch.testing.assert_close(both.decoder_logits.exp(), expected)
@@ -91,7 +92,7 @@ def test_tokens_in_another_order_are_found_again(student, batch):
     for guest, tokens in ((model, TOKENS), (twin, [TOKENS[i] for i in order])):
         guest = LanguageModelTeacher(guest, tokens)
         guest.match_vocabulary(student)
-        said.append(guest(batch, Request(decoder=True), labels=prefix_of(batch)))
+        said.append(guest(Question(batch, Request(decoder=True), prefix_of(batch))))
     torch.testing.assert_close(said[1].decoder_logits, said[0].decoder_logits)
     assert torch.equal(said[1].ys_in_pad, said[0].ys_in_pad)
 

@@ -5,8 +5,9 @@ import torch
 from conftest import build_asr
 
 from espnet_kd.errors import TeacherError
-from espnet_kd.model.forward import Request
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.model.request import Request
+from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.live import LiveTeacher
 
 
 def example(batch):
@@ -18,39 +19,41 @@ def test_its_dice_do_not_move_the_students(teacher, batch):
     teacher.encoder.register_forward_pre_hook(lambda m, a: torch.rand(3) and None)
     teacher.encoder._forward_pre_hooks.clear()
     teacher.encoder.register_forward_hook(lambda m, a, o: (torch.rand(3), None)[1])
-    guest = Teacher(teacher)
+    guest = LiveTeacher(teacher)
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    guest(example(batch), Request(ctc=True))
+    guest(Question(example(batch), Request(ctc=True)))
     assert torch.equal(torch.rand(2), expected)
 
 
 def test_it_stays_in_evaluation_and_gives_no_gradient(teacher, batch):
-    guest = Teacher(teacher.train())
-    targets = guest(example(batch), Request(ctc=True, taps=("encoder.encoders.0",)))
+    guest = LiveTeacher(teacher.train())
+    targets = guest(
+        Question(example(batch), Request(ctc=True, taps=("encoder.encoders.0",)))
+    )
     assert not teacher.training
     assert not targets.ctc_logits.requires_grad
     assert not targets.hidden["encoder.encoders.0"].values.requires_grad
 
 
 def test_it_leaves_the_batch_as_it_was(batch):
-    guest = Teacher(build_asr(normalize="utterance_mvn"))
+    guest = LiveTeacher(build_asr(normalize="utterance_mvn"))
     before = batch["speech"].clone()
-    guest(example(batch), Request(ctc=True))
+    guest(Question(example(batch), Request(ctc=True)))
     assert torch.equal(batch["speech"], before)
 
 
 def test_its_ctc_dropout_is_off(batch):
-    guest = Teacher(build_asr(ctc_conf={"dropout_rate": 0.9}))
-    first, second = (guest(example(batch), Request(ctc=True)) for _ in range(2))
+    guest = LiveTeacher(build_asr(ctc_conf={"dropout_rate": 0.9}))
+    first, second = (guest(Question(example(batch), Request(ctc=True))) for _ in range(2))
     assert torch.equal(first.ctc_logits, second.ctc_logits)
 
 
 def test_it_follows_the_students_precision(teacher, batch):
-    guest = Teacher(teacher)
+    guest = LiveTeacher(teacher)
     batch["speech"] = batch["speech"].double()
-    targets = guest(example(batch), Request(ctc=True))
+    targets = guest(Question(example(batch), Request(ctc=True)))
     assert targets.ctc_logits.dtype == torch.float64
 
 
@@ -58,17 +61,17 @@ def test_what_is_not_asked_for_is_not_computed(teacher, batch):
     ran = []
     teacher.decoder.register_forward_hook(lambda *a: ran.append("decoder"))
     teacher.ctc.register_forward_hook(lambda *a: ran.append("ctc loss"))
-    targets = Teacher(teacher)(example(batch), Request(ctc=True))
+    targets = LiveTeacher(teacher)(Question(example(batch), Request(ctc=True)))
     assert targets.decoder_logits is None
     assert ran == []
 
 
 def test_an_utterance_too_short_for_its_subsampling_is_named(batch):
-    guest = Teacher(build_asr())
+    guest = LiveTeacher(build_asr())
     short = {"speech": batch["speech"][:, :5], "utt_id": ["long", "short", "other"]}
     short["speech_lengths"] = torch.tensor([5, 4, 5])
     with pytest.raises(TeacherError, match=r"utterance short is shorter.*--min_seconds"):
-        guest(short, Request(ctc=True))
+        guest(Question(short, Request(ctc=True)))
 
 
 def test_view_same_refuses_two_different_front_ends(batch):
@@ -82,5 +85,5 @@ def test_view_same_refuses_two_different_front_ends(batch):
         "speech_lengths": torch.tensor([4000]),
     }
     with pytest.raises(TeacherError, match=r"view: same.*Use 'view: clean'"):
-        Teacher(other, view="same").check_front_end(student, audio)
-    Teacher(student, view="same").check_front_end(student, audio)
+        LiveTeacher(other, view="same").check_front_end(student, audio)
+    LiveTeacher(student, view="same").check_front_end(student, audio)

@@ -8,7 +8,8 @@ import torch
 from conftest import build_asr, clone, transducer
 
 import espnet_kd
-from espnet_kd.model.forward import Request, run_guest
+from espnet_kd.model.forward import run_guest
+from espnet_kd.model.request import Request
 from espnet_kd.teachers.search import find_nbest
 
 

@@ -13,8 +13,9 @@ from espnet_kd.cache.header import Header
 from espnet_kd.cache.reader import Cache
 from espnet_kd.cache.writer import Shard, merge
 from espnet_kd.errors import AlignmentError
-from espnet_kd.model.forward import Labels, Request
-from espnet_kd.teachers.live import Teacher
+from espnet_kd.model.request import Labels, Request
+from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.live import LiveTeacher
 from espnet_kd.teachers.vocabulary import match_vocabulary
 
 SHUFFLED = ["<blank>", *TOKENS[5:-1], *TOKENS[1:5], "<sos/eos>"]
@@ -83,7 +84,7 @@ def test_so_does_its_cache(student, teacher, batch, tmp_path):
         names = [SHUFFLED.index(TOKENS[t]) for t in text if t >= 0]
         prefix[row, 1 : len(names) + 1] = torch.tensor(names)
     request = Request(ctc=True, decoder=True)
-    said = Teacher(twin)(batch, request, labels=Labels(prefix, lens))
+    said = LiveTeacher(twin)(Question(batch, request, Labels(prefix, lens)))
     header = Header(
         *("exp/t", "t", tuple(SHUFFLED), 0, ("ctc", "decoder")),
         **{"tolerance": 0.0, "max_k": len(TOKENS), "dtype": "float32"},

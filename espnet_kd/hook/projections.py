@@ -1,0 +1,60 @@
+"""Learned maps between widths: trained with the student, saved with no model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from espnet_kd.errors import KDError
+from espnet_kd.model.training_part import TrainingPart
+
+PROJECTIONS = "kd_projections"
+
+
+class Projections(TrainingPart):
+    """Puts the learned parts of the losses into the student as a submodule of its own.
+
+    There an optimizer, gradient clipping and DDP find them; no ``state_dict`` shows them.
+
+    Args:
+        model: The student.
+        learned: The losses that have parameters, by term name; not empty.
+    """
+
+    key = PROJECTIONS
+
+    def __init__(self, model: nn.Module, learned: nn.ModuleDict) -> None:
+        self.model, self.learned = model, learned
+        model.add_module(PROJECTIONS, learned)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every parameter by its name."""
+        return {n: p.detach().clone() for n, p in self.learned.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up an interrupted run's parameters.
+
+        Raises:
+            KDError: If they are of other terms.
+        """
+        own = dict(self.learned.named_parameters())
+        if own.keys() != state.keys():
+            raise KDError(
+                "the checkpoint to resume from was made with other distillation parts "
+                f"(it has projections {', '.join(state) or 'none'}, this run "
+                f"{', '.join(own)}); give the run its former --kd_conf, or a new "
+                "--output_dir"
+            )
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+    def remove(self) -> None:
+        """Take the submodule out of the student."""
+        self.model._modules.pop(PROJECTIONS, None)
+
+
+def projections_of(model: nn.Module) -> nn.Module | None:
+    """The learned parts that a student carries, or None."""
+    return model._modules.get(PROJECTIONS)

@@ -1,0 +1,63 @@
+"""Hidden representations and the lengths of their axes: a row of the table of outputs."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from espnet_kd.errors import KDError
+from espnet_kd.model.outputs import Hidden, ModelOutputs
+from espnet_kd.model.parts import Parts
+from espnet_kd.model.recorded import RecordedPass
+from espnet_kd.model.request import Request
+from espnet_kd.model.taps import find_module, first_tensor, parse_tap, select
+
+LABEL_PARTS = ("decoder", "extra_asr_decoder", "extra_mt_decoder", "joint_network")
+
+
+def is_label_tap(tap: str) -> bool:
+    """Whether a tap's axis counts label positions rather than frames."""
+    return parse_tap(tap).path.split(".")[0] in LABEL_PARTS
+
+
+def tapped(_parts: Parts, request: Request) -> list[str]:
+    """Module paths of the taps."""
+    return [parse_tap(tap).path for tap in request.listed("taps")]
+
+
+def missing_tap(model: nn.Module, _parts: Parts, request: Request) -> str | None:
+    """Which tap leads nowhere."""
+    for path in tapped(_parts, request):
+        try:
+            find_module(model, path)
+        except KDError as error:
+            return f": {error}"
+    return None
+
+
+def collect_hidden(recorded: RecordedPass, outputs: ModelOutputs) -> None:
+    """Take what the taps gave; a layer that was dropped in this pass gave nothing."""
+    for text in recorded.request.listed("taps"):
+        tap = parse_tap(text)
+        output = select(tap, recorded.calls[tap.path])
+        values = first_tensor(output)
+        if values is not None:
+            outputs.hidden[text] = Hidden(values, lengths_of(text, output, outputs))
+
+
+def lengths_of(tap: str, output: Any, outputs: ModelOutputs) -> Tensor:
+    """A tap's real positions: its own if it returns some, else those of its axis.
+
+    Raises:
+        KDError: If it lies in a decoder that did not run.
+    """
+    if isinstance(output, list | tuple) and len(output) > 1:
+        own = output[1]
+        if isinstance(own, Tensor) and own.dim() == 1 and not own.is_floating_point():
+            return own
+    if not is_label_tap(tap):
+        return outputs.encoder_out_lens
+    if outputs.ys_in_lens is not None:
+        return outputs.ys_in_lens
+    if outputs.ys_lens is not None:
+        return outputs.ys_lens + 1
+    raise KDError(f"tap '{tap}' lies in a decoder that did not run")

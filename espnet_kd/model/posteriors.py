@@ -1,0 +1,126 @@
+"""What CTC and the attention decoder say: rows of the table of outputs."""
+
+import torch
+from torch import Tensor, nn
+
+from espnet_kd.errors import KDError
+from espnet_kd.model.outputs import Decode, ModelOutputs
+from espnet_kd.model.parts import Parts
+from espnet_kd.model.recorded import RecordedPass
+from espnet_kd.model.request import Request
+from espnet_kd.model.taps import find_module, first_tensor
+
+
+def missing_ctc(_model: nn.Module, parts: Parts, _request: Request) -> str | None:
+    """Why there are no CTC posteriors."""
+    if parts.ctc_lo is not None:
+        return None
+    return (
+        " has no CTC layer (ctc_weight is 0); train it with one, or remove the ctc_* losses"
+    )
+
+
+def missing_interctc(model: nn.Module, parts: Parts, request: Request) -> str | None:
+    """Why there are no posteriors of an intermediate CTC."""
+    if reason := missing_ctc(model, parts, request):
+        return reason
+    for layer in request.listed("interctc"):
+        if layer not in parts.interctc:
+            has = ", ".join(map(str, parts.interctc)) or "none"
+            return (
+                f" has no intermediate CTC for head {layer}, behind that encoder layer "
+                f"(it has: {has}). Name it in encoder_conf.interctc_layer_idx, and set "
+                "model_conf.interctc_weight above 0"
+            )
+    return None
+
+
+def missing_decoder(_model: nn.Module, parts: Parts, _request: Request) -> str | None:
+    """Why there are no posteriors of an attention decoder."""
+    if parts.decoder is not None:
+        return None
+    return (
+        " has no attention decoder (a CTC-only or transducer model); remove the token_* "
+        "losses"
+    )
+
+
+def missing_forced(_model: nn.Module, parts: Parts, _request: Request) -> str | None:
+    """Why there are no labels for a guest's decoder to be forced along."""
+    if parts.decoder is not None or parts.predictor is not None:
+        return None
+    return (
+        " has no decoder, along whose labels the teacher's could be forced; tap the "
+        "teacher's encoder instead"
+    )
+
+
+def collect_labels(recorded: RecordedPass, outputs: ModelOutputs) -> None:
+    """Take the transcript from the batch.
+
+    Raises:
+        KDError: If it is wanted and not there.
+    """
+    text, batch = recorded.parts.text, recorded.batch
+    if text in batch:
+        outputs.ys_pad = batch[text]
+        outputs.ys_lens = batch[f"{text}_lengths"]
+    elif "labels" in recorded.request:
+        raise KDError(
+            f"a loss needs the transcript, and this batch has no '{text}'; train on "
+            "transcribed audio, or remove the losses that read it (see the README)"
+        )
+
+
+def collect_ctc(recorded: RecordedPass, outputs: ModelOutputs) -> None:
+    """Take the final CTC logits; intermediate heads and error rates run the layer too."""
+    calls = recorded.called(recorded.parts.ctc_lo)
+    if len(calls) == 1:
+        outputs.ctc_logits = first_tensor(calls[0].output)
+    else:
+        outputs.ctc_logits = _ctc_layer(recorded)(outputs.encoder_out)
+
+
+def collect_interctc(recorded: RecordedPass, outputs: ModelOutputs) -> None:
+    """Compute intermediate CTC logits: their heads share the final one's layer."""
+    output: object = recorded.called("encoder")[-1].output
+    encoder_out = output[0] if isinstance(output, tuple) else output
+    between = dict(encoder_out[1]) if isinstance(encoder_out, tuple) else {}
+    layer = _ctc_layer(recorded)
+    outputs.interctc_logits = {
+        index: layer(between[index]) for index in recorded.request.listed("interctc")
+    }
+
+
+def collect_decoder(recorded: RecordedPass, outputs: ModelOutputs) -> None:
+    """Take the decoder's logits, and what it was forced along."""
+    calls = recorded.called(recorded.parts.decoder)
+    if calls:
+        outputs.decoder_logits = first_tensor(calls[0].output)
+        outputs.ys_in_pad, outputs.ys_in_lens = calls[0].args[2:4]
+
+
+def collect_decode(recorded: RecordedPass, outputs: ModelOutputs) -> None:
+    """Hand over the decoder itself, over this pass's encoder output."""
+    outputs.decode = _decoder_of(recorded.model, *recorded.encoded())
+
+
+def _ctc_layer(recorded: RecordedPass) -> nn.Module:
+    return find_module(recorded.model, recorded.parts.ctc_lo or "ctc.ctc_lo")
+
+
+def _decoder_of(model: nn.Module, encoder_out: Tensor, lens: Tensor) -> Decode:
+    """The decoder over an encoder output, in the precision of this pass."""
+    kind = encoder_out.device.type
+    ambient = (torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
+    decoder = find_module(model, "decoder")
+
+    def decode(ys_in: Tensor, ys_in_lens: Tensor, rows: Tensor) -> Tensor:
+        dtype, enabled = ambient
+        with torch.autocast(kind, dtype=dtype, enabled=enabled):
+            output = decoder(encoder_out[rows], lens[rows], ys_in, ys_in_lens)
+        logits = first_tensor(output)
+        assert logits is not None, "a decoder gives logits"
+        return logits
+
+    return decode

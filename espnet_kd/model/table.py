@@ -1,0 +1,185 @@
+"""The table of outputs: for each part of what a model says, all that is done with it.
+
+A row is read by whatever handles outputs: what a loss needs (``losses/base``), what a model
+must have and what is recorded of its pass (here and in ``forward``), what several teachers
+say together (``teachers/ensemble``), what a cache holds (``cache``), what a teacher of
+another token order says (``teachers/vocabulary``), where nan is looked for
+(``teachers/live``). To add a part: a field of ``ModelOutputs``, a row here.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+from espnet_kd.errors import KDError, suggest
+from espnet_kd.model import hidden, joint, posteriors
+from espnet_kd.model.outputs import ModelOutputs
+from espnet_kd.model.parts import Parts
+from espnet_kd.model.recorded import RecordedPass
+from espnet_kd.model.request import Request
+
+Missing = Callable[[nn.Module, Parts, Request], str | None]
+Records = Callable[[Parts, Request], Iterable[str | None]]
+Collect = Callable[[RecordedPass, ModelOutputs], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One part of a model's output.
+
+    Attributes:
+        name: As losses need it and requests want it.
+        field: Of ``ModelOutputs``, that it fills first of all.
+        missing: Why a model cannot give it, and the way out; None if it can.
+        records: Module paths whose calls are recorded for it.
+        collect: Takes it from a recorded pass; of a guest, runs what did not run.
+        student: Whether it is asked of the student.
+        teacher: Whether it is asked of the teacher.
+        posterior: Whether it holds logits over the tokens, (B, L, V): several teachers'
+            are mixed, a cache keeps the likely tokens, a token order is changed.
+        tokens: Whether it speaks of tokens by their index, so that lists must agree.
+        lengths: Field of its real positions, for logits that must be finite there.
+    """
+
+    name: str
+    field: str
+    missing: Missing
+    records: Records
+    collect: Collect
+    student: bool = True
+    teacher: bool = True
+    posterior: bool = False
+    tokens: bool = False
+    lengths: str = ""
+
+
+def _nothing(_parts: Parts, _request: Request) -> Iterable[str | None]:
+    return ()
+
+
+def _collected(_recorded: RecordedPass, _outputs: ModelOutputs) -> None:
+    """For a part that comes with another, or that a teacher adds when the pass is over."""
+
+
+def _never(_model: nn.Module, _parts: Parts, _request: Request) -> str | None:
+    return None
+
+
+OUTPUTS: dict[str, Row] = {
+    row.name: row
+    for row in (
+        Row(
+            "labels",
+            "ys_pad",
+            missing=_never,
+            records=_nothing,
+            collect=posteriors.collect_labels,
+            teacher=False,
+        ),
+        Row(
+            "ctc",
+            "ctc_logits",
+            missing=posteriors.missing_ctc,
+            records=lambda parts, request: (parts.ctc_lo,),
+            collect=posteriors.collect_ctc,
+            posterior=True,
+            tokens=True,
+            lengths="encoder_out_lens",
+        ),
+        Row(
+            "interctc",
+            "interctc_logits",
+            missing=posteriors.missing_interctc,
+            records=lambda parts, request: ("encoder", parts.ctc_lo),
+            collect=posteriors.collect_interctc,
+            teacher=False,
+        ),
+        Row(
+            "decoder",
+            "decoder_logits",
+            missing=posteriors.missing_decoder,
+            records=lambda parts, request: (parts.decoder,),
+            collect=posteriors.collect_decoder,
+            posterior=True,
+            tokens=True,
+            lengths="ys_in_lens",
+        ),
+        Row(
+            "forced",
+            "ys_in_pad",
+            missing=posteriors.missing_forced,
+            records=lambda parts, request: (parts.decoder,),
+            collect=posteriors.collect_decoder,
+            teacher=False,
+        ),
+        Row(
+            "decode",
+            "decode",
+            missing=posteriors.missing_decoder,
+            records=_nothing,
+            collect=posteriors.collect_decode,
+            teacher=False,
+        ),
+        Row(
+            "joint",
+            "joint_logits",
+            missing=joint.missing_joint,
+            records=lambda parts, request: (parts.joint,),
+            collect=joint.collect_joint,
+            tokens=True,
+        ),
+        Row(
+            "nbest",
+            "nbest",
+            missing=_never,
+            records=_nothing,
+            collect=_collected,
+            student=False,
+            tokens=True,
+        ),
+        Row(
+            "taps",
+            "hidden",
+            missing=hidden.missing_tap,
+            records=hidden.tapped,
+            collect=hidden.collect_hidden,
+        ),
+    )
+}
+
+
+def rows_of(request: Request) -> list[Row]:
+    """The rows that a request wants, in the table's order.
+
+    Raises:
+        KDError: If it names a part that is in no row.
+    """
+    for name in request:
+        if name not in OUTPUTS:
+            known = suggest(name, OUTPUTS)
+            raise KDError(f"a loss needs '{name}', which is no output of a model; {known}")
+    return [row for name, row in OUTPUTS.items() if name in request]
+
+
+def posterior_rows() -> list[Row]:
+    """The rows that hold logits over the tokens."""
+    return [row for row in OUTPUTS.values() if row.posterior]
+
+
+def check_model(model: nn.Module, parts: Parts, request: Request, side: str) -> None:
+    """Require of a model what is going to be read of it, before anything runs.
+
+    Args:
+        model: The student or the teacher.
+        parts: Its parts.
+        request: What is wanted.
+        side: ``student`` or ``teacher``, for the message.
+
+    Raises:
+        KDError: Naming the first missing part and what to do.
+    """
+    for row in rows_of(request):
+        reason = row.missing(model, parts, request)
+        if reason is not None:
+            raise KDError(f"the {side}{reason}")

@@ -1,0 +1,59 @@
+"""What takes part in a training beside the model: one protocol, and the pass it sees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+
+@dataclass
+class TrainingPass:
+    """One pass of the student, before it runs.
+
+    Attributes:
+        model: The student.
+        batch: What it is about to be given; a part may replace it.
+        step: Optimizer updates made so far.
+        learns: Whether it is a training pass with gradients.
+        doubled: Whether the second half of the batch is the first once more.
+    """
+
+    model: nn.Module
+    batch: dict[str, Any]
+    step: int
+    learns: bool
+    doubled: bool = False
+
+
+class TrainingPart:
+    """Something that changes, remembers or watches while a student trains.
+
+    An attachment calls each of its parts in turn and knows nothing else of them. What a
+    part does not care for, it leaves as it is here.
+
+    Attributes:
+        key: Name of its state in the resume point; empty for a part without state.
+    """
+
+    key: str = ""
+
+    def before_pass(self, training_pass: TrainingPass) -> None:
+        """Act before a pass of the student, in training or evaluation."""
+
+    def after_pass(self) -> None:
+        """Act when the pass is over, or when the next one begins after an interruption."""
+
+    def stats(self) -> dict[str, float]:
+        """Numbers for the log."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs beside model and optimizer."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up an interrupted run."""
+
+    def remove(self) -> None:
+        """Take everything off the model again."""

@@ -1,0 +1,66 @@
+"""What the log of a training says was decided."""
+
+import logging
+
+import espnet_kd
+from espnet_kd.teachers.live import LiveTeacher
+
+HIDDEN = {
+    "type": "hidden_mse",
+    "weight": 0.1,
+    "student": "encoder.encoders.1",
+    "teacher": "encoder.encoders.2",
+}
+
+
+def logged(caplog, student, conf, teacher, batch):
+    example = {key: batch[key] for key in ("speech", "speech_lengths")}
+    with caplog.at_level(logging.INFO, "espnet_kd"):
+        espnet_kd.attach(student, conf, teacher, example=example)
+    records = [r for r in caplog.records if r.name.startswith("espnet_kd")]
+    assert {record.levelname for record in records} == {"INFO"}
+    return "\n".join(record.getMessage() for record in records)
+
+
+def test_teacher_terms_schedules_and_projections_are_named(caplog, student, teacher, batch):
+    conf = {
+        "task_weight": 0.5,
+        "losses": [
+            {"type": "ctc_frame_kl", "weight": 0},
+            {"type": "token_kl", "name": "soft", "weight": 0.7, "temperature": 2.0},
+            HIDDEN | {"schedule": {"decay": "linear", "decay_steps": 9}},
+        ],
+        "schedule": {"warmup_steps": 7},
+    }
+    guest = LiveTeacher(teacher, name="exp/asr_teacher", origin="valid.acc.ave.pth")
+    size = sum(p.numel() for p in teacher.parameters())
+    text = logged(caplog, student, conf, guest, batch)
+    assert f"teacher exp/asr_teacher (valid.acc.ave.pth): ESPnetASRModel, {size:,}" in text
+    assert "view: clean" in text
+    assert "own loss counts 0.5" in text
+    assert "ctc_frame_kl: observed only; rises over 7 updates" in text
+    expected = "token_kl as 'soft': weight 0.7 (temperature: 2.0); rises over 7 updates"
+    assert expected in text
+    assert "falls to 0 over 9 (linear)" in text
+    # Width 8 to width 12, with a bias.
+    assert f"hidden_mse: adds a projection of {8 * 12 + 12} parameters" in text
+
+
+def test_a_teacher_whose_tokens_are_in_another_order_is_told(caplog, student, batch):
+    from conftest import TOKENS, build_asr
+
+    turned = [TOKENS[0], *reversed(TOKENS[1:-1]), TOKENS[-1]]
+    teacher = build_asr(seed=2, tokens=turned)
+    conf = {"losses": [{"type": "ctc_frame_kl", "weight": 1.0}]}
+    text = logged(caplog, student, conf, teacher, batch)
+    assert "its tokens come in another order" in text
+
+
+def test_nothing_is_said_of_a_model_that_is_refused(caplog, student, teacher):
+    with caplog.at_level(logging.INFO, "espnet_kd"):
+        try:
+            espnet_kd.attach(student, {"losses": [HIDDEN]}, teacher)
+        except espnet_kd.errors.KDError:
+            refused = True
+    assert refused
+    assert not [r for r in caplog.records if r.name.startswith("espnet_kd")]
