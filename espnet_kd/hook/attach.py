@@ -12,6 +12,7 @@ from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import KDError
 from espnet_kd.hook.attachment import ATTRIBUTE, Attachment, PartOf
 from espnet_kd.hook.decisions import decisions
+from espnet_kd.hook.time_warp import SharedWarp, time_warp_of
 from espnet_kd.hook.two_views import TwoViews
 from espnet_kd.losses import LOSSES
 from espnet_kd.objective.objective import Objective
@@ -72,21 +73,23 @@ def attach(
     attachment = Attachment(model, objective, teacher)
     attachment.check()
     attachment.build(example)
-    attachment.connect(_parts(config, objective))
+    attachment.connect(_parts(config, attachment))
     for line in decisions(config, attachment):
         LOG.info(line)
     return attachment
 
 
-def _parts(config: KDConfig, objective: Objective) -> list[PartOf]:
+def _parts(config: KDConfig, attachment: Attachment) -> list[PartOf]:
     """What else takes part in the training, in the order in which it acts."""
     parts: list[PartOf] = []
     if config.quantize == "int8":
         parts.append(Rounding)
     if config.prune is not None:
         parts.append(partial(Masks, config=config.prune))
-    if objective.needs.two_views:
+    if attachment.objective.needs.two_views:
         parts.append(TwoViews)
+    if attachment.teacher is not None and time_warp_of(attachment.model) is not None:
+        parts.append(SharedWarp)
     return parts
 
 

@@ -17,7 +17,7 @@ from espnet_kd.model.forward import outputs_of_pass, recorder
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import parts_of
 from espnet_kd.model.request import Labels
-from espnet_kd.model.table import check_model
+from espnet_kd.model.table import check_model, token_lists
 from espnet_kd.model.taps import Call
 from espnet_kd.model.training_part import TrainingPart, TrainingPass
 from espnet_kd.objective.objective import Objective, stat
@@ -92,9 +92,11 @@ class Attachment:
                 problems.append(Problem("losses", str(error)))
         if problems:
             raise ConfigError(problems)
-        forced = "forced" in self.student_request
-        if self.teacher is not None and (self.objective.compares_tokens or forced):
-            self.teacher.match_vocabulary(self.model)
+        lists = token_lists(self.teacher_request)
+        if "forced" in self.student_request:
+            lists.add("text")
+        if self.teacher is not None and lists:
+            self.teacher.match_vocabulary(self.model, lists)
 
     def build(self, example: Mapping[str, Tensor] | None) -> None:
         """Let the terms make their learned parts, from a pass of both models."""
@@ -208,7 +210,7 @@ class Attachment:
             return output
         student = outputs_of_pass(model, calls, self.student_request, training_pass.batch)
         student.two_views = training_pass.doubled
-        teacher = self._targets(training_pass.batch, student, calls)
+        teacher = self._targets(training_pass, student, calls)
         # Softmax and divergences in float32, whatever the models ran in.
         with torch.autocast(triple.loss.device.type, enabled=False):
             loss, stats = self.objective(
@@ -220,10 +222,11 @@ class Attachment:
         return triple.joined_by(loss, stats, training_pass.doubled)
 
     def _targets(
-        self, batch: dict[str, Any], student: ModelOutputs, calls: Calls
+        self, training_pass: TrainingPass, student: ModelOutputs, calls: Calls
     ) -> TeacherTargets | None:
         if self.teacher is None:
             return None
+        batch = training_pass.batch
         feats: Any = None
         if self._augmented and calls["specaug"]:
             self.teacher.check_front_end(self.model, batch)
@@ -231,7 +234,8 @@ class Attachment:
         labels = Labels(
             student.ys_in_pad, student.ys_in_lens, student.ys_pad, student.ys_lens
         )
-        return self.teacher(Question(batch, self.teacher_request, labels, feats))
+        asked = (self.teacher_request, labels, feats, training_pass.warp)
+        return self.teacher(Question(batch, *asked))
 
     def _trained_parameters(self) -> Iterator[nn.Parameter]:
         for name, parameter in self.model.named_parameters():

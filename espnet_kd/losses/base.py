@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.request import Request, Wanted
-from espnet_kd.model.table import rows_of
+from espnet_kd.model.table import rows_of, token_lists
 from espnet_kd.registry import Registry
 
 LOSSES: Registry[type["DistillationLoss"]] = Registry("loss")
@@ -65,7 +65,7 @@ class Needs:
     @property
     def common_vocabulary(self) -> bool:
         """Whether indices of tokens are compared, so that both lists must agree."""
-        return any(row.tokens for row in rows_of(self.of_teacher))
+        return bool(token_lists(self.of_teacher))
 
     @classmethod
     def union(cls, needs: Iterable["Needs"]) -> "Needs":

@@ -38,7 +38,8 @@ class Row:
         teacher: Whether it is asked of the teacher.
         posterior: Whether it holds logits over the tokens, (B, L, V): several teachers'
             are mixed, a cache keeps the likely tokens, a token order is changed.
-        tokens: Whether it speaks of tokens by their index, so that lists must agree.
+        tokens: List of tokens that it speaks of by their index, so that student and
+            teacher must agree in it: ``text`` or ``ctc``; empty for none.
         lengths: Field of its real positions, for logits that must be finite there.
     """
 
@@ -50,7 +51,7 @@ class Row:
     student: bool = True
     teacher: bool = True
     posterior: bool = False
-    tokens: bool = False
+    tokens: str = ""
     lengths: str = ""
 
 
@@ -84,7 +85,7 @@ OUTPUTS: dict[str, Row] = {
             records=lambda parts, request: (parts.ctc_lo,),
             collect=posteriors.collect_ctc,
             posterior=True,
-            tokens=True,
+            tokens="ctc",
             lengths="encoder_out_lens",
         ),
         Row(
@@ -102,7 +103,7 @@ OUTPUTS: dict[str, Row] = {
             records=lambda parts, request: (parts.decoder,),
             collect=posteriors.collect_decoder,
             posterior=True,
-            tokens=True,
+            tokens="text",
             lengths="ys_in_lens",
         ),
         Row(
@@ -127,7 +128,7 @@ OUTPUTS: dict[str, Row] = {
             missing=joint.missing_joint,
             records=lambda parts, request: (parts.joint,),
             collect=joint.collect_joint,
-            tokens=True,
+            tokens="text",
         ),
         Row(
             "nbest",
@@ -136,7 +137,7 @@ OUTPUTS: dict[str, Row] = {
             records=_nothing,
             collect=_collected,
             student=False,
-            tokens=True,
+            tokens="text",
         ),
         Row(
             "taps",
@@ -160,6 +161,11 @@ def rows_of(request: Request) -> list[Row]:
             known = suggest(name, OUTPUTS)
             raise KDError(f"a loss needs '{name}', which is no output of a model; {known}")
     return [row for name, row in OUTPUTS.items() if name in request]
+
+
+def token_lists(request: Request) -> set[str]:
+    """The lists of tokens in which student and teacher must agree."""
+    return {row.tokens for row in rows_of(request) if row.tokens}
 
 
 def posterior_rows() -> list[Row]:

@@ -1,10 +1,13 @@
 """What takes part in a training beside the model: one protocol, and the pass it sees."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+
+# Features (B, T, D) and their lengths (B,) -> the same, warped.
+Warp = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass
@@ -17,6 +20,7 @@ class TrainingPass:
         step: Optimizer updates made so far.
         learns: Whether it is a training pass with gradients.
         doubled: Whether the second half of the batch is the first once more.
+        warp: Moves a teacher's features in time as the student's were moved.
     """
 
     model: nn.Module
@@ -24,6 +28,7 @@ class TrainingPass:
     step: int
     learns: bool
     doubled: bool = False
+    warp: Warp | None = None
 
 
 class TrainingPart:

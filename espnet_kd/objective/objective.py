@@ -76,11 +76,6 @@ class Objective:
         unsure = any(term.config.confidence for term in self.terms)
         return request.changed(ctc=True) if unsure and "decoder" not in request else request
 
-    @property
-    def compares_tokens(self) -> bool:
-        """Whether any term compares tokens by their index."""
-        return self.needs.common_vocabulary
-
     def training_parts(self) -> list[TrainingPart]:
         """What of the objective changes while the student trains."""
         return [self.meter] if self.meter.config.balance else []

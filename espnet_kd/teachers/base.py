@@ -1,6 +1,6 @@
 """What every kind of teacher can do: live, cached, a language model, several as one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.request import Labels, Request
-from espnet_kd.model.training_part import TrainingPart
+from espnet_kd.model.training_part import TrainingPart, Warp
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,14 @@ class Question:
         request: The parts of the teacher's output that the losses read.
         labels: What the student's decoder was given.
         feats: The student's augmented features and their lengths, for ``view: same``.
+        warp: The student's time warp, for features of the teacher's own.
     """
 
     batch: Mapping[str, Any]
     request: Request
     labels: Labels = field(default_factory=Labels)
     feats: tuple[Tensor, Tensor] | None = None
+    warp: Warp | None = None
 
 
 class Teacher(Protocol):
@@ -49,8 +51,8 @@ class Teacher(Protocol):
         """Require what the losses read; KDError names what is missing."""
         ...
 
-    def match_vocabulary(self, student: nn.Module) -> None:
-        """Speak in the student's tokens; AlignmentError if they are others."""
+    def match_vocabulary(self, student: nn.Module, lists: Collection[str]) -> None:
+        """Speak in the student's tokens, of the lists named; AlignmentError if not so."""
         ...
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """A teacher that answers from targets on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,12 @@ from espnet_kd.model.request import Request
 from espnet_kd.model.table import rows_of
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question
-from espnet_kd.teachers.vocabulary import TokenMap, match_vocabulary
+from espnet_kd.teachers.vocabulary import (
+    TokenMaps,
+    Vocabulary,
+    match_vocabularies,
+    vocabulary_of,
+)
 
 
 class CachedTeacher:
@@ -31,7 +36,7 @@ class CachedTeacher:
         self.cache = cache
         self.place = place
         self.header = cache.header
-        self._tokens: TokenMap | None = None
+        self._tokens = TokenMaps()
 
     def __call__(self, question: Question) -> TeacherTargets:
         """Answer for a batch.
@@ -46,8 +51,13 @@ class CachedTeacher:
                 "loader of 'python -m espnet_kd'. With another one, wrap its collate "
                 "function by espnet_kd.cache.reader.CachedCollate, or use 'targets: live'"
             )
+        if question.warp is not None:
+            raise KDError(
+                "SpecAugment's time warp moves frames away from the cached ones; set "
+                "specaug_conf.apply_time_warp to false, or use 'targets: live'"
+            )
         targets = targets_of(batch, self.header, self.place)
-        if self._tokens is not None:
+        if self._tokens:
             targets = self._tokens.to_student(targets)
         if targets.decoder_logits is not None and labels.ys_in_pad is not None:
             prefix_lens = labels.ys_in_lens
@@ -84,14 +94,14 @@ class CachedTeacher:
                 f"with --tap {taps[0]}"
             )
 
-    def match_vocabulary(self, student: nn.Module) -> None:
-        """Speak in the student's tokens from now on; see ``match_vocabulary``.
+    def match_vocabulary(self, student: nn.Module, lists: Collection[str]) -> None:
+        """Speak in the student's tokens from now on; see ``match_vocabularies``.
 
         Raises:
             AlignmentError: If they are others.
         """
-        tokens = getattr(student, "token_list", ())
-        self._tokens = match_vocabulary(tokens, self.header.token_list)
+        written = Vocabulary(self.header.token_list, self.header.token_list)
+        self._tokens = match_vocabularies(vocabulary_of(student), written, lists)
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
         """Nothing to compare: what was written was heard by the teacher's own front end."""
@@ -113,6 +123,6 @@ class CachedTeacher:
         places = ", ".join(map(str, self.cache.directories))
         held = ", ".join((*self.header.parts, *self.header.taps))
         lines = [f"teacher {self.header.teacher}, from {places}: {held}"]
-        if self._tokens is not None:
+        if self._tokens:
             lines.append("  its tokens come in another order and are read in the student's")
         return lines

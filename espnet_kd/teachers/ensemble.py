@@ -1,7 +1,7 @@
 """Several teachers that answer as one."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,12 +89,12 @@ class Ensemble:
             if row.name in request and not any(row.name in part for part in requests):
                 raise KDError(f"none of the teachers has {row.name} posteriors")
 
-    def match_vocabulary(self, student: nn.Module) -> None:
+    def match_vocabulary(self, student: nn.Module, lists: Collection[str]) -> None:
         """Let every teacher speak in the student's tokens."""
         problems = []
         for place, teacher in enumerate(self.teachers):
             try:
-                teacher.match_vocabulary(student)
+                teacher.match_vocabulary(student, lists)
             except KDError as error:
                 problems.append(Problem(f"teachers[{place}]", str(error)))
         if problems:

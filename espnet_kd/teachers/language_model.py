@@ -12,6 +12,7 @@ from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.request import Request
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.live import LiveTeacher
+from espnet_kd.teachers.vocabulary import Vocabulary
 
 
 class LanguageModelTeacher(LiveTeacher):
@@ -39,7 +40,7 @@ class LanguageModelTeacher(LiveTeacher):
         origin: str = "",
     ) -> None:
         super().__init__(model, name=name, origin=origin)
-        self.token_list = token_list
+        self.vocabulary = Vocabulary(tuple(token_list), tuple(token_list))
 
     def __call__(self, question: Question) -> TeacherTargets:
         """Answer for a batch with decoder posteriors; there are no frames.
@@ -54,7 +55,7 @@ class LanguageModelTeacher(LiveTeacher):
                 "attention decoder, and there are none; keep to token_kl and its kin"
             )
         self._follow(question.batch["speech"])
-        read = labels if self._tokens is None else self._tokens.to_teacher(labels)
+        read = self._tokens.to_teacher(labels)
         model: Any = self.model
         with torch.no_grad(), fork_rng(question.batch["speech"].device):
             logits, _ = model.lm(read.ys_in_pad, None)
@@ -67,7 +68,7 @@ class LanguageModelTeacher(LiveTeacher):
             eos_id=int(model.eos),
         )
         self._check_finite(targets, question.batch.get("utt_id"))
-        return targets if self._tokens is None else self._tokens.to_student(targets)
+        return self._tokens.to_student(targets) if self._tokens else targets
 
     def has(self, part: str) -> bool:
         """Whether it gives a part: decoder posteriors and nothing else."""

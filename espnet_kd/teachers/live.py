@@ -1,6 +1,6 @@
 """A live teacher: frozen, always evaluating, outside the student, on its own RNG."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -17,7 +17,7 @@ from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.finite import first_broken
 from espnet_kd.teachers.search import can_search, find_nbest
-from espnet_kd.teachers.vocabulary import TokenMap, match_vocabulary
+from espnet_kd.teachers.vocabulary import TokenMaps, match_vocabularies, vocabulary_of
 
 
 class LiveTeacher:
@@ -46,8 +46,8 @@ class LiveTeacher:
         self.view = view
         self.name = name or type(model).__name__
         self.origin = origin
-        self.token_list: Sequence[str] = getattr(model, "token_list", ())
-        self._tokens: TokenMap | None = None
+        self.vocabulary = vocabulary_of(model)
+        self._tokens = TokenMaps()
         self._front_ends_agree = False
 
     def __call__(self, question: Question) -> TeacherTargets:
@@ -63,7 +63,7 @@ class LiveTeacher:
             with torch.no_grad(), fork_rng(question.batch["speech"].device):
                 outputs.nbest = find_nbest(self.model, outputs, count)
         targets = TeacherTargets.of(outputs)
-        return targets if self._tokens is None else self._tokens.to_student(targets)
+        return self._tokens.to_student(targets) if self._tokens else targets
 
     def has(self, part: str) -> bool:
         """Whether it gives a part, by its name in the table of outputs."""
@@ -84,14 +84,13 @@ class LiveTeacher:
                 "train on the result"
             )
 
-    def match_vocabulary(self, student: nn.Module) -> None:
-        """Speak in the student's tokens from now on; see ``match_vocabulary``.
+    def match_vocabulary(self, student: nn.Module, lists: Collection[str]) -> None:
+        """Speak in the student's tokens from now on; see ``match_vocabularies``.
 
         Raises:
             AlignmentError: If they are others.
         """
-        tokens = getattr(student, "token_list", ())
-        self._tokens = match_vocabulary(tokens, self.token_list)
+        self._tokens = match_vocabularies(vocabulary_of(student), self.vocabulary, lists)
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
         """For ``view: same``, require equal features from both front ends, once.
@@ -102,7 +101,9 @@ class LiveTeacher:
         if self.view != "same" or self._front_ends_agree:
             return
         self._follow(batch["speech"])
-        student_feats, teacher_feats = (_features(m, batch) for m in (student, self.model))
+        student_feats, teacher_feats = (
+            _features(m, batch)[0] for m in (student, self.model)
+        )
         same_shape = student_feats.shape == teacher_feats.shape
         if not same_shape or not torch.allclose(student_feats, teacher_feats, atol=1e-4):
             raise TeacherError(
@@ -126,19 +127,18 @@ class LiveTeacher:
         file = f" ({self.origin})" if self.origin else ""
         kind = f"{type(self.model).__name__}, {count:,} parameters"
         lines = [f"teacher {self.name}{file}: {kind}, view: {self.view}"]
-        if self._tokens is not None:
+        if self._tokens:
             lines.append("  its tokens come in another order and are read in the student's")
         return lines
 
     def _run(self, question: Question) -> ModelOutputs:
         inputs = {key: question.batch[key] for key in ("speech", "speech_lengths")}
         front_end: Any = nullcontext()
-        if self.view == "same" and question.feats is not None:
-            inputs = dict(zip(inputs, question.feats, strict=True))
+        feats = self._prepared(question)
+        if feats is not None:
+            inputs = dict(zip(inputs, feats, strict=True))
             front_end = _without_front_end(self.model)
-        labels = question.labels
-        if self._tokens is not None:
-            labels = self._tokens.to_teacher(labels)
+        labels = self._tokens.to_teacher(question.labels)
         try:
             with front_end:
                 return run_guest(self.model, inputs, question.request, labels)
@@ -147,6 +147,16 @@ class LiveTeacher:
             if type(error).__name__ != "TooShortUttError":
                 raise
             raise self._too_short(error, question.batch) from None
+
+    def _prepared(self, question: Question) -> tuple[Tensor, Tensor] | None:
+        """Features that the student's pass decides on; None for the teacher's own."""
+        if self.view == "same" and question.feats is not None:
+            return question.feats
+        if question.warp is None:
+            return None
+        with fork_rng(question.batch["speech"].device):
+            feats, lens = _features(self.model, question.batch)
+            return question.warp(feats, lens)
 
     def _too_short(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
         shortest = int(batch["speech_lengths"].argmin())
@@ -204,9 +214,9 @@ def _without_front_end(model: Any) -> Iterator[None]:
         model.frontend = front_end
 
 
-def _features(model: Any, batch: Mapping[str, Any]) -> Tensor:
+def _features(model: Any, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        feats: Tensor = model._extract_feats(
-            batch["speech"].clone(), batch["speech_lengths"]
-        )[0]
-    return feats
+        speech, lens = batch["speech"].clone(), batch["speech_lengths"]
+        feats: Tensor
+        feats, lens = model._extract_feats(speech, lens)
+        return feats, lens

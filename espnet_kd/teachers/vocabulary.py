@@ -1,11 +1,11 @@
 """What a teacher says in its tokens, in the student's."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from espnet_kd.errors import AlignmentError
 from espnet_kd.model.outputs import TeacherTargets
@@ -13,6 +13,26 @@ from espnet_kd.model.request import Labels
 from espnet_kd.model.table import posterior_rows
 
 SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens that a model knows.
+
+    Attributes:
+        text: Of its attention decoder or transducer.
+        ctc: Of its CTC; in speech translation these are the source language's.
+    """
+
+    text: tuple[str, ...]
+    ctc: tuple[str, ...]
+
+
+def vocabulary_of(model: nn.Module) -> Vocabulary:
+    """The tokens of an ESPnet model; none of one that does not say."""
+    text: Any = getattr(model, "token_list", ())
+    source: Any = getattr(model, "src_token_list", None)
+    return Vocabulary(tuple(text), tuple(text if source is None else source))
 
 
 class TokenMap:
@@ -29,34 +49,74 @@ class TokenMap:
         self.teacher_index = torch.tensor([place[token] for token in student])
         self.student_index = torch.argsort(self.teacher_index)
 
+
+class TokenMaps:
+    """How a teacher's tokens are read, of its text and of its CTC.
+
+    Args:
+        text: None if the tokens of decoder or transducer are the student's own.
+        ctc: None if those of CTC are.
+    """
+
+    def __init__(self, text: TokenMap | None = None, ctc: TokenMap | None = None) -> None:
+        self.text = text
+        self.ctc = ctc
+
+    def __bool__(self) -> bool:
+        """Whether any token has another index."""
+        return self.text is not None or self.ctc is not None
+
     def to_teacher(self, labels: Labels) -> Labels:
         """What the student's decoder was given, in the teacher's indices."""
         return replace(
             labels,
-            ys_in_pad=_renamed(labels.ys_in_pad, self.teacher_index),
-            ys_pad=_renamed(labels.ys_pad, self.teacher_index),
+            ys_in_pad=_to_teacher(labels.ys_in_pad, self.text),
+            ys_pad=_to_teacher(labels.ys_pad, self.ctc),
         )
 
     def to_student(self, targets: TeacherTargets) -> TeacherTargets:
         """What the teacher said, in the student's indices."""
-        order = self.teacher_index.to(targets.encoder_out_lens.device)
-        names = [row.field for row in posterior_rows()] + ["joint_logits"]
+        maps = {"text": self.text, "ctc": self.ctc}
         changed: dict[str, Any] = {
-            name: _reordered(getattr(targets, name), order) for name in names
+            row.field: _reordered(getattr(targets, row.field), maps[row.tokens])
+            for row in posterior_rows()
         }
         path, nbest = targets.path, targets.nbest
         if path is not None:
-            path = replace(path, logits=path.logits.index_select(-1, order))
+            path = replace(path, logits=_reordered(path.logits, self.text))
         if nbest is not None:
-            nbest = replace(nbest, tokens=_renamed(nbest.tokens, self.student_index))
+            nbest = replace(nbest, tokens=_to_student(nbest.tokens, self.text))
         return replace(
             targets,
             **changed,
+            joint_logits=_reordered(targets.joint_logits, self.text),
             path=path,
             nbest=nbest,
-            ys_in_pad=_renamed(targets.ys_in_pad, self.student_index),
-            ys_pad=_renamed(targets.ys_pad, self.student_index),
+            ys_in_pad=_to_student(targets.ys_in_pad, self.text),
+            ys_pad=_to_student(targets.ys_pad, self.ctc),
         )
+
+
+def match_vocabularies(
+    student: Vocabulary, teacher: Vocabulary, lists: Collection[str]
+) -> TokenMaps:
+    """How to read a teacher's tokens, of the lists that are compared.
+
+    Args:
+        student: The student's tokens.
+        teacher: The teacher's.
+        lists: Some of ``text`` and ``ctc``; the rest may differ.
+
+    Raises:
+        AlignmentError: If the tokens differ, with the first differences and the ways out.
+    """
+    maps = {
+        name: match_vocabulary(getattr(student, name), getattr(teacher, name))
+        for name in lists
+    }
+    if student.text == student.ctc and teacher.text == teacher.ctc and maps:
+        return TokenMaps(*[next(iter(maps.values()))] * 2)
+    return TokenMaps(maps.get("text"), maps.get("ctc"))
 
 
 def match_vocabulary(student: Sequence[str], teacher: Sequence[str]) -> TokenMap | None:
@@ -99,11 +159,25 @@ def _at(tokens: Sequence[str], index: int) -> str:
 
 
 @overload
-def _renamed(labels: Tensor, names: Tensor) -> Tensor: ...
+def _to_teacher(labels: Tensor, tokens: TokenMap | None) -> Tensor: ...
 @overload
-def _renamed(labels: None, names: Tensor) -> None: ...
+def _to_teacher(labels: None, tokens: TokenMap | None) -> None: ...
 @overload
-def _renamed(labels: Tensor | None, names: Tensor) -> Tensor | None: ...
+def _to_teacher(labels: Tensor | None, tokens: TokenMap | None) -> Tensor | None: ...
+def _to_teacher(labels: Tensor | None, tokens: TokenMap | None) -> Tensor | None:
+    return labels if tokens is None else _renamed(labels, tokens.teacher_index)
+
+
+@overload
+def _to_student(labels: Tensor, tokens: TokenMap | None) -> Tensor: ...
+@overload
+def _to_student(labels: None, tokens: TokenMap | None) -> None: ...
+@overload
+def _to_student(labels: Tensor | None, tokens: TokenMap | None) -> Tensor | None: ...
+def _to_student(labels: Tensor | None, tokens: TokenMap | None) -> Tensor | None:
+    return labels if tokens is None else _renamed(labels, tokens.student_index)
+
+
 def _renamed(labels: Tensor | None, names: Tensor) -> Tensor | None:
     """Labels under other indices; what is no label (padding) stays."""
     if labels is None:
@@ -112,5 +186,11 @@ def _renamed(labels: Tensor | None, names: Tensor) -> Tensor | None:
     return torch.where(real, names.to(labels.device)[labels * real], labels)
 
 
-def _reordered(logits: Tensor | None, order: Tensor) -> Tensor | None:
-    return None if logits is None else logits.index_select(-1, order)
+@overload
+def _reordered(logits: Tensor, tokens: TokenMap | None) -> Tensor: ...
+@overload
+def _reordered(logits: Tensor | None, tokens: TokenMap | None) -> Tensor | None: ...
+def _reordered(logits: Tensor | None, tokens: TokenMap | None) -> Tensor | None:
+    if logits is None or tokens is None:
+        return logits
+    return logits.index_select(-1, tokens.teacher_index.to(logits.device))

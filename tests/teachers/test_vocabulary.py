@@ -16,7 +16,12 @@ from espnet_kd.errors import AlignmentError
 from espnet_kd.model.request import Labels, Request
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.live import LiveTeacher
-from espnet_kd.teachers.vocabulary import match_vocabulary
+from espnet_kd.teachers.vocabulary import (
+    Vocabulary,
+    match_vocabularies,
+    match_vocabulary,
+    vocabulary_of,
+)
 
 SHUFFLED = ["<blank>", *TOKENS[5:-1], *TOKENS[1:5], "<sos/eos>"]
 HYBRID = [
@@ -126,3 +131,36 @@ def test_differences_are_shown_with_the_ways_out():
 def test_what_cannot_be_told_apart_is_refused(ours, theirs):
     with pytest.raises(AlignmentError, match="different token lists"):
         match_vocabulary(ours, theirs)
+
+
+SOURCE = ("_", "p", "q", "#")
+TURNED = ("_", "q", "p", "#")
+TARGET = ("_", "a", "b", "#")
+
+
+def test_ctc_of_speech_translation_is_over_the_source_tokens(student):
+    tokens = tuple(student.token_list)
+    assert vocabulary_of(student) == Vocabulary(tokens, tokens)
+    student.src_token_list = list(SOURCE)
+    assert vocabulary_of(student) == Vocabulary(tokens, SOURCE)
+
+
+def test_each_list_is_matched_for_itself_and_only_if_it_is_compared():
+    student = Vocabulary(TARGET, SOURCE)
+    maps = match_vocabularies(student, Vocabulary(TARGET, TURNED), {"text", "ctc"})
+    assert maps.text is None
+    assert maps.ctc.teacher_index.tolist() == [0, 2, 1, 3]
+    maps = match_vocabularies(student, Vocabulary(("_", "x", "#"), SOURCE), {"ctc"})
+    assert not maps
+    with pytest.raises(AlignmentError, match="student 'p', teacher 'x'"):
+        match_vocabularies(student, Vocabulary(TARGET, ("_", "x", "#")), {"ctc"})
+
+
+def test_one_list_for_both_is_mapped_for_both():
+    """What is forced along is renamed even where only CTC is compared."""
+    maps = match_vocabularies(
+        Vocabulary(SOURCE, SOURCE), Vocabulary(TURNED, TURNED), {"ctc"}
+    )
+    assert maps.text is maps.ctc
+    labels = maps.to_teacher(Labels(ys_in_pad=torch.tensor([[3, 1, -1]])))
+    assert labels.ys_in_pad.tolist() == [[3, 2, -1]]
