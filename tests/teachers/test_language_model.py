@@ -91,7 +91,7 @@ def test_tokens_in_another_order_are_found_again(student, batch):
     said = []
     for guest, tokens in ((model, TOKENS), (twin, [TOKENS[i] for i in order])):
         guest = LanguageModelTeacher(guest, tokens)
-        guest.match_vocabulary(student)
+        guest.match_vocabulary(student, {"text"})
         said.append(guest(Question(batch, Request(decoder=True), prefix_of(batch))))
     torch.testing.assert_close(said[1].decoder_logits, said[0].decoder_logits)
     assert torch.equal(said[1].ys_in_pad, said[0].ys_in_pad)
