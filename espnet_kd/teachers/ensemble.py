@@ -167,8 +167,13 @@ def _log_probs(targets: TeacherTargets, name: str, frames: Tensor) -> Tensor:
     """A teacher's log-posteriors, CTC's at the frames of the first teacher with CTC."""
     logits = getattr(targets, f"{name}_logits")
     if name == "ctc":
-        how = {"how": "spike", "blank_id": targets.blank_id}
-        logits = at_student_frames(logits, targets.encoder_out_lens, frames, **how)
+        logits = at_student_frames(
+            logits,
+            student_lens=frames,
+            teacher_lens=targets.encoder_out_lens,
+            how="spike",
+            blank_id=targets.blank_id,
+        )
     return widened(logits).log_softmax(-1)
 
 
