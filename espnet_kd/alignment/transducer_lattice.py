@@ -150,7 +150,7 @@ def _slope(
     at_blank = grad[:, 1] - whole[:, 0] * probs[:, blank]
     slope.sub_(probs.mul_(whole))
     slope.scatter_(1, columns, at_label)
-    slope[:, blank] = at_blank  # last, for nodes without a label name blank as theirs
+    slope[:, blank] = at_blank  # last: a node without a label names blank as its label
     return slope
 
 
