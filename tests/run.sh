@@ -39,6 +39,8 @@ done
 
 "${pythons[0]}" -m ruff check .
 "${pythons[0]}" -m ruff format --check --quiet .
+# On both lines: libraries are of other versions there, and so are their types.
+for python in "${pythons[@]}"; do "${python}" -m mypy --no-error-summary; done
 git ls-files '*.sh' .ci/run | xargs "$(dirname "${pythons[0]}")/shellcheck" -x
 
 # One line a core: two one-thread runs use two cores better than one after the other.

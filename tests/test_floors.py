@@ -1,11 +1,12 @@
-"""Imports go down only: a module may import modules of lower floors."""
+"""The house: its folders, and that imports go down only."""
 
-import ast
+import graphlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from source import FILES, MODULES, PACKAGE, REPO, imported, imported_modules, tree_of
 
-PACKAGE = Path(__file__).parents[1] / "espnet_kd"
 FLOORS = [
     {"errors", "masking"},
     {"registry"},
@@ -19,40 +20,57 @@ FLOORS = [
     {"tasks"},
     {"bin", "__main__"},
 ]
+LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
+FOLDERS = set(LEVEL) - {"errors", "masking", "registry", "__main__"}
+MOST_MODULES = 7
 # Whatever differs between ESPnet releases sits in host/compat.
 HOST = {"host", "teachers", "hook", "tasks", "student", "bin", "__main__"}
-LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 
 
-def imported(path):
-    """Dotted names a file imports, at any depth of its code."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            origin = "." * node.level + (node.module or "")
-            yield from (f"{origin}.{alias.name}" for alias in node.names)
-
-
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
-def test_imports_go_down(path):
+def wrong_imports(path: Path) -> Iterator[str]:
     unit = path.relative_to(PACKAGE).with_suffix("").parts[0]
-    for name in imported(path):
+    for name in imported(tree_of(path)):
         root, _, rest = name.partition(".")
-        assert root, f"{path} imports {name}: write the full name"
-        assert root != "espnet", "espnet.* moves between releases"
-        if root == "espnet2":
-            assert unit in HOST, f"{unit} must not know ESPnet"
-        below = rest.split(".")[0]
-        if root == "espnet_kd" and unit != "__init__" and below in LEVEL:
-            assert below == unit or LEVEL[below] < LEVEL[unit], f"{unit} -> {below}"
+        if not root:
+            yield f"{name}: write the full name"
+        elif root == "espnet":
+            yield f"{name}: espnet.* moves between releases, espnet2.* does not"
+        elif root == "espnet2" and unit not in HOST:
+            yield f"{name}: {unit} must not know ESPnet"
+        elif root == "espnet_kd" and unit != "__init__":
+            below = rest.partition(".")[0]
+            if below != unit and LEVEL.get(below, -1) >= LEVEL[unit]:
+                yield f"{name}: {unit} imports {below}, which is not below it"
 
 
-def test_every_module_has_its_floor():
-    units = {p.relative_to(PACKAGE).with_suffix("").parts[0] for p in PACKAGE.iterdir()}
-    assert units - {"__init__", "__pycache__"} == set(LEVEL)
+def test_imports_go_down():
+    wrong = [f"{p.relative_to(PACKAGE)}: {w}" for p in FILES for w in wrong_imports(p)]
+    assert not wrong, "\n".join(["", *wrong])
 
 
-def test_files_stay_small():
-    for path in PACKAGE.rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 330, path
+def test_no_module_imports_itself_by_a_detour():
+    graph = {name: imported_modules(tree_of(path)) for name, path in MODULES.items()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_folders_are_the_architecture():
+    entries = [p for p in PACKAGE.iterdir() if p.name != "__pycache__"]
+    assert {p.name for p in entries if p.is_dir()} == FOLDERS
+    modules = [p.stem for p in entries if p.suffix == ".py"]
+    assert set(modules) - {"__init__"} == set(LEVEL) - FOLDERS
+    assert len(modules) <= MOST_MODULES
+
+
+def test_every_folder_is_a_package():
+    for folder in FOLDERS:
+        assert (PACKAGE / folder / "__init__.py").exists(), folder
+
+
+def test_the_top_of_the_repository_is_short():
+    shown = {p.name for p in REPO.iterdir() if not p.name.startswith(".")}
+    built = {"espnet_kd.egg-info", "build", "dist", "__pycache__"}
+    house = {"LICENSE", "README.md", "conf", "egs", "espnet_kd", "setup.py", "tests"}
+    assert shown - built == house

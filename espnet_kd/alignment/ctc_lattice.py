@@ -1,4 +1,9 @@
-"""The lattice of CTC alignments of a transcript: which frame belongs to which label."""
+"""The lattice of CTC alignments of a transcript: which frame belongs to which label.
+
+Its states at each frame are blank, first label, blank, ..., last label, blank: S = 2 U + 1
+of them, labels at the odd places. An alignment stays in a state, goes on to the next, or
+skips the blank between two labels that differ, and ends in one of the last two.
+"""
 
 import torch
 from torch import Tensor
@@ -20,7 +25,14 @@ def label_occupancies(
 
     .. math:: \gamma_{btu} = P(\text{frame } t \text{ emits label } u \mid x_b, y_b)
 
-    by the forward-backward algorithm over all CTC alignments. What is missing to 1 at a
+    by the forward-backward algorithm over all CTC alignments: with the log-probability
+    :math:`\alpha_{ts}` of all beginnings that end in state s at frame t, and
+    :math:`\beta_{ts}` of all endings that begin there, both with the emission
+    :math:`e_{ts}` of that frame,
+
+    .. math:: \log \gamma_{ts} = \alpha_{ts} + \beta_{ts} - e_{ts} - \log P(y \mid x)
+
+    since beginning and ending count the emission once each. What is missing to 1 at a
     frame is blank's.
 
     Args:
@@ -46,17 +58,18 @@ def label_occupancies(
     emitted = emitted.double().masked_fill(~real[..., None], 0.0)  # (B, T, S)
     emitted = emitted.masked_fill(~length_mask(count, states.shape[1])[:, None], BLOCKED)
 
-    # Both directions in one sweep: backward is forward on the mirrored utterance.
-    frames = _mirror(lengths, log_probs.shape[1])  # (B, T)
-    places = _mirror(count, states.shape[1])  # (B, S)
-    mirrored = _pick(emitted, frames, places)
+    # Both directions in one sweep: an ending is a beginning of the utterance whose frames
+    # and states run backwards. Mirrored twice, all stand where they stood.
+    backwards = (_mirror(lengths, log_probs.shape[1]), _mirror(count, states.shape[1]))
     skips = _skips(states, blank_id)
     sweep = _forward(
-        torch.cat([emitted, mirrored]), torch.cat([skips, _skips_back(skips, places)])
+        torch.cat([emitted, _pick(emitted, *backwards)]),
+        torch.cat([skips, _skips_back(skips, backwards[1])]),
     )
     alpha, beta = sweep.chunk(2)
-    beta = _pick(beta, frames, places)
+    beta = _pick(beta, *backwards)
 
+    # Of padded states it is -inf - -inf: nan, which is no occupancy either.
     joint = (alpha + beta - emitted)[..., 1::2]  # (B, T, U), labels are the odd states
     total = _total(alpha, lengths, count)[:, None, None]
     gamma = (joint - total).exp()
@@ -77,11 +90,11 @@ def _skips(states: Tensor, blank_id: int) -> Tensor:
     return skips
 
 
-def _skips_back(skips: Tensor, places: Tensor) -> Tensor:
-    """The same of the mirrored states: s to s + 2 there is s' - 2 to s' here."""
+def _skips_back(skips: Tensor, backwards: Tensor) -> Tensor:
+    """The same of the mirrored states, whose step into s is here the step out of s."""
     ahead = torch.zeros_like(skips)
     ahead[:, :-2] = skips[:, 2:]
-    return ahead.gather(1, places)
+    return ahead.gather(1, backwards)
 
 
 def _mirror(lengths: Tensor, width: int) -> Tensor:
@@ -90,13 +103,18 @@ def _mirror(lengths: Tensor, width: int) -> Tensor:
     return torch.where(index < lengths[:, None], lengths[:, None] - 1 - index, index)
 
 
-def _pick(values: Tensor, frames: Tensor, places: Tensor) -> Tensor:
+def _pick(values: Tensor, frames: Tensor, states: Tensor) -> Tensor:
+    """Values (B, T, S) at other frames, (B, T), and states, (B, S)."""
     values = values.gather(1, frames[..., None].expand_as(values))
-    return values.gather(2, places[:, None].expand_as(values))
+    return values.gather(2, states[:, None].expand_as(values))
 
 
 def _forward(emitted: Tensor, skips: Tensor) -> Tensor:
-    """Log-probability of all beginnings that end in a state at a frame, (B, T, S)."""
+    """Log-probability of all beginnings that end in a state at a frame, (B, T, S).
+
+    alpha_t(s) = log(sum over stay, step and skip of exp alpha_{t-1}) + e_t(s), from the
+    first two states at the first frame. Padded frames emit log 1 and are never read.
+    """
     start = torch.full_like(emitted[:, 0], BLOCKED)
     start[:, :2] = emitted[:, 0, :2]
     alphas = [start]
@@ -112,7 +130,7 @@ def _forward(emitted: Tensor, skips: Tensor) -> Tensor:
 
 
 def _total(alpha: Tensor, lengths: Tensor, count: Tensor) -> Tensor:
-    """Log-probability of the transcript, (B,)."""
+    """Log-probability of the transcript, (B,): of all alignments, at their last frame."""
     last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, alpha.shape[2])
     ends = alpha.gather(1, last)[:, 0]  # (B, S)
     final = ends.gather(1, (count - 1)[:, None])[:, 0]

@@ -4,6 +4,8 @@ A node (t, u) stands for frame t after u labels. Blank leads to (t + 1, u), the 
 to (t, u + 1); the last blank, at (T - 1, U), ends the utterance.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -18,13 +20,32 @@ BLOCKED = -1e30
 
 
 def node_mask(frame_lens: Tensor, label_lens: Tensor, frames: int, nodes: int) -> Tensor:
-    """Real nodes of a padded lattice, (B, T, U+1) bool."""
+    """Mark the real nodes of a padded lattice.
+
+    Args:
+        frame_lens: Real frames, (B,).
+        label_lens: Real labels, (B,); one node more than these is real.
+        frames: Padded frames T.
+        nodes: Padded nodes of a frame, U + 1.
+
+    Returns:
+        (B, T, U+1) bool.
+    """
     on_frame = length_mask(frame_lens, frames)[:, :, None]
     return on_frame & length_mask(label_lens + 1, nodes)[:, None]
 
 
 def next_labels(ys_pad: Tensor, ys_lens: Tensor, nodes: int) -> Tensor:
-    """The label that leads on from each node, (B, U+1); -1 behind the last one."""
+    """The label that leads on from each node.
+
+    Args:
+        ys_pad: Transcript, (B, U), padded arbitrarily.
+        ys_lens: Real labels, (B,).
+        nodes: Padded nodes of a frame, U + 1.
+
+    Returns:
+        (B, U+1) int64; -1 behind the last label.
+    """
     labels = ys_pad.new_full((len(ys_pad), nodes), -1, dtype=torch.long)
     width = min(ys_pad.shape[1], nodes)
     labels[:, :width] = ys_pad[:, :width]
@@ -54,7 +75,10 @@ def collapse(logits: Tensor, mask: Tensor, labels: Tensor, blank_id: int = 0) ->
     bare = columns < 0
     # Without a label its column is blank's, which changes nothing.
     columns = columns.masked_fill_(bare, blank_id)[:, None]
-    return _Collapse.apply(logits, rows, columns, bare, blank_id)
+    classes: Tensor = _Collapse.apply(  # type: ignore[no-untyped-call]  # torch's own
+        logits, rows, columns, bare, blank_id
+    )
+    return classes
 
 
 def spread(values: Tensor, mask: Tensor) -> Tensor:
@@ -64,11 +88,16 @@ def spread(values: Tensor, mask: Tensor) -> Tensor:
 
 
 class _Collapse(torch.autograd.Function):
-    """Three log-probabilities a node, with their closed-form gradient."""
+    """Three log-probabilities a node, with their closed-form gradient.
 
+    By itself autograd would keep a softmax of the lattice's size; here a node keeps four
+    numbers, and its softmax is made once more on the way back.
+    """
+
+    # The context takes any attribute, which no type of torch's says.
     @staticmethod
     def forward(
-        ctx, logits: Tensor, rows: Tensor, columns: Tensor, bare: Tensor, blank: int
+        ctx: Any, logits: Tensor, rows: Tensor, columns: Tensor, bare: Tensor, blank: int
     ) -> Tensor:
         flat = logits.detach().flatten(0, -2)  # (B T (U+1), V)
         dtype = torch.promote_types(logits.dtype, torch.float32)
@@ -79,6 +108,7 @@ class _Collapse(torch.autograd.Function):
             total[part] = values.logsumexp(1, keepdim=True)
             classes[part, :1] = values.gather(1, columns[part])
             classes[part, 1] = values[:, blank]
+            # Rest by a sum of its own: 1 - p_label - p_blank would cancel.
             values.scatter_(1, columns[part], -torch.inf)[:, blank] = -torch.inf
             classes[part, 2] = values.logsumexp(1)
         classes -= total
@@ -89,7 +119,7 @@ class _Collapse(torch.autograd.Function):
         return classes
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         logits, rows, columns, total, classes = ctx.saved_tensors
         # A class of probability 0 has no gradient to give.
         grad = torch.where(classes > BLOCKED, grad, 0.0)
@@ -105,20 +135,27 @@ class _Collapse(torch.autograd.Function):
 def _slope(
     log_probs: Tensor, classes: Tensor, grad: Tensor, columns: Tensor, blank: int
 ) -> Tensor:
-    """Gradient of the logits of some nodes: (n, V)."""
+    """Gradient of the logits of some nodes, (n, V).
+
+    With p the softmax over all: d log p_y / dz_v = [v = y] - p_v, for label and blank
+    alike, and d log p_rest / dz_v = [v in rest] p_v / p_rest - p_v, because log p_rest
+    is the logsumexp over the rest less the one over all. Of gradients g together:
+    [v = y] g_y + [v = blank] g_blank + [v in rest] g_rest p_v / p_rest - p_v sum(g).
+    """
     whole = grad.sum(1, keepdim=True)
-    # d log p_rest / dz is the softmax over the rest, less the softmax over all.
+    # The rest's part everywhere; label's and blank's columns are set behind it.
     slope = (log_probs - classes[:, 2:]).exp_().mul_(grad[:, 2:])
     probs = log_probs.exp_()
     at_label = grad[:, :1] - whole * probs.gather(1, columns)
     at_blank = grad[:, 1] - whole[:, 0] * probs[:, blank]
     slope.sub_(probs.mul_(whole))
     slope.scatter_(1, columns, at_label)
-    slope[:, blank] = at_blank  # last, for nodes without a label name blank as theirs
+    slope[:, blank] = at_blank  # last: a node without a label names blank as its label
     return slope
 
 
 def _parts(rows: Tensor, flat: Tensor) -> list[slice]:
+    """Slices of the real nodes, small enough to be copied beside the lattice."""
     nodes, width = flat.shape
     size = max(int(nodes * PART), LEAST // max(width, 1), 1)
     return [slice(start, start + size) for start in range(0, len(rows), size)]

@@ -1,4 +1,9 @@
-"""Alignments through a transducer lattice: the best one, and the sum over all."""
+"""Alignments through a transducer lattice: the best one, and the sum over all.
+
+An alignment goes from node (0, 0) to (T - 1, U) by blanks, which take it a frame on, and by
+labels, which take it a label on: every step adds 1 to p = t + u. Nodes of one p depend on
+those of p - 1 alone, so that T + U steps, each over a whole diagonal, fill the lattice.
+"""
 
 from collections.abc import Callable
 
@@ -25,9 +30,11 @@ def best_path(
     """
     label, blank = (_skew(c.detach()) for c in classes.unbind(-1)[:2])  # (B, P, U+1)
     scores = _sweep(label, blank, torch.maximum)
+    # The path visits one node for each p from 0 to T - 1 + U.
     lengths = torch.where(frame_lens > 0, frame_lens + label_lens, 0)
     width = int(lengths.max()) if len(lengths) else 0
     path = torch.zeros(len(lengths), width, dtype=torch.long, device=label.device)
+    # Back from the end: at each p the path stands at u, and its frame is p - u.
     u = label_lens.clone()
     for place in range(width - 1, -1, -1):
         inside = place < lengths
@@ -41,7 +48,12 @@ def best_path(
 
 
 def total_log_prob(classes: Tensor, frame_lens: Tensor, label_lens: Tensor) -> Tensor:
-    """Log-probability of the transcript over all alignments, with its gradient.
+    r"""Log-probability of the transcript over all alignments, with its gradient.
+
+    .. math:: \log P(y \mid x) = \alpha(T - 1, U) + \log p_\mathrm{blank}(T - 1, U)
+
+    Its gradient by a step's log-probability is the probability that an alignment takes
+    that step; autograd finds it by going back through the sums.
 
     Args:
         classes: Log-probabilities with label and blank first, (B, T, U+1, >=2);
@@ -56,6 +68,7 @@ def total_log_prob(classes: Tensor, frame_lens: Tensor, label_lens: Tensor) -> T
     section 2.4. https://arxiv.org/abs/1211.3711
     """
     label, blank = (_skew(c.double()) for c in classes.unbind(-1)[:2])
+    # Every node's last blank is added, of which the one at (T - 1, U) is read.
     scores = _sweep(label, blank, torch.logaddexp) + blank  # (B, P, U+1)
     last = (frame_lens + label_lens - 1).clamp(min=0)
     rows = torch.arange(len(scores), device=scores.device)
@@ -75,7 +88,11 @@ def _skew(values: Tensor) -> Tensor:
 
 
 def _sweep(label: Tensor, blank: Tensor, combine: Callable[..., Tensor]) -> Tensor:
-    """Combined score of the ways from (0, 0) to each node, skewed, (B, P, U+1)."""
+    """Combined score of the ways from (0, 0) to each node, skewed, (B, P, U+1).
+
+    alpha(p, u) = combine(alpha(p-1, u) + blank(p-1, u), alpha(p-1, u-1) + label(p-1, u-1)):
+    in rows of p a blank keeps the column, and a label moves one to the right.
+    """
     start = torch.full_like(label[:, 0], BLOCKED)
     start[:, 0] = 0.0
     steps, none = [start], torch.full_like(start[:, :1], BLOCKED)

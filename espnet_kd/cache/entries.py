@@ -1,6 +1,7 @@
 """A teacher's targets of a batch as entries, and entries as a batch again."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,13 +12,24 @@ from espnet_kd.cache.codec import Entry, Rows
 from espnet_kd.cache.header import Header
 from espnet_kd.cache.sparse import PAD, Sparse, densify, sparsify
 from espnet_kd.errors import KDError, utterance_name
+from espnet_kd.masking import length_mask
 from espnet_kd.model.outputs import Hidden, NBest, TeacherTargets
 
 RUN = np.iinfo(np.uint16).max
+Part = TypeVar("Part")
 
 
 def entries_of(targets: TeacherTargets, utts: Sequence[str], header: Header) -> list[Entry]:
-    """What a teacher says about a batch, an entry an utterance."""
+    """What a teacher says about a batch, an entry an utterance.
+
+    Args:
+        targets: Of B utterances, dense.
+        utts: Their names, B of them.
+        header: Which parts are kept, and how exactly.
+
+    Raises:
+        KDError: If the targets lack a part that the header lists.
+    """
     return [_entry(targets, row, utt, header) for row, utt in enumerate(utts)]
 
 
@@ -25,24 +37,32 @@ def _entry(targets: TeacherTargets, row: int, utt: str, header: Header) -> Entry
     frames = int(targets.encoder_out_lens[row])
     entry = Entry(utt, frames)
     if "ctc" in header.parts:
-        entry.ctc = _rows(targets.ctc_logits[row, :frames], header, header.blank_id)
+        logits = _given(targets.ctc_logits, "ctc")
+        entry.ctc = _rows(logits[row, :frames], header, header.blank_id)
     if "decoder" in header.parts:
-        length = int(targets.ys_in_lens[row])
-        entry.decoder = _rows(targets.decoder_logits[row, :length], header, 0)
-        entry.labels = targets.ys_in_pad[row, 1:length].cpu().numpy().astype(np.uint32)
+        logits = _given(targets.decoder_logits, "decoder")
+        length = int(_given(targets.ys_in_lens, "decoder")[row])
+        entry.decoder = _rows(logits[row, :length], header, 0)
+        prefix = _given(targets.ys_in_pad, "decoder")[row]
+        entry.labels = prefix[1:length].cpu().numpy().astype(np.uint32)
     for tap in header.taps:
         hidden = targets.hidden[tap]
         values = hidden.values[row, : int(hidden.lengths[row])]
         entry.hidden[tap] = _half(values)
     if "nbest" in header.parts:
-        entry.nbest = _hypotheses(targets.nbest, row)
+        entry.nbest = _hypotheses(_given(targets.nbest, "nbest"), row)
     return entry
+
+
+def _given(value: Part | None, part: str) -> Part:
+    if value is None:
+        raise KDError(f"there are no '{part}' targets, which the cache's header lists")
+    return value
 
 
 def _rows(logits: Tensor, header: Header, always: int) -> Rows:
     """Sparse rows, neighbours that are stored alike joined."""
-    options = {"tolerance": header.tolerance, "max_k": header.max_k, "always": always}
-    sparse = sparsify(logits, **options)
+    sparse = sparsify(logits, tolerance=header.tolerance, max_k=header.max_k, always=always)
     kind = np.uint16 if header.vocabulary <= 1 << 16 else np.uint32
     index = sparse.index.cpu().numpy()
     log_probs, tails = (
@@ -51,6 +71,7 @@ def _rows(logits: Tensor, header: Header, always: int) -> Rows:
     )
     counts = (index != PAD).sum(1)
     starts = _starts(index, log_probs, tails)
+    # Each run reaches to the start of the next one, the last to the end.
     runs = np.diff(np.append(starts, len(index)))
     kept = index[starts] != PAD
     return Rows(
@@ -96,6 +117,15 @@ def batch_of(entries: Sequence[Entry], place: int = 0) -> dict[str, Tensor]:
     """Padded tensors of some entries, for the batch they belong to.
 
     Their names begin with ``kd_``, or ``kdN_`` for the cache at place N of several.
+
+    Args:
+        entries: Of the batch's utterances, in its order.
+        place: Of their cache among several.
+
+    Returns:
+        ``frames`` (B,); of posteriors ``index``, ``log_probs`` (B, T, K) and ``tail``
+        (B, T), padded by ``PAD`` and 0; ``labels`` (B, U) and hidden values (B, T, D)
+        with their ``lens`` (B,); ``nbest_*`` as the fields of ``NBest``.
     """
     kd = prefix(place)
     batch = {f"{kd}frames": torch.tensor([entry.frames for entry in entries])}
@@ -103,7 +133,9 @@ def batch_of(entries: Sequence[Entry], place: int = 0) -> dict[str, Tensor]:
         if getattr(entries[0], part) is not None:
             batch |= _padded([getattr(entry, part) for entry in entries], f"{kd}{part}")
     if entries[0].labels is not None:
-        labels = [torch.from_numpy(e.labels.astype(np.int64)) for e in entries]
+        labels = [
+            torch.from_numpy(_given(e.labels, "decoder").astype(np.int64)) for e in entries
+        ]
         batch[f"{kd}labels"] = pad_sequence(labels, batch_first=True, padding_value=PAD)
         batch[f"{kd}labels_lens"] = torch.tensor([len(y) for y in labels])
     for tap in entries[0].hidden:
@@ -111,7 +143,7 @@ def batch_of(entries: Sequence[Entry], place: int = 0) -> dict[str, Tensor]:
         batch[f"{kd}hidden.{tap}"] = pad_sequence(values, batch_first=True)
         batch[f"{kd}hidden_lens.{tap}"] = torch.tensor([len(v) for v in values])
     if entries[0].nbest is not None:
-        nbest = NBest.of([entry.nbest for entry in entries])
+        nbest = NBest.of([_given(entry.nbest, "nbest") for entry in entries])
         batch |= {f"{kd}nbest_{name}": value for name, value in vars(nbest).items()}
     return batch
 
@@ -128,18 +160,26 @@ def _padded(rows: Sequence[Rows], name: str) -> dict[str, Tensor]:
         index.append(torch.from_numpy(tokens.repeat(r.runs, 0)))
         log_probs.append(torch.from_numpy(values.repeat(r.runs, 0)))
         tails.append(torch.from_numpy(r.tails.repeat(r.runs)))
-    pad = {"batch_first": True}
     return {
-        f"{name}_index": pad_sequence(index, padding_value=PAD, **pad),
-        f"{name}_log_probs": pad_sequence(log_probs, **pad),
-        f"{name}_tail": pad_sequence(tails, **pad),
+        f"{name}_index": pad_sequence(index, batch_first=True, padding_value=PAD),
+        f"{name}_log_probs": pad_sequence(log_probs, batch_first=True),
+        f"{name}_tail": pad_sequence(tails, batch_first=True),
     }
 
 
 def targets_of(
     batch: Mapping[str, Tensor], header: Header, place: int = 0
 ) -> TeacherTargets:
-    """The teacher's targets from what ``batch_of`` put there, dense as a live teacher's."""
+    """The teacher's targets from what ``batch_of`` put there, dense as a live teacher's.
+
+    Args:
+        batch: With the tensors of ``batch_of``.
+        header: Of the cache they are from.
+        place: Of that cache among several.
+
+    Returns:
+        Log-probabilities as logits, float32; the transcript without start in ``ys_pad``.
+    """
     kd = prefix(place)
     targets = TeacherTargets(batch[f"{kd}frames"], blank_id=header.blank_id)
     for part in ("ctc", "decoder"):
@@ -166,14 +206,20 @@ def check_labels(
 ) -> None:
     """Require the decoder's targets to be of the very text that the student hears.
 
+    Args:
+        targets: The teacher's, along ``ys_pad``.
+        ys_in: What the student's decoder is forced along, start first, (B, U+1).
+        ys_in_lens: Its real positions, (B,).
+        utts: The utterances' names, if they are known.
+
     Raises:
         KDError: Naming the first utterance whose text differs.
     """
-    ours = ys_in[:, 1:]
-    width = min(ours.shape[1], targets.ys_pad.shape[1])
-    places = torch.arange(width, device=ours.device) < (ys_in_lens - 1)[:, None]
-    apart = (ours[:, :width] != targets.ys_pad[:, :width]) & places
-    wrong = apart.any(1) | (ys_in_lens != targets.ys_in_lens)
+    student_labels, teacher_labels = ys_in[:, 1:], _given(targets.ys_pad, "decoder")
+    width = min(student_labels.shape[1], teacher_labels.shape[1])
+    places = length_mask(ys_in_lens - 1, width)
+    apart = (student_labels[:, :width] != teacher_labels[:, :width]) & places
+    wrong = apart.any(1) | (ys_in_lens != _given(targets.ys_in_lens, "decoder"))
     if wrong.any():
         name = utterance_name(int(wrong.nonzero()[0]), utts)
         raise KDError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import kaldiio
 
@@ -10,6 +11,8 @@ from espnet_kd.cache.entries import batch_of
 from espnet_kd.cache.header import HEADER, INDEX, Header, read_header
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import hash_files
+
+Batch = dict[str, Any]
 
 
 class Cache:
@@ -97,12 +100,23 @@ class CachedCollate:
         caches: Where the targets are, a cache a teacher.
     """
 
-    def __init__(self, collate: Callable, *caches: Cache) -> None:
+    def __init__(
+        self,
+        collate: Callable[[Sequence[tuple[str, Batch]]], tuple[list[str], Batch]],
+        *caches: Cache,
+    ) -> None:
         self.collate = collate
         self.caches = caches
 
-    def __call__(self, data: Sequence[tuple[str, dict]]) -> tuple[list[str], dict]:
-        """Utterances and batch, as stock, with the targets' tensors in the batch."""
+    def __call__(self, data: Sequence[tuple[str, Batch]]) -> tuple[list[str], Batch]:
+        """Utterances and batch, as stock, with the targets' tensors in the batch.
+
+        Args:
+            data: Name and data of each utterance, as ESPnet's dataset gives them.
+
+        Raises:
+            KDError: If an utterance has no targets, or damaged ones.
+        """
         utts, batch = self.collate(data)
         for place, cache in enumerate(self.caches):
             batch |= batch_of(cache.read(utts), place)

@@ -148,7 +148,9 @@ def bridge_maps(maps: Hidden, lengths: Tensor) -> Tensor:
     heads = []
     for head in maps.values.unbind(1):  # (B, T', T')
         for _ in range(2):
-            head = bridge_frames(head, maps.lengths, lengths, how="mean").transpose(1, 2)
+            head = bridge_frames(
+                head, student_lens=lengths, teacher_lens=maps.lengths, how="mean"
+            ).transpose(1, 2)
         heads.append(head / head.sum(-1, keepdim=True).clamp_min(1e-9))
     return torch.stack(heads, 1)
 

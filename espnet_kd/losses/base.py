@@ -58,6 +58,14 @@ class Needs:
         both.of_teacher = Request.union([self.of_teacher, other.of_teacher])
         return both
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both losses read the same."""
+        return isinstance(other, Needs) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        """Equal needs have one hash."""
+        return hash((self.of_student, self.of_teacher, self.two_views))
+
     def __repr__(self) -> str:
         """Both requests."""
         return f"Needs(student: {self.of_student}, teacher: {self.of_teacher})"

@@ -108,9 +108,13 @@ class CTCLoss(DistillationLoss):
 
     def teacher_logits(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """The teacher's logits at the student's frames, (B, T, V)."""
-        lens = (teacher.encoder_out_lens, student.encoder_out_lens)
-        how = {"how": self.bridge, "blank_id": student.blank_id}
-        return at_student_frames(teacher.ctc_logits, *lens, **how)
+        return at_student_frames(
+            teacher.ctc_logits,
+            student_lens=student.encoder_out_lens,
+            teacher_lens=teacher.encoder_out_lens,
+            how=self.bridge,
+            blank_id=student.blank_id,
+        )
 
 
 @LOSSES.register("ctc_frame_kl")

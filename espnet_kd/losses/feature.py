@@ -201,7 +201,9 @@ class TapLoss(DistillationLoss):
 
 def bridged(target: Hidden, lengths: Tensor) -> Tensor:
     """A teacher's sequence at the student's positions, (B, T, D)."""
-    return at_student_frames(target.values, target.lengths, lengths, how="mean")
+    return at_student_frames(
+        target.values, student_lens=lengths, teacher_lens=target.lengths, how="mean"
+    )
 
 
 def find_hidden(outputs: ModelOutputs, tap: str, side: str) -> Hidden:

@@ -29,57 +29,76 @@ def diagnose(student: ModelOutputs, teacher: TeacherTargets) -> dict[str, Tensor
         positions with the same best token; ``kd_teacher_acc``: of those where the
         teacher is right.
     """
-    stats = {}
+    stats: dict[str, Tensor] = {}
     if student.ctc_logits is not None and teacher.ctc_logits is not None:
-        stats |= _of_ctc(student, teacher)
+        teacher_logits = at_student_frames(
+            teacher.ctc_logits,
+            student_lens=student.encoder_out_lens,
+            teacher_lens=teacher.encoder_out_lens,
+            how="spike",
+            blank_id=student.blank_id,
+        )
+        stats |= _of_ctc(
+            student.ctc_logits, teacher_logits, student.encoder_out_lens, student.blank_id
+        )
     if student.decoder_logits is not None and teacher.decoder_logits is not None:
-        stats |= _of_decoder(student, teacher)
+        stats |= _of_decoder(student, student.decoder_logits, teacher.decoder_logits)
     return stats
 
 
-def _of_ctc(student: ModelOutputs, teacher: TeacherTargets) -> dict[str, Tensor]:
-    lengths, blank = student.encoder_out_lens, student.blank_id
-    lens = (teacher.encoder_out_lens, lengths)
-    logits = at_student_frames(teacher.ctc_logits, *lens, how="spike", blank_id=blank)
+def _of_ctc(
+    student_logits: Tensor, teacher_logits: Tensor, lengths: Tensor, blank: int
+) -> dict[str, Tensor]:
     width = int(lengths.max())
-    ours, theirs = (z[:, :width].argmax(-1) for z in (student.ctc_logits, logits))
     real = length_mask(lengths, width)  # (B, T)
-    spikes = real & (theirs != blank)
-    hit, offset = _offsets(ours.masked_fill(~real, blank), theirs, spikes)
+    student_best = student_logits[:, :width].argmax(-1)
+    teacher_best = teacher_logits[:, :width].argmax(-1)
+    spikes = real & (teacher_best != blank)
+    hit, offset = _offsets(student_best.masked_fill(~real, blank), teacher_best, spikes)
     return {
-        "kd_blank_student": _part(ours == blank, real),
-        "kd_blank_teacher": _part(theirs == blank, real),
-        "kd_agree_ctc": _part(ours == theirs, real),
+        "kd_blank_student": _part(student_best == blank, real),
+        "kd_blank_teacher": _part(teacher_best == blank, real),
+        "kd_agree_ctc": _part(student_best == teacher_best, real),
         "kd_spike_hit": hit,
         "kd_spike_offset": offset,
     }
 
 
-def _offsets(ours: Tensor, theirs: Tensor, spikes: Tensor) -> tuple[Tensor, Tensor]:
+def _offsets(
+    student_best: Tensor, teacher_best: Tensor, spikes: Tensor
+) -> tuple[Tensor, Tensor]:
     """Part of the spikes met on their frame, and mean offset of those met nearby."""
-    width = ours.shape[1]
-    nearest = torch.full_like(ours, WINDOW + 1)
+    width = student_best.shape[1]
+    nearest = torch.full_like(student_best, WINDOW + 1)
+    # From far to near, so that what stays is the nearest.
     for shift in range(min(WINDOW, width - 1), -1, -1):
-        for one, other in ((shift, 0), (0, shift)):
+        for student_at, teacher_at in ((shift, 0), (0, shift)):
             span = width - shift
-            met = ours[:, one : one + span] == theirs[:, other : other + span]
-            nearest[:, other : other + span][met] = shift
+            met = (
+                student_best[:, student_at : student_at + span]
+                == teacher_best[:, teacher_at : teacher_at + span]
+            )
+            nearest[:, teacher_at : teacher_at + span][met] = shift
     found = spikes & (nearest <= WINDOW)
     offset = nearest[found].double().mean().float()  # nan when there are none
     return _part(nearest == 0, spikes), offset
 
 
-def _of_decoder(student: ModelOutputs, teacher: TeacherTargets) -> dict[str, Tensor]:
+def _of_decoder(
+    student: ModelOutputs, student_logits: Tensor, teacher_logits: Tensor
+) -> dict[str, Tensor]:
+    if student.ys_in_pad is None or student.ys_in_lens is None:
+        raise ValueError("decoder_logits come without ys_in_pad and ys_in_lens")
     lengths = student.ys_in_lens
-    ours, theirs = (z.argmax(-1) for z in (student.decoder_logits, teacher.decoder_logits))
-    real = length_mask(lengths, ours.shape[1])
+    student_best, teacher_best = student_logits.argmax(-1), teacher_logits.argmax(-1)
+    real = length_mask(lengths, student_best.shape[1])
     # The label after each prefix: the next one of it, and the end behind the last.
     labels = student.ys_in_pad.roll(-1, 1)
     last = (lengths - 1).clamp(min=0)[:, None]
     labels = labels.scatter(1, last, student.eos_id)
     return {
-        "kd_agree_att": _part(ours == theirs, real),
-        "kd_teacher_acc": _part(theirs == labels, real),
+        "kd_agree_att": _part(student_best == teacher_best, real),
+        "kd_teacher_acc": _part(teacher_best == labels, real),
     }
 
 

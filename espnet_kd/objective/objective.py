@@ -1,13 +1,12 @@
 """Terms times weights times schedule: one loss, and the stats that explain it."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.config.schema import KDConfig, LossTermConfig, ScheduleConfig
+from espnet_kd.config.schema import KDConfig, LossTermConfig
 from espnet_kd.errors import KDError
 from espnet_kd.losses import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.confidence import confidence
@@ -17,6 +16,8 @@ from espnet_kd.model.request import Request
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.objective.diagnostics import diagnose
 from espnet_kd.objective.gradients import GradientMeter
+from espnet_kd.objective.observed import observed
+from espnet_kd.objective.schedule import schedule_scale
 
 
 @dataclass
@@ -81,10 +82,19 @@ class Objective:
         return [self.meter] if self.meter.config.balance else []
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
-        """Make the learned parts of the terms that train, from example outputs."""
+        """Let each term learn the widths from example outputs of both models.
+
+        Those that train get their learned parts; those that are observed get none, and
+        draw no random number.
+
+        Raises:
+            KDError: If a term cannot compare these outputs, or cannot be observed.
+        """
         for term in self.terms:
-            term.loss.build(student, teacher)
-        self._drop_untrained_projections()
+            if term.is_trained:
+                term.loss.build(student, teacher)
+            else:
+                term.loss = observed(term.loss, term.config.name, student, teacher)
 
     def projections(self) -> nn.ModuleDict:
         """The learned parts by term name, for the optimizer to train."""
@@ -115,11 +125,7 @@ class Objective:
             configured ``kd_*`` (see ``diagnose``) and ``grad_<name>`` (see
             ``GradientMeter``).
         """
-        unsure = any(term.config.confidence for term in self.terms)
-        sure = confidence(teacher) if unsure else None
-        values = {
-            t.config.name: self._evaluate(t, student, teacher, sure) for t in self.terms
-        }
+        values = self._values(student, teacher)
         loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task
         trained = [term.config.name for term in self.terms if term.is_trained]
         if torch.is_grad_enabled() and self.meter.is_due(step):
@@ -131,7 +137,7 @@ class Objective:
         if parts:
             kd = sum(parts[1:], parts[0])
             loss = loss + kd.to(loss.dtype)
-        stats = {"loss_kd": kd}
+        stats: dict[str, Tensor | float] = {"loss_kd": kd}
         stats |= {f"loss_kd_{name}": value for name, value in values.items()}
         stats["loss_task"] = loss_task
         if self.diagnostics and teacher is not None:
@@ -172,41 +178,29 @@ class Objective:
             if term.is_trained
         }
 
-    def _evaluate(
-        self,
-        term: Term,
-        student: ModelOutputs,
-        teacher: TeacherTargets | None,
-        sure: Tensor | None,
-    ) -> Tensor:
-        if term.config.confidence:
-            teacher = replace(teacher, weights=sure**term.config.confidence)
-        grad = torch.is_grad_enabled() and term.is_trained
-        with torch.set_grad_enabled(grad):
-            value = term.loss(student, teacher)
-        if torch.is_grad_enabled():
-            seen = value.detach() != 0
-            term.fired = seen if term.fired is None else term.fired | seen
-        return value
-
-    def _drop_untrained_projections(self) -> None:
-        """Observed terms must add no parameters; a random projection says nothing."""
-        kept = [t for t in self.terms if t.is_trained or not _parameters(t.loss)]
-        self.terms = kept
+    def _values(
+        self, student: ModelOutputs, teacher: TeacherTargets | None
+    ) -> dict[str, Tensor]:
+        """Each term's value, by its name; each confidence of the teacher found once."""
+        powers = {term.config.confidence for term in self.terms}
+        said = {0.0: teacher}
+        if teacher is not None and any(powers):
+            sure = confidence(teacher)
+            said |= {p: replace(teacher, weights=sure**p) for p in powers if p}
+        return {
+            term.config.name: _evaluate(term, student, said.get(term.config.confidence))
+            for term in self.terms
+        }
 
 
-def schedule_scale(schedule: ScheduleConfig, step: int) -> float:
-    r"""Part of a weight that is in force after ``step`` updates.
-
-    It rises linearly, (n + 1) / warmup, and from the end of the warm-up falls from 1 to
-    ``final`` over ``decay_steps``: linearly, or as half a cosine.
-    """
-    rise = min(1.0, (step + 1) / max(schedule.warmup_steps, 1))
-    if schedule.decay == "none" or rise < 1.0:
-        return rise
-    done = min(1.0, (step + 1 - schedule.warmup_steps) / schedule.decay_steps)
-    fallen = done if schedule.decay == "linear" else (1 - math.cos(math.pi * done)) / 2
-    return 1.0 + (schedule.final - 1.0) * fallen
+def _evaluate(term: Term, student: ModelOutputs, teacher: TeacherTargets | None) -> Tensor:
+    """The term's value, with its graph if the student learns from it."""
+    with torch.set_grad_enabled(torch.is_grad_enabled() and term.is_trained):
+        value: Tensor = term.loss(student, teacher)
+    if torch.is_grad_enabled():
+        seen = value.detach() != 0
+        term.fired = seen if term.fired is None else term.fired | seen
+    return value
 
 
 def stat(value: Tensor | float, device: torch.device) -> Tensor:

@@ -177,8 +177,13 @@ def _log_probs(targets: TeacherTargets, row: Row, frames: Tensor) -> Tensor:
     """A teacher's log-posteriors, CTC's at the frames of the first teacher with CTC."""
     logits: Tensor = getattr(targets, row.field)
     if row.name == "ctc":
-        how: dict[str, Any] = {"how": "spike", "blank_id": targets.blank_id}
-        logits = at_student_frames(logits, targets.encoder_out_lens, frames, **how)
+        logits = at_student_frames(
+            logits,
+            student_lens=frames,
+            teacher_lens=targets.encoder_out_lens,
+            how="spike",
+            blank_id=targets.blank_id,
+        )
     return widened(logits).log_softmax(-1)
 
 

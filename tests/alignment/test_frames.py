@@ -1,10 +1,15 @@
-"""Frame bridge and vocabulary check, by hand-counted frames."""
+"""A teacher's frames at the student's, by hand-counted frames."""
 
 import pytest
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 
-from espnet_kd.alignment.frames import SLACK, bridge_frames
+from espnet_kd.alignment.frames import (
+    SLACK,
+    at_student_frames,
+    bridge_frames,
+    check_frame_counts,
+)
 from espnet_kd.errors import AlignmentError
 
 
@@ -14,9 +19,18 @@ def ramp(frames: int) -> torch.Tensor:
 
 
 def bridged(teacher: torch.Tensor, wanted: int, **options) -> list[float]:
-    lens = torch.tensor([teacher.shape[1]])
-    out = bridge_frames(teacher, lens, torch.tensor([wanted]), **options)
+    out = bridge_batch(teacher, [wanted], [teacher.shape[1]], **options)
     return out[0, :, 0].tolist()
+
+
+def bridge_batch(
+    teacher: torch.Tensor, student_lens: list[int], teacher_lens: list[int], **options
+) -> torch.Tensor:
+    lens = {
+        "student_lens": torch.tensor(student_lens),
+        "teacher_lens": torch.tensor(teacher_lens),
+    }
+    return bridge_frames(teacher, **lens, **options)
 
 
 def test_equal_counts_change_nothing():
@@ -54,24 +68,56 @@ def test_a_slower_teacher_is_repeated():
 def test_spike_keeps_the_least_blank_frame():
     # blank is class 0; frames 1 and 4 are spikes, on an odd and an even place
     logits = torch.tensor([[[9.0, 0], [0, 9.0], [9.0, 0], [9.0, 0], [0, 9.0], [9.0, 0]]])
-    out = bridge_frames(logits, torch.tensor([6]), torch.tensor([3]), how="spike")
+    out = bridge_batch(logits, [3], [6], how="spike")
     assert out.argmax(-1).tolist() == [[1, 0, 1]]
 
 
 def test_padding_is_zero_and_its_content_never_read():
     teacher = ramp(6).repeat(2, 1, 1)
     teacher[1, 4:] = float("nan")
-    out = bridge_frames(teacher, torch.tensor([6, 4]), torch.tensor([3, 2]))
+    out = bridge_batch(teacher, [3, 2], [6, 4])
     assert out[..., 0].tolist() == [[0.5, 2.5, 4.5], [0.5, 2.5, 0]]
 
 
 @pytest.mark.parametrize(
-    ("frames", "wanted"), [([90], [10]), ([10], [90]), ([4], [0]), ([40, 40], [40, 10])]
+    ("student_lens", "teacher_lens"),
+    [([10], [90]), ([90], [10]), ([0], [4]), ([4], [0]), ([40, 10], [40, 40])],
 )
-def test_counts_that_cannot_be_bridged_are_refused(frames, wanted):
-    teacher = torch.zeros(len(frames), max(frames), 2)
+def test_counts_that_cannot_be_bridged_are_refused(student_lens, teacher_lens):
+    teacher = torch.zeros(len(teacher_lens), max(teacher_lens), 2)
     with pytest.raises(AlignmentError, match=r"cannot be bridged.*same audio"):
-        bridge_frames(teacher, torch.tensor(frames), torch.tensor(wanted))
+        bridge_batch(teacher, student_lens, teacher_lens)
+
+
+def test_the_utterance_that_does_not_fit_is_named_with_both_counts():
+    # ratio 80 / 50: of 10 frames, 16 were due
+    with pytest.raises(AlignmentError) as caught:
+        check_frame_counts(
+            student_lens=torch.tensor([40, 10]), teacher_lens=torch.tensor([40, 40])
+        )
+    text = "utterance 1 of the batch has 10 student frames and 40 teacher frames"
+    assert str(caught.value).startswith(text)
+    assert "ratio of teacher to student frames is 1.6" in str(caught.value)
+
+
+def test_an_empty_utterance_fits_an_empty_one_and_an_empty_batch_itself():
+    out = bridge_batch(torch.ones(2, 3, 1), [2, 0], [2, 0])
+    assert out[..., 0].tolist() == [[1, 1], [0, 0]]
+    assert bridge_batch(torch.zeros(0, 3, 1), [], []).shape == (0, 0, 1)
+
+
+def test_frames_of_equal_counts_are_the_teachers_own_tensor():
+    teacher = ramp(5)
+    same = at_student_frames(
+        teacher, student_lens=torch.tensor([4]), teacher_lens=torch.tensor([4])
+    )
+    assert same.data_ptr() == teacher.data_ptr()
+    assert same[0, :, 0].tolist() == [0, 1, 2, 3]
+    apart = at_student_frames(
+        teacher, student_lens=torch.tensor([2]), teacher_lens=torch.tensor([4])
+    )
+    # spans [0, 2) and [2, 4)
+    assert apart[0, :, 0].tolist() == [0.5, 2.5]
 
 
 @pytest.mark.parametrize("layer", ["conv2d1", "conv2d2", "conv2d", "conv2d6", "conv2d8"])

@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from espnet_kd.config.parse import parse_config
-from espnet_kd.config.schema import ScheduleConfig
 from espnet_kd.errors import KDError
 from espnet_kd.losses import LOSSES
 from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
-from espnet_kd.objective.objective import Objective, schedule_scale
+from espnet_kd.objective.objective import Objective
 
 MSE = {"type": "hidden_mse", "student": "layer", "teacher": "layer"}
 
@@ -54,27 +53,6 @@ def test_stats_are_what_the_reporter_wants():
         assert not value.requires_grad
 
 
-def test_warm_up_is_linear_from_the_first_update():
-    schedule = ScheduleConfig(warmup_steps=4)
-    scales = [schedule_scale(schedule, step) for step in (0, 1, 3, 4, 100)]
-    assert scales == [0.25, 0.5, 1.0, 1.0, 1.0]
-    assert schedule_scale(ScheduleConfig(), 0) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("decay", "expected"),
-    [
-        # (1 + final) / 2 half way for both; a quarter of the way they part.
-        ("linear", [0.5, 1.0, 0.8, 0.6, 0.2, 0.2]),
-        ("cosine", [0.5, 1.0, 0.2 + 0.8 * (1 + 0.5**0.5) / 2, 0.6, 0.2, 0.2]),
-    ],
-)
-def test_from_the_warm_up_it_falls(decay, expected):
-    schedule = ScheduleConfig(warmup_steps=2, decay=decay, decay_steps=4, final=0.2)
-    scales = [schedule_scale(schedule, step) for step in (0, 1, 2, 3, 5, 99)]
-    assert scales == pytest.approx(expected)
-
-
 def test_a_schedule_of_its_own_goes_before_the_common_one():
     goal = objective(
         MSE | {"weight": 1.0},
@@ -117,10 +95,31 @@ def test_validation_does_not_count_as_having_fired():
         goal.check_fired()
 
 
-def test_observed_terms_bring_no_parameters():
+def test_a_pass_counts_each_confidence_once(monkeypatch):
+    asked = []
+
+    def sure(teacher):
+        asked.append(teacher)
+        return torch.tensor([0.25])
+
+    monkeypatch.setattr("espnet_kd.objective.objective.confidence", sure)
+    goal = objective(
+        MSE | {"weight": 1.0},
+        MSE | {"weight": 1.0, "name": "root", "confidence": 0.5},
+        MSE | {"weight": 1.0, "name": "whole", "confidence": 1},
+    )
+    _, stats = goal(torch.tensor([8.0]), *sides(3.0, 0.0), step=0)
+    assert len(asked) == 1
+    # 9 times 1, 0.25^0.5 and 0.25
+    found = [stats[f"loss_kd_{name}"].item() for name in ("hidden_mse", "root", "whole")]
+    assert found == [9.0, 4.5, 2.25]
+
+
+def test_trained_terms_alone_bring_parameters():
     goal = objective(MSE | {"weight": 0}, MSE | {"weight": 1, "name": "kept"})
     student, _ = sides(1.0, 1.0)
     wide = torch.zeros(1, 1, 4)
     hidden = {"layer": Hidden(wide, torch.tensor([1]))}
     goal.build(student, TeacherTargets(torch.tensor([1]), hidden=hidden))
     assert list(goal.projections()) == ["kept"]
+    assert [term.config.name for term in goal.terms] == ["hidden_mse", "kept"]

@@ -1,0 +1,57 @@
+"""A cache's header: what is written is read, and nothing else is."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from targets import HEADER_OF
+
+from espnet_kd.cache.header import HEADER, read_header, write_header
+from espnet_kd.errors import KDError
+
+
+def test_what_was_written_is_read(tmp_path):
+    header = replace(HEADER_OF, utterances=2, index_hash="i")
+    write_header(tmp_path / HEADER, header)
+    assert read_header(tmp_path / HEADER) == header
+    raw = json.loads((tmp_path / HEADER).read_text())
+    assert raw["token_list"] == ["_", "a", "b", "c", "d", "e"]
+    assert raw["version"] == 1
+
+
+def test_what_a_shard_has_of_it():
+    header = replace(HEADER_OF, utterances=2, index_hash="i")
+    assert header.vocabulary == 6
+    assert header.of_a_shard == HEADER_OF
+
+
+def test_a_header_that_is_not_there_is_an_unfinished_cache(tmp_path):
+    with pytest.raises(KDError, match=r"no cache of targets: it has no header.json.*end"):
+        read_header(tmp_path / HEADER)
+
+
+def test_a_header_of_another_version_is_refused(tmp_path):
+    write_header(tmp_path / HEADER, replace(HEADER_OF, version=9))
+    with pytest.raises(KDError, match="of version 9, not 1"):
+        read_header(tmp_path / HEADER)
+
+
+@pytest.mark.parametrize("text", ['{"version": 1}', "[]", '{"digest": "d"}'])
+def test_a_header_without_its_digest_is_damaged(tmp_path, text):
+    (tmp_path / HEADER).write_text(text)
+    with pytest.raises(KDError, match=r"damaged \(digest\); write the cache again"):
+        read_header(tmp_path / HEADER)
+
+
+def test_a_changed_header_is_damaged(tmp_path):
+    write_header(tmp_path / HEADER, HEADER_OF)
+    text = (tmp_path / HEADER).read_text()
+    (tmp_path / HEADER).write_text(text.replace('"blank_id": 0', '"blank_id": 1'))
+    with pytest.raises(KDError, match="damaged"):
+        read_header(tmp_path / HEADER)
+
+
+def test_what_is_no_json_cannot_be_read(tmp_path):
+    (tmp_path / HEADER).write_text("{")
+    with pytest.raises(KDError, match=r"header.json cannot be read.*write the cache again"):
+        read_header(tmp_path / HEADER)
