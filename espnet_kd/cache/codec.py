@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -25,6 +25,8 @@ class Rows:
         tokens: All of them in order, uint16 or uint32.
         log_probs: Their log-probabilities, float16.
         tails: Log-probability of the rest of each row, (R,) float16.
+        lost: What the rows lose as they are stored, by temperature: the sum over all rows
+            and the most of one, in nats, (temperatures, 2) float32.
     """
 
     runs: np.ndarray
@@ -32,6 +34,7 @@ class Rows:
     tokens: np.ndarray
     log_probs: np.ndarray
     tails: np.ndarray
+    lost: np.ndarray
 
 
 @dataclass
@@ -40,8 +43,7 @@ class Entry:
 
     Attributes:
         utt: Its name.
-        ctc: CTC posteriors, a row a frame.
-        decoder: Decoder posteriors, a row a position.
+        rows: Posteriors by the name of their part, a row a frame or a label.
         labels: What the decoder was forced along, without start, (U,).
         hidden: Hidden representations by tap, (T, D) float16.
         nbest: Hypotheses, best first, each with its score.
@@ -50,8 +52,7 @@ class Entry:
 
     utt: str
     frames: int
-    ctc: Rows | None = None
-    decoder: Rows | None = None
+    rows: dict[str, Rows] = field(default_factory=dict)
     labels: np.ndarray | None = None
     hidden: dict[str, np.ndarray] = field(default_factory=dict)
     nbest: list[tuple[list[int], float]] | None = None
@@ -60,10 +61,8 @@ class Entry:
 def encode(entry: Entry) -> np.ndarray:
     """An entry as (N,) uint8, closed by a checksum of all before it."""
     arrays = {"utt": _text(entry.utt), "frames": np.asarray([entry.frames], np.uint32)}
-    for part in ("ctc", "decoder"):
-        rows = getattr(entry, part)
-        if rows is not None:
-            arrays |= {f"{part}.{name}": value for name, value in vars(rows).items()}
+    for part, rows in entry.rows.items():
+        arrays |= {f"{part}.{name}": value for name, value in vars(rows).items()}
     if entry.labels is not None:
         arrays["labels"] = np.asarray(entry.labels, np.uint32)
     arrays |= {f"hidden.{tap}": values for tap, values in entry.hidden.items()}
@@ -98,19 +97,17 @@ def decode(data: np.ndarray, utt: str) -> Entry:
     return Entry(
         utt,
         int(arrays["frames"][0]),
-        ctc=_rows(arrays, "ctc"),
-        decoder=_rows(arrays, "decoder"),
+        rows=_rows(arrays),
         labels=arrays.get("labels"),
         hidden={k[7:]: v for k, v in arrays.items() if k.startswith("hidden.")},
         nbest=_nbest(arrays),
     )
 
 
-def _rows(arrays: Mapping[str, np.ndarray], part: str) -> Rows | None:
-    fields = ("runs", "counts", "tokens", "log_probs", "tails")
-    if f"{part}.runs" not in arrays:
-        return None
-    return Rows(*(arrays[f"{part}.{name}"] for name in fields))
+def _rows(arrays: Mapping[str, np.ndarray]) -> dict[str, Rows]:
+    names = [field.name for field in fields(Rows)]
+    parts = [name.removesuffix(".runs") for name in arrays if name.endswith(".runs")]
+    return {p: Rows(*(arrays[f"{p}.{name}"] for name in names)) for p in parts}
 
 
 def _nbest(arrays: Mapping[str, np.ndarray]) -> list[tuple[list[int], float]] | None:

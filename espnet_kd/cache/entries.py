@@ -12,8 +12,10 @@ from espnet_kd.cache.codec import Entry, Rows
 from espnet_kd.cache.header import Header
 from espnet_kd.cache.sparse import PAD, Sparse, densify, sparsify
 from espnet_kd.errors import KDError, utterance_name
+from espnet_kd.losses.divergence import kl_rows
 from espnet_kd.masking import length_mask
 from espnet_kd.model.outputs import Hidden, NBest, TeacherTargets
+from espnet_kd.model.table import posterior_rows
 
 RUN = np.iinfo(np.uint16).max
 Part = TypeVar("Part")
@@ -36,13 +38,13 @@ def entries_of(targets: TeacherTargets, utts: Sequence[str], header: Header) -> 
 def _entry(targets: TeacherTargets, row: int, utt: str, header: Header) -> Entry:
     frames = int(targets.encoder_out_lens[row])
     entry = Entry(utt, frames)
-    if "ctc" in header.parts:
-        logits = _given(targets.ctc_logits, "ctc")
-        entry.ctc = _rows(logits[row, :frames], header, header.blank_id)
+    for part in posterior_rows():
+        if part.name in header.parts:
+            logits = _given(getattr(targets, part.field), part.name)[row]
+            length = int(_given(getattr(targets, part.lengths), part.name)[row])
+            entry.rows[part.name] = _rows(logits[:length], header, part.name)
     if "decoder" in header.parts:
-        logits = _given(targets.decoder_logits, "decoder")
         length = int(_given(targets.ys_in_lens, "decoder")[row])
-        entry.decoder = _rows(logits[row, :length], header, 0)
         prefix = _given(targets.ys_in_pad, "decoder")[row]
         entry.labels = prefix[1:length].cpu().numpy().astype(np.uint32)
     for tap in header.taps:
@@ -60,10 +62,17 @@ def _given(value: Part | None, part: str) -> Part:
     return value
 
 
-def _rows(logits: Tensor, header: Header, always: int) -> Rows:
+def _rows(logits: Tensor, header: Header, part: str) -> Rows:
     """Sparse rows, neighbours that are stored alike joined."""
-    sparse = sparsify(logits, tolerance=header.tolerance, max_k=header.max_k, always=always)
-    kind = np.uint16 if header.vocabulary <= 1 << 16 else np.uint32
+    temperatures = header.temperatures_of(part)
+    sparse = sparsify(
+        logits,
+        tolerance=header.tolerance,
+        max_k=header.max_k,
+        always=header.blank_id if part == "ctc" else 0,
+        temperatures=temperatures,
+    )
+    kind = np.uint16 if logits.shape[1] <= 1 << 16 else np.uint32
     index = sparse.index.cpu().numpy()
     log_probs, tails = (
         values.cpu().numpy().astype(header.dtype)
@@ -80,7 +89,22 @@ def _rows(logits: Tensor, header: Header, always: int) -> Rows:
         tokens=index[starts][kept].astype(kind),
         log_probs=log_probs[starts][kept],
         tails=tails[starts],
+        lost=_lost(logits, sparse, header, temperatures),
     )
+
+
+def _lost(
+    logits: Tensor, sparse: Sparse, header: Header, temperatures: Sequence[float]
+) -> np.ndarray:
+    """What rows lose as they are read again, rounding included: see ``Rows.lost``."""
+    kind = torch.float16 if header.dtype == "float16" else torch.float32
+    stored = Sparse(sparse.index, sparse.log_probs.to(kind), sparse.tail.to(kind))
+    again = densify(stored, logits.shape[1])
+    losses = [kl_rows(again, logits, temperature) for temperature in temperatures]
+    found = [
+        [float(loss.sum()), float(loss.max()) if len(loss) else 0.0] for loss in losses
+    ]
+    return np.asarray(found, np.float32)
 
 
 def _starts(index: np.ndarray, log_probs: np.ndarray, tails: np.ndarray) -> np.ndarray:
@@ -129,9 +153,8 @@ def batch_of(entries: Sequence[Entry], place: int = 0) -> dict[str, Tensor]:
     """
     kd = prefix(place)
     batch = {f"{kd}frames": torch.tensor([entry.frames for entry in entries])}
-    for part in ("ctc", "decoder"):
-        if getattr(entries[0], part) is not None:
-            batch |= _padded([getattr(entry, part) for entry in entries], f"{kd}{part}")
+    for part in entries[0].rows:
+        batch |= _padded([entry.rows[part] for entry in entries], f"{kd}{part}")
     if entries[0].labels is not None:
         labels = [
             torch.from_numpy(_given(e.labels, "decoder").astype(np.int64)) for e in entries
@@ -182,12 +205,15 @@ def targets_of(
     """
     kd = prefix(place)
     targets = TeacherTargets(batch[f"{kd}frames"], blank_id=header.blank_id)
-    for part in ("ctc", "decoder"):
-        if f"{kd}{part}_index" in batch:
-            parts = (batch[f"{kd}{part}_{n}"] for n in ("index", "log_probs", "tail"))
-            index, log_probs, tail = parts
-            dense = densify(Sparse(index.long(), log_probs, tail), header.vocabulary)
-            setattr(targets, f"{part}_logits", dense)
+    for part in posterior_rows():
+        name = f"{kd}{part.name}"
+        if f"{name}_index" in batch:
+            index, log_probs, tail = (
+                batch[f"{name}_{n}"] for n in ("index", "log_probs", "tail")
+            )
+            width = len(header.tokens_of(part.name))
+            dense = densify(Sparse(index.long(), log_probs, tail), width)
+            setattr(targets, part.field, dense)
     if f"{kd}labels" in batch:
         targets.ys_pad = batch[f"{kd}labels"]
         targets.ys_lens = batch[f"{kd}labels_lens"]

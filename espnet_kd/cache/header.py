@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
 
-VERSION = 1
+VERSION = 2
 HEADER = "header.json"
 INDEX = "targets.scp"
 
@@ -28,10 +28,12 @@ class Header:
         widths: Their widths.
         nbest: Hypotheses for each utterance.
         tolerance: Largest loss of a posterior, in nats.
-        max_k: Most tokens kept of a posterior.
+        temperatures: At which posteriors of each part keep that tolerance.
+        max_k: Most tokens kept of a posterior, whatever it loses; 0 for no limit.
         dtype: Of the log-probabilities, ``float16`` or ``float32``.
         utterances: How many there are; 0 in a shard.
         index_hash: Of the index; empty in a shard.
+        ctc_token_list: Tokens of CTC where they are others, as in speech translation.
         version: Of this format.
     """
 
@@ -44,16 +46,30 @@ class Header:
     widths: tuple[int, ...] = ()
     nbest: int = 0
     tolerance: float = 1e-3
-    max_k: int = 32
+    temperatures: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    max_k: int = 0
     dtype: str = "float16"
     utterances: int = 0
     index_hash: str = ""
+    ctc_token_list: tuple[str, ...] = ()
     version: int = VERSION
 
     @property
     def vocabulary(self) -> int:
         """Its number of tokens."""
         return len(self.token_list)
+
+    def tokens_of(self, part: str) -> tuple[str, ...]:
+        """The tokens that a part's posteriors are over."""
+        return (
+            self.ctc_token_list
+            if part == "ctc" and self.ctc_token_list
+            else self.token_list
+        )
+
+    def temperatures_of(self, part: str) -> tuple[float, ...]:
+        """The temperatures at which a part's posteriors keep the tolerance."""
+        return self.temperatures.get(part, (1.0,))
 
     @property
     def of_a_shard(self) -> "Header":
@@ -89,9 +105,13 @@ def read_header(path: Path) -> Header:
     if digest is None or digest != _digest(raw):
         raise KDError(f"{path} is damaged (digest); write the cache again")
     if raw.get("version") != VERSION:
-        raise KDError(f"{path} is of version {raw.get('version')}, not {VERSION}")
-    for name in ("token_list", "parts", "taps", "widths"):
+        raise KDError(
+            f"{path} is of version {raw.get('version')}, not {VERSION}: its posteriors may "
+            "lose more than it says at the temperature of a loss; write the cache again"
+        )
+    for name in ("token_list", "ctc_token_list", "parts", "taps", "widths"):
         raw[name] = tuple(raw[name])
+    raw["temperatures"] = {k: tuple(v) for k, v in raw["temperatures"].items()}
     return Header(**raw)
 
 

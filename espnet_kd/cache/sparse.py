@@ -1,6 +1,7 @@
 """Posteriors with few entries: the largest, blank, and one number for all the rest."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,8 @@ PAD = -1
 LEAST = 1e-20
 # Below it, e^z is 0 and so is z e^z.
 LARGE = 1e4
+# Rows that are worked on together: all tokens of each are sorted, in float64.
+ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -29,60 +32,112 @@ class Sparse:
     tail: Tensor
 
 
-def sparsify(logits: Tensor, *, tolerance: float, max_k: int, always: int = 0) -> Sparse:
+def sparsify(
+    logits: Tensor,
+    *,
+    tolerance: float,
+    max_k: int = 0,
+    always: int = 0,
+    temperatures: Sequence[float] = (1.0,),
+) -> Sparse:
     r"""Keep as few tokens of each row as lose at most ``tolerance`` nats.
 
     What is not kept is spread evenly when it is read again. Tokens that are kept are
-    kept as they are and cost nothing, so that the loss is
+    kept as they are. A loss that softens both sides by :math:`\tau` then compares with
+    :math:`\tilde p_\tau \propto \tilde p^{1/\tau}` in place of :math:`p_\tau`, and loses
 
-    .. math:: \mathrm{KL}(p \,\|\, \tilde p) = \sum_{v \notin K} p_v \log
-        \frac{p_v}{m / (V - k)}
-        = \sum_{v \notin K} p_v \log p_v - m \log \frac{m}{V - k},
-        \quad m = \sum_{v \notin K} p_v
+    .. math:: \tau^2\, \mathrm{KL}(p_\tau \,\|\, \tilde p_\tau), \quad
+        \tilde p_v = p_v \text{ for } v \in K, \text{ else } m / (V - k), \quad
+        m = \sum_{v \notin K} p_v
 
     The most likely tokens are kept first. Another choice of as many may lose less, since
     an even rest costs nothing whatever its mass, but these are what a student learns.
+    Softer posteriors have heavier tails: at :math:`\tau = 2` many more tokens are kept.
 
     Args:
         logits: (N, V) before or after the log-softmax.
-        tolerance: Largest loss of a row, in nats.
-        max_k: Most tokens kept, whatever the loss; V keeps everything.
+        tolerance: Largest loss of a row, in nats, at each of the temperatures.
+        max_k: Most tokens kept, whatever the loss; 0 for no such limit.
         always: Token that is kept in any case, CTC's blank.
+        temperatures: At which the rows are going to be read.
 
     Returns:
-        Rows of float32 log-probabilities, best first, with ``always`` in front.
+        Rows of float32 log-probabilities, best first, with ``always`` in front; as wide
+        as the longest of them.
     """
-    logits = logits.float()
-    width, keep = logits.shape[1], min(max_k, logits.shape[1])
-    probs = logits.softmax(-1)
-    # log p = (z - max z) + log max p: nothing large is left to cancel.
-    shifted = (logits - logits.amax(-1, keepdim=True)).clamp_(min=-LARGE)
-    best = probs.amax(-1, keepdim=True).log()
-    # Rounding leaves the sum of p beside 1, by more than a small tail may be.
-    whole = probs.sum(1, keepdim=True, dtype=torch.float64)
-    # Over all tokens: sum p log p = sum p (z - max z) + (sum p) log max p.
-    inner = (probs * shifted).sum(1, keepdim=True, dtype=torch.float64) + whole * best
-    # 'always' comes first by standing above all others.
-    probs[:, always] = math.inf
-    index = probs.topk(keep, -1).indices  # (N, K)
-    kept = shifted.gather(1, index) + best
-    mass = kept.double().exp()
-    # Of the rest, for 1 to K kept: its mass m, and its sum of p log p. Both are what all
-    # tokens have, less the running sum of those kept.
-    rest = (whole - mass.cumsum(1)).clamp(min=LEAST)
-    inner = inner - (mass * kept).cumsum(1)
-    others = (width - 1 - torch.arange(keep, device=logits.device)).clamp(min=1)
-    loss = inner - torch.xlogy(rest, rest / others)  # (N, K), the formula above
-    enough = loss <= tolerance
-    enough[:, -1] = True
-    needed = enough.to(torch.uint8).argmax(1)  # (N,) the first that is enough
-    places = torch.arange(keep, device=logits.device)
-    dropped = places > needed[:, None]
-    tail = rest.gather(1, needed[:, None])[:, 0].log()
-    tail = tail.masked_fill(needed == width - 1, -math.inf)
+    width = logits.shape[1]
+    limit = min(max_k or width, width)
+    blocks = [
+        _sparse_rows(rows.double().log_softmax(-1), tolerance, limit, always, temperatures)
+        for rows in torch.split(logits, ROWS)
+    ]
+    widest = max((block.index.shape[1] for block in blocks), default=1)
     return Sparse(
-        index.masked_fill(dropped, PAD), kept.masked_fill(dropped, -math.inf), tail.float()
+        torch.cat([_widened(block.index, widest, PAD) for block in blocks]),
+        torch.cat([_widened(block.log_probs, widest, -math.inf) for block in blocks]),
+        torch.cat([block.tail for block in blocks]),
     )
+
+
+def _sparse_rows(
+    log_probs: Tensor,
+    tolerance: float,
+    limit: int,
+    always: int,
+    temperatures: Sequence[float],
+) -> Sparse:
+    """``sparsify`` of some rows of float64 log-probabilities."""
+    first = log_probs.clone()
+    first[:, always] = math.inf  # stands above all others
+    order = first.argsort(-1, descending=True)
+    best_first = log_probs.gather(1, order).clamp(min=-LARGE)
+    lost = torch.stack([_lost(best_first, tau) for tau in temperatures]).amax(0)  # (N, V)
+    enough = lost <= tolerance
+    enough[:, limit - 1] = True
+    kept = enough.to(torch.uint8).argmax(1) + 1  # (N,) the first number that is enough
+    tail = _behind(best_first.exp()).gather(1, kept[:, None] - 1)[:, 0]
+    tail = tail.clamp(min=LEAST).log().masked_fill(kept == order.shape[1], -math.inf)
+    longest = int(kept.max()) if len(kept) else 1
+    dropped = torch.arange(longest, device=kept.device) >= kept[:, None]
+    return Sparse(
+        order[:, :longest].masked_fill(dropped, PAD),
+        best_first[:, :longest].masked_fill(dropped, -math.inf).float(),
+        tail.float(),
+    )
+
+
+def _lost(log_probs: Tensor, temperature: float) -> Tensor:
+    r"""What each row loses if its first 1, 2, ... V tokens are kept, (N, V) in nats.
+
+    With :math:`a = p^{1/\tau}`, Z its sum over all tokens, S that over those dropped, n
+    their number, m their mass and :math:`e = (m / n)^{1/\tau}` what each of them becomes,
+    the new normaliser is :math:`\tilde Z = Z - S + n e`, and
+
+    .. math:: \mathrm{KL} = \log \tilde Z / Z
+        + \frac{1}{Z} \sum_{v \notin K} a_v (\log a_v - \log e)
+
+    The first term is that of every token, kept or not; the second of those dropped.
+    """
+    softened = log_probs / temperature
+    a = softened.exp()
+    total = a.sum(1, keepdim=True)
+    dropped = _behind(a)
+    count = log_probs.shape[1] - 1 - torch.arange(a.shape[1], device=a.device)
+    share = _behind(log_probs.exp()).clamp(min=LEAST) / count.clamp(min=1)
+    each = share.log() / temperature
+    normaliser = (total - dropped + count * each.exp()) / total
+    inner = (_behind(a * softened) - dropped * each) / total
+    return temperature**2 * (normaliser.log() + inner).masked_fill(count == 0, 0.0)
+
+
+def _behind(values: Tensor) -> Tensor:
+    """Sum of what comes behind each place of a row, smallest first, so that it is exact."""
+    sums = values.flip(1).cumsum(1).flip(1)
+    return torch.cat([sums[:, 1:], torch.zeros_like(sums[:, :1])], 1)
+
+
+def _widened(values: Tensor, width: int, fill: float) -> Tensor:
+    return torch.nn.functional.pad(values, (0, width - values.shape[1]), value=fill)
 
 
 def densify(sparse: Sparse, width: int) -> Tensor:

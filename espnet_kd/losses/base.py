@@ -17,7 +17,8 @@ class Needs:
 
     Parts are named as in the table of outputs (``espnet_kd.model.table``), which knows of
     which model each is asked: ``ctc`` (CTC logits of both), ``interctc`` (encoder layers
-    of the student), ``decoder`` (attention decoder logits of both, forced alike),
+    of the student), ``decoder`` (attention decoder logits of both, forced alike;
+    here and for ``ctc`` True, or the temperatures at which they are compared),
     ``labels`` (the transcript), ``joint`` (the student's transducer lattice, and of the
     teacher's ``classes``, ``path`` or ``logits``), ``nbest`` (so many hypotheses of the
     teacher), ``decode`` (the student's decoder, to be run along other prefixes).
@@ -41,8 +42,10 @@ class Needs:
     ) -> None:
         self.teacher = teacher
         self.two_views = two_views
-        wanted = Request(**parts)
-        rows = rows_of(wanted)
+        rows = rows_of(Request(**parts))
+        # Posteriors are read at temperatures; one that is not named is 1.
+        plain = {row.name for row in rows if row.posterior and parts[row.name] is True}
+        wanted = Request(**{**parts, **dict.fromkeys(plain, (1.0,))})
         of_student = {row.name: wanted[row.name] for row in rows if row.student}
         of_teacher = {row.name: wanted[row.name] for row in rows if row.teacher}
         self.of_student = Request(**of_student, taps=student_taps)

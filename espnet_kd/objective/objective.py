@@ -75,7 +75,9 @@ class Objective:
         """What the terms that read a teacher ask of it."""
         request = self.needs.of_teacher
         unsure = any(term.config.confidence for term in self.terms)
-        return request.changed(ctc=True) if unsure and "decoder" not in request else request
+        if unsure and "decoder" not in request:
+            return request.changed(ctc=request.get("ctc", (1.0,)))
+        return request
 
     def training_parts(self) -> list[TrainingPart]:
         """What of the objective changes while the student trains."""

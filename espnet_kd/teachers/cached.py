@@ -86,6 +86,7 @@ class CachedTeacher:
                 f"{has}; nbest {self.header.nbest}); write it again with --parts and "
                 "--nbest as needed"
             )
+        self._check_temperatures(request)
         taps = [tap for tap in request.listed("taps") if tap not in self.header.taps]
         if taps:
             has = ", ".join(self.header.taps) or "none"
@@ -94,13 +95,29 @@ class CachedTeacher:
                 f"with --tap {taps[0]}"
             )
 
+    def _check_temperatures(self, request: Request) -> None:
+        """Require the tolerance at every temperature at which posteriors are read."""
+        for row in rows_of(request):
+            known = self.header.temperatures_of(row.name)
+            asked = request.listed(row.name) if row.posterior else ()
+            if unknown := [tau for tau in asked if tau not in known]:
+                kept = " and ".join(f"{tau:g}" for tau in known)
+                wanted = ",".join(f"{tau:g}" for tau in sorted({*known, *unknown}))
+                raise KDError(
+                    f"a loss reads the cached {row.name} posteriors at temperature "
+                    f"{unknown[0]:g}, and they keep their tolerance of "
+                    f"{self.header.tolerance:g} nats at {kept} alone; write the cache "
+                    f"again with --{row.name}_temperatures {wanted}, or use "
+                    "'targets: live'"
+                )
+
     def match_vocabulary(self, student: nn.Module, lists: Collection[str]) -> None:
         """Speak in the student's tokens from now on; see ``match_vocabularies``.
 
         Raises:
             AlignmentError: If they are others.
         """
-        written = Vocabulary(self.header.token_list, self.header.token_list)
+        written = Vocabulary(self.header.token_list, self.header.tokens_of("ctc"))
         self._tokens = match_vocabularies(vocabulary_of(student), written, lists)
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ class LanguageModelTeacher(LiveTeacher):
         Raises:
             KDError: If the losses want more than decoder posteriors.
         """
-        if request != Request(decoder="decoder" in request):
+        if set(request) - {"decoder"}:
             raise KDError(
                 f"the language model {self.name} gives decoder posteriors alone; keep to "
                 "token_kl and its kin, or name an acoustic teacher beside it"

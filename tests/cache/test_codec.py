@@ -21,12 +21,12 @@ def full() -> Entry:
         np.array([0, 0, 3], np.uint16),
         np.array([-0.5, -1, -2], np.float16),
         np.array([-3, -4], np.float16),
+        np.array([[0.5, 0.25]], np.float32),
     )
     return Entry(
         "utt-ü",
         3,
-        ctc=rows,
-        decoder=rows,
+        rows={"ctc": rows, "decoder": rows},
         labels=np.array([1, 70000], np.uint32),
         hidden={"encoder.encoders.5": np.arange(6, dtype=np.float16).reshape(3, 2)},
         nbest=[([1, 2], -0.25), ([], -7.0)],
@@ -49,15 +49,16 @@ def test_every_part_comes_back():
     assert list(back.hidden) == ["encoder.encoders.5"]
     assert back.hidden["encoder.encoders.5"].tolist() == [[0, 1], [2, 3], [4, 5]]
     for part in ("ctc", "decoder"):
-        for name, value in vars(getattr(given, part)).items():
-            found = getattr(getattr(back, part), name)
+        for name, value in vars(given.rows[part]).items():
+            found = getattr(back.rows[part], name)
             assert found.dtype == value.dtype
             assert found.tolist() == value.tolist()
 
 
 def test_parts_that_are_not_there_are_none():
     back = decode(encode(Entry("a", 1, nbest=[])), "a")
-    assert back.ctc is back.decoder is back.labels is None
+    assert back.rows == {}
+    assert back.labels is None
     assert back.hidden == {}
     assert back.nbest == []
     assert decode(encode(Entry("a", 1)), "a").nbest is None

@@ -1,5 +1,6 @@
 """Targets as entries and entries as a batch again: what goes in comes out."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -45,7 +46,7 @@ def test_rows_by_hand():
     probs = torch.tensor([[0.7, 0.1, 0.1, 0.1, 0, 0]] * 2 + [[0.2, 0.1, 0.6, 0.1, 0, 0]])
     said = TeacherTargets(torch.tensor([3]), ctc_logits=probs.log().clamp(min=-99)[None])
     (entry,) = entries_of(said, ["a"], replace(ONLY_CTC, max_k=2))
-    rows = entry.ctc
+    rows = entry.rows["ctc"]
     assert rows.runs.tolist() == [2, 1]
     assert rows.counts.tolist() == [2, 2]
     assert rows.tokens.reshape(2, 2)[:, 0].tolist() == [0, 0], "blank leads each"
@@ -58,14 +59,14 @@ def test_rows_by_hand():
 
 def test_frames_alike_are_stored_once():
     entry = entries_of(targets(), ["a", "b"], HEADER_OF)[0]
-    assert entry.ctc.runs.tolist() == [1, 3, 1]
+    assert entry.rows["ctc"].runs.tolist() == [1, 3, 1]
 
 
 def test_long_runs_are_split():
     lengths = torch.tensor([70000])
     silent = TeacherTargets(lengths, ctc_logits=torch.zeros(1, 70000, V))
     (entry,) = entries_of(silent, ["a"], ONLY_CTC)
-    assert entry.ctc.runs.tolist() == [65535, 4465]
+    assert entry.rows["ctc"].runs.tolist() == [65535, 4465]
     assert batch_of([entry])["kd_ctc_index"].shape[1] == 70000
 
 
@@ -117,3 +118,23 @@ def test_targets_of_another_text_are_refused():
     other = said.ys_in_pad.clone()
     other[1, 2] = 0
     assert check_labels(read, other, said.ys_in_lens, ["a", "b"]) is None
+
+
+def test_an_entry_knows_what_its_rows_lose_as_they_are_stored():
+    """One frame: half on blank, the rest 0.4 and 0.1 spread to 0.25 each."""
+    probs = torch.tensor([[[0.5, 0.4, 0.1]], [[0.2, 0.4, 0.4]]])
+    header = replace(
+        *(ONLY_CTC,),
+        token_list=("_", "a", "b"),
+        tolerance=9.0,
+        temperatures={"ctc": (1.0, 2.0)},
+    )
+    said = TeacherTargets(torch.tensor([1, 1]), ctc_logits=probs.log())
+    apart, alike = (e.rows["ctc"].lost for e in entries_of(said, ["a", "b"], header))
+    by_hand = 0.4 * math.log(0.4 / 0.25) + 0.1 * math.log(0.1 / 0.25)
+    assert apart[0].tolist() == pytest.approx([by_hand, by_hand], abs=1e-6)
+    p, q = (torch.tensor(x).sqrt() for x in ([0.5, 0.4, 0.1], [0.5, 0.25, 0.25]))
+    p, q = p / p.sum(), q / q.sum()
+    softer = 4 * float((p * (p / q).log()).sum())
+    assert apart[1].tolist() == pytest.approx([softer, softer], abs=1e-6)
+    assert abs(alike).max() < 1e-6

@@ -16,7 +16,19 @@ def test_what_was_written_is_read(tmp_path):
     assert read_header(tmp_path / HEADER) == header
     raw = json.loads((tmp_path / HEADER).read_text())
     assert raw["token_list"] == ["_", "a", "b", "c", "d", "e"]
-    assert raw["version"] == 1
+    assert raw["version"] == 2
+
+
+def test_temperatures_and_tokens_of_each_part(tmp_path):
+    header = replace(HEADER_OF, temperatures={"decoder": (1.0, 2.0)})
+    header = replace(header, ctc_token_list=("_", "x"))
+    write_header(tmp_path / HEADER, header)
+    back = read_header(tmp_path / HEADER)
+    assert back.temperatures_of("decoder") == (1.0, 2.0)
+    assert back.temperatures_of("ctc") == (1.0,)
+    assert back.tokens_of("ctc") == ("_", "x")
+    assert back.tokens_of("decoder") == HEADER_OF.token_list
+    assert HEADER_OF.tokens_of("ctc") == HEADER_OF.token_list
 
 
 def test_what_a_shard_has_of_it():
@@ -32,7 +44,10 @@ def test_a_header_that_is_not_there_is_an_unfinished_cache(tmp_path):
 
 def test_a_header_of_another_version_is_refused(tmp_path):
     write_header(tmp_path / HEADER, replace(HEADER_OF, version=9))
-    with pytest.raises(KDError, match="of version 9, not 1"):
+    with pytest.raises(
+        KDError,
+        match=r"of version 9, not 2: its posteriors may lose more.*write the cache again",
+    ):
         read_header(tmp_path / HEADER)
 
 

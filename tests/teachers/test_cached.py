@@ -39,3 +39,13 @@ def test_the_wrong_tokens_are_refused(cached):
 def test_a_batch_without_targets_is_refused(cached):
     with pytest.raises(KDError, match=r"without cached targets.*CachedCollate"):
         cached(Question({}, Request(ctc=True)))
+
+
+def test_a_temperature_that_keeps_no_bound_is_refused(cached):
+    cached.check(Request(decoder=(1.0,)))
+    with pytest.raises(KDError) as error:
+        cached.check(Request(decoder=(1.0, 2.0)))
+    text = str(error.value)
+    assert "cached decoder posteriors at temperature 2" in text
+    assert "tolerance of 0 nats at 1 alone" in text
+    assert "--decoder_temperatures 1,2, or use 'targets: live'" in text
