@@ -1,9 +1,11 @@
 """Lengths to masks, and reductions over what they keep: where padding is decided."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-REDUCTIONS = ("batch", "token")
+Reduction = Literal["batch", "token"]
 
 
 def length_mask(lengths: Tensor, max_len: int) -> Tensor:
@@ -59,7 +61,7 @@ def check_pair(student: Tensor, teacher: Tensor, lengths: Tensor, what: str) -> 
 
 
 def reduce_positions(
-    values: Tensor, keep: Tensor, reduction: str, weights: Tensor | None = None
+    values: Tensor, keep: Tensor, reduction: Reduction, weights: Tensor | None = None
 ) -> Tensor:
     """Reduce one value per kept position to a scalar that keeps its graph.
 

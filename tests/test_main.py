@@ -65,7 +65,7 @@ def test_training_modules_understand_kd_conf_and_report_in_one_sentence(tmp_path
     )
     assert answer.returncode == 1
     message = answer.stderr[answer.stderr.index("espnet_kd: ") :]
-    assert message.startswith("espnet_kd: 2 problems in kd_conf\n")
+    assert message.startswith(f"espnet_kd: 2 problems in {conf}\n")
     assert "did you mean 'token_kl'?" in message
     assert "Traceback" not in answer.stderr
     assert not (tmp_path / "out").exists()
@@ -86,3 +86,13 @@ def test_every_task_has_its_variant_importable_by_name(task, tmp_path):
     )
     answer = run(str(script))
     assert answer.returncode == 0, answer.stderr[-2000:]
+
+
+def test_a_task_without_distillation_says_which_tasks_have_it():
+    answer = run("-m", "espnet2.bin.lm_train", "--kd_conf", "x.yaml")
+    assert answer.returncode == 2
+    assert "usage" not in answer.stderr
+    assert answer.stderr.splitlines()[-1].startswith(
+        "espnet_kd: lm_train.py has no distillation, so that its kd_conf would be ignored; "
+        "these have it: espnet2.bin.asr_train"
+    )

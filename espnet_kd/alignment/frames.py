@@ -85,6 +85,22 @@ def at_student_frames(
     )
 
 
+def compared_lens(student_lens: Tensor, teacher_lens: Tensor) -> Tensor:
+    """Frames of each utterance that are of its audio for both models, (B,).
+
+    ESPnet's subsampling gives an utterance that its batch pads up to two frames more than
+    the same utterance alone. Where the two models have it in other company (a cache is
+    written one by one), the frames that only padding made are compared with nothing: of
+    two counts at one rate the smaller one is real. At two rates all student frames are.
+
+    Args:
+        student_lens: The student's frames, (B,).
+        teacher_lens: The teacher's frames, (B,).
+    """
+    same = _share_rate(student_lens.long(), teacher_lens.long())
+    return torch.where(same, torch.minimum(student_lens, teacher_lens), student_lens)
+
+
 def check_frame_counts(*, student_lens: Tensor, teacher_lens: Tensor) -> None:
     """Refuse frame counts that cannot come from the same audio.
 

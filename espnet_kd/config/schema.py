@@ -1,8 +1,21 @@
-"""The ``kd_conf`` as dataclasses. Nothing is built or checked here."""
+"""The ``kd_conf`` as dataclasses, whose annotations say what each setting may be."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from espnet_kd.config.check import Check
+from espnet_kd.config.options import NotNegative, SomeUpdates, Updates
+
+View = Literal["clean", "same"]
+Combination = Literal["mean", "log_mean", "confidence", "draw"]
+Rounding = Literal["none", "int8"]
+
+
+def _part(check: Check, name: str, value: object) -> None:
+    """Require a part of everything that leaves something."""
+    if check.not_negative(name, value) >= 1:
+        check.add(name, "leaves nothing; it must be less than 1")
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,7 @@ class TeacherConfig:
 
     exp: str = ""
     file: str | None = None
-    view: str = "clean"
+    view: View = "clean"
     ema: float | None = None
     weight: float | str = 1.0
     lm: str = ""
@@ -44,10 +57,10 @@ class ScheduleConfig:
         final: What it falls to, as a part of its value.
     """
 
-    warmup_steps: int = 0
-    decay: str = "none"
-    decay_steps: int = 0
-    final: float = 0.0
+    warmup_steps: Updates = 0
+    decay: Literal["none", "linear", "cosine"] = "none"
+    decay_steps: Updates = 0
+    final: NotNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class GradientConfig:
             task's, rather than a factor.
     """
 
-    every: int = 0
+    every: Updates = 0
     balance: bool = False
 
 
@@ -100,14 +113,14 @@ class PruneConfig:
         every: Updates from one choice to the next.
     """
 
-    structure: str = "weights"
-    sparsity: float = 0.0
-    threshold: float = 0.0
-    importance: str = "magnitude"
-    scope: str = "global"
-    start: int = 0
-    end: int = 1
-    every: int = 100
+    structure: Literal["weights", "units"] = "weights"
+    sparsity: Annotated[float, _part] = 0.0
+    threshold: NotNegative = 0.0
+    importance: Literal["magnitude", "taylor"] = "magnitude"
+    scope: Literal["global", "layer"] = "global"
+    start: Updates = 0
+    end: Updates = 1
+    every: SomeUpdates = 100
 
 
 @dataclass(frozen=True)
@@ -125,15 +138,17 @@ class KDConfig:
         combine: How several teachers become one.
         quantize: ``int8`` trains the student as its 8-bit twin will compute.
         prune: What is taken away in training; None for nothing.
+        source: What to call the configuration in messages: the file it was read from.
     """
 
     teachers: tuple[TeacherConfig, ...]
     losses: tuple[LossTermConfig, ...]
-    task_weight: float = 1.0
+    task_weight: NotNegative = 1.0
     schedule: ScheduleConfig = ScheduleConfig()
     gradients: GradientConfig = GradientConfig()
     diagnostics: bool = True
     targets: tuple[str, ...] = ()
-    combine: str = "mean"
-    quantize: str = "none"
+    combine: Combination = "mean"
+    quantize: Rounding = "none"
     prune: PruneConfig | None = None
+    source: str = "kd_conf"

@@ -1,74 +1,53 @@
-"""Read the sections of a raw configuration that are numbers and choices alone."""
+"""Read ``schedule``, ``gradients`` and ``prune``: settings, and how they go together."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 
+from espnet_kd.config.check import Check
+from espnet_kd.config.options import read_section
 from espnet_kd.config.schema import GradientConfig, PruneConfig, ScheduleConfig
-from espnet_kd.config.values import ValueReader
-
-DECAYS = ("none", "linear", "cosine")
-STRUCTURES = ("weights", "units")
-IMPORTANCES = ("magnitude", "taylor")
-SCOPES = ("global", "layer")
-PRUNE_KEYS = tuple(field.name for field in fields(PruneConfig))
 
 
-class SectionReader(ValueReader):
-    """Reads ``schedule``, ``gradients`` and ``prune``."""
+def read_schedule(check: Check, raw: object) -> ScheduleConfig:
+    """Read a ``schedule``, of all terms or of one."""
+    schedule = read_section(check, "schedule", raw, ScheduleConfig)
+    if schedule is None:
+        return ScheduleConfig()
+    decay, steps = schedule.decay, schedule.decay_steps
+    if (decay != "none") != (steps > 0):
+        text = f"'decay: {decay}' and 'decay_steps: {steps}' do not go together"
+        check.add("schedule.decay_steps", text)
+    return schedule
 
-    def _schedule(self, path: str, raw: object) -> ScheduleConfig:
-        keys = ("warmup_steps", "decay", "decay_steps", "final")
-        if not isinstance(raw, Mapping):
-            self._add(path, f"must be a mapping with {', '.join(keys)}, got {raw!r}")
-            return ScheduleConfig()
-        self._unknown_keys(path, raw, keys)
-        decay = self._choice(f"{path}.decay", raw.get("decay", "none"), DECAYS)
-        warmup = self._steps(path, raw, "warmup_steps")
-        fall = self._steps(path, raw, "decay_steps")
-        if (decay in DECAYS[1:]) != (fall > 0):
-            text = f"'decay: {decay}' and 'decay_steps: {fall}' do not go together"
-            self._add(f"{path}.decay_steps", text)
-        final = self._number(f"{path}.final", raw.get("final", 0.0))
-        return ScheduleConfig(warmup, decay, fall, final)
 
-    def _gradients(self, raw: object) -> GradientConfig:
-        if not isinstance(raw, Mapping):
-            self._add("gradients", f"must be a mapping with every, balance, got {raw!r}")
-            return GradientConfig()
-        self._unknown_keys("gradients", raw, ("every", "balance"))
-        every = self._steps("gradients", raw, "every")
-        balance = self._flag("gradients.balance", raw.get("balance", False))
-        if balance and not every:
-            self._add("gradients.every", "is missing; balancing measures, e.g. every: 100")
-        return GradientConfig(every, balance)
+def read_gradients(check: Check, raw: object) -> GradientConfig:
+    """Read ``gradients``."""
+    gradients = read_section(check, "gradients", raw, GradientConfig)
+    if gradients is None:
+        return GradientConfig()
+    if gradients.balance and not gradients.every:
+        check.add("gradients.every", "is missing; balancing measures, e.g. every: 100")
+    return gradients
 
-    def _prune(self, raw: object) -> PruneConfig | None:
-        if raw is None:
-            return None
-        if not isinstance(raw, Mapping):
-            self._add("prune", f"must be a mapping with {', '.join(PRUNE_KEYS)}")
-            return None
-        self._unknown_keys("prune", raw, PRUNE_KEYS)
-        numbers = {key: raw[key] for key in ("sparsity", "threshold") if key in raw}
-        if len(numbers) != 1:
-            self._add("prune", "needs 'sparsity' or 'threshold', e.g. sparsity: 0.5")
-        for key, value in numbers.items():
-            self._number(f"prune.{key}", value)
-        if not self._is_known("prune.sparsity") and numbers.get("sparsity", 0) >= 1:
-            self._add("prune.sparsity", "leaves nothing; it must be less than 1")
-        choices = {"structure": STRUCTURES, "importance": IMPORTANCES, "scope": SCOPES}
-        chosen = {
-            key: self._choice(f"prune.{key}", raw.get(key, known[0]), known)
-            for key, known in choices.items()
-        }
-        if "threshold" in raw and set(chosen.values()) & {"units", "taylor"}:
-            text = "is of magnitudes of single weights; give a sparsity instead"
-            self._add("prune.threshold", text)
-        if "scope" in raw and chosen["structure"] == "units":
-            text = "is of single weights; units go from every layer alike. Remove it"
-            self._add("prune.scope", text)
-        steps = {key: self._steps("prune", raw, key) for key in ("start", "end")}
-        steps["every"] = self._steps("prune", {"every": 100} | dict(raw), "every")
-        if steps["end"] <= steps["start"] or not steps["every"]:
-            self._add("prune.end", "must come after 'start', in updates; 'every' is not 0")
-        return PruneConfig(**numbers, **chosen, **steps) if not self.problems else None
+
+def read_prune(check: Check, raw: object) -> PruneConfig | None:
+    """Read ``prune``; None if nothing is to be taken away."""
+    prune = None if raw is None else read_section(check, "prune", raw, PruneConfig)
+    given = raw if isinstance(raw, Mapping) else {}
+    if prune is not None:
+        _check_prune(check.at("prune"), prune, given)
+    return prune
+
+
+def _check_prune(check: Check, prune: PruneConfig, given: Mapping[str, object]) -> None:
+    if ("sparsity" in given) == ("threshold" in given):
+        check.add("", "needs 'sparsity' or 'threshold', e.g. sparsity: 0.5")
+    elif "threshold" in given and (
+        prune.structure == "units" or prune.importance == "taylor"
+    ):
+        text = "is of magnitudes of single weights; give a sparsity instead"
+        check.add("threshold", text)
+    if "scope" in given and prune.structure == "units":
+        text = "is of single weights; units go from every layer alike. Remove it"
+        check.add("scope", text)
+    if "end" not in given or prune.end <= prune.start:
+        check.add("end", "must come after 'start', in updates")

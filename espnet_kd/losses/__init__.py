@@ -1,9 +1,13 @@
 """The losses: pure functions of tensors and lengths, and their registered forms.
 
 ``LOSSES`` holds what ``type:`` in a ``kd_conf`` may name. To add one: a file with a
-function, a class decorated by ``@LOSSES.register("name")`` whose keyword-only
-constructor is its schema, and, inside this package, a line below.
+function whose keyword-only parameters are its options, and a class decorated by
+``@LOSSES.register("name")``. Every file of this package is imported here, so that none
+needs a line below; outside of it, ``plugins`` of a ``kd_conf`` names them.
 """
+
+import importlib
+import pkgutil
 
 from espnet_kd.losses.attention import attention_kl, relation_kl
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
@@ -29,6 +33,9 @@ from espnet_kd.losses.transducer import (
     transducer_path_kl,
 )
 from espnet_kd.losses.transducer_sequence import transducer_fullsum
+
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)
 
 __all__ = [
     "LOSSES",

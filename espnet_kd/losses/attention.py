@@ -1,14 +1,21 @@
 """Losses between self-attention: its maps, and the relations behind them."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from espnet_kd.alignment.frames import bridge_frames
-from espnet_kd.errors import ArgumentCheck, KDError
+from espnet_kd.config.check import Check
+from espnet_kd.config.options import Ordinal
+from espnet_kd.errors import KDError
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.divergence import kl_probs
-from espnet_kd.losses.feature import TapLoss, bridged, find_hidden
-from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions, widened
+from espnet_kd.losses.feature import TapLoss, TapOptions, bridged, find_hidden, is_tap
+from espnet_kd.masking import Reduction, length_mask, reduce_positions, widened
 from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
 
 RELATIONS = ("q", "k", "v")
@@ -19,7 +26,7 @@ def attention_kl(
     teacher_maps: Tensor,
     lengths: Tensor,
     *,
-    reduction: str = "batch",
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of self-attention maps.
@@ -64,8 +71,8 @@ def relation_kl(
     teacher_vectors: list[Tensor],
     lengths: Tensor,
     *,
-    heads: int,
-    reduction: str = "batch",
+    heads: Ordinal = 8,
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of self-attention relations, as in MiniLMv2.
@@ -103,11 +110,10 @@ def relation_kl(
                 f"student_vectors {tuple(student.shape)} and teacher_vectors "
                 f"{tuple(teacher.shape)} must share batch and length"
             )
-        ours = _relations(student, real, heads)
-        theirs = _relations(teacher.detach().to(student.dtype), real, heads)
-        total.append(
-            (theirs.exp() * (theirs - ours).masked_fill(~_keys(real), 0.0)).sum(-1)
-        )
+        teacher = _relations(teacher.detach().to(student.dtype), real, heads)
+        student = _relations(student, real, heads)
+        gap = (teacher - student).masked_fill(~_keys(real), 0.0)
+        total.append((teacher.exp() * gap).sum(-1))
     values = torch.stack(total).mean((0, 2))  # (B, T)
     return reduce_positions(values[real], real, reduction, weights)
 
@@ -115,8 +121,9 @@ def relation_kl(
 def _relations(vectors: Tensor, real: Tensor, heads: int) -> Tensor:
     """Log-softmax of the scaled products of all pairs, (B, A, T, T)."""
     vectors = widened(vectors).masked_fill(~real[..., None], 0.0)
-    split = vectors.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, A, T, D / A)
-    scores = split @ split.transpose(2, 3) / split.shape[-1] ** 0.5
+    width = vectors.shape[-1] // heads
+    split = vectors.view(*vectors.shape[:2], heads, width).transpose(1, 2)  # (B, A, T, D/A)
+    scores = split @ split.transpose(2, 3) / math.sqrt(width)
     return scores.masked_fill(~_keys(real), torch.finfo(scores.dtype).min).log_softmax(-1)
 
 
@@ -155,22 +162,58 @@ def bridge_maps(maps: Hidden, lengths: Tensor) -> Tensor:
     return torch.stack(heads, 1)
 
 
+def _is_self_attention(check: Check, name: str, value: object) -> None:
+    is_tap(check, name, value if ":" in str(value) else f"{value}:attn")
+    if str(value).endswith("src_attn"):
+        text = f"'{value}' attends to another sequence; name a self_attn module"
+        check.add(name, text)
+
+
+def _are_relations(check: Check, name: str, value: object) -> None:
+    listed = value if isinstance(value, list | tuple) else [value]
+    if not listed or any(relation not in RELATIONS for relation in listed):
+        check.add(name, f"must be some of {', '.join(RELATIONS)}, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapOptions(TapOptions):
+    """Which self-attention modules are compared.
+
+    Attributes:
+        student: Path of the student's module.
+        teacher: Path of the teacher's.
+    """
+
+    student: Annotated[str, _is_self_attention]
+    teacher: Annotated[str, _is_self_attention]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelationOptions(TapOptions):
+    """Which self-attention modules are compared, and what of them.
+
+    Attributes:
+        student: Path of the student's module.
+        teacher: Path of the teacher's.
+        relations: Some of ``q``, ``k`` and ``v``.
+    """
+
+    relations: Annotated[tuple[str, ...], _are_relations] = RELATIONS
+
+
 @LOSSES.register("attention_kl")
-class AttentionKL(TapLoss):
+class AttentionKL(TapLoss, measure=attention_kl, own=MapOptions):
     """``attention_kl`` as a term: ``student`` and ``teacher`` name attention modules."""
 
-    def __init__(self, *, student: str, teacher: str, reduction: str = "batch") -> None:
-        check = ArgumentCheck()
-        check.collect(
-            super().__init__, student=f"{student}:attn", teacher=f"{teacher}:attn"
-        )
-        for name, tap in (("student", student), ("teacher", teacher)):
-            if str(tap).endswith("src_attn"):
-                text = f"'{tap}' attends to another sequence; name a self_attn module"
-                check.accept(name, text)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.reduction = reduction
+    @property
+    def student_tap(self) -> str:
+        """The map that the student's module keeps."""
+        return f"{self.own.student}:attn"
+
+    @property
+    def teacher_tap(self) -> str:
+        """The map that the teacher's module keeps."""
+        return f"{self.own.teacher}:attn"
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
         """Require both taps to give attention maps.
@@ -194,37 +237,19 @@ class AttentionKL(TapLoss):
         if source is None or target is None:
             return self.nothing(student.encoder_out_lens)
         width = int(source.lengths.max())
-        return attention_kl(
+        return self.bound(attention_kl)(
             source.values[:, :, :width, :width],
             bridge_maps(target, source.lengths),
             source.lengths,
-            reduction=self.reduction,
             weights=teacher.weights,
         )
 
 
 @LOSSES.register("relation_kl")
-class RelationKL(TapLoss):
+class RelationKL(TapLoss, measure=relation_kl, own=RelationOptions):
     """``relation_kl`` as a term: ``student`` and ``teacher`` name attention modules."""
 
-    def __init__(
-        self,
-        *,
-        student: str,
-        teacher: str,
-        relations: tuple[str, ...] = RELATIONS,
-        heads: int = 8,
-        reduction: str = "batch",
-    ) -> None:
-        check = ArgumentCheck()
-        check.collect(super().__init__, student=student, teacher=teacher)
-        if not relations or any(r not in RELATIONS for r in relations):
-            check.accept("relations", f"must be some of {', '.join(RELATIONS)}")
-        check.at_least("heads", heads, 1)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.relations = tuple(relations)
-        self.options = {"heads": heads, "reduction": reduction}
+    own: RelationOptions
 
     def needs(self) -> Needs:
         """The projections of either attention module."""
@@ -250,19 +275,24 @@ class RelationKL(TapLoss):
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``relation_kl``; 0, attached, if the student dropped that layer."""
-        sources = [student.hidden.get(tap) for tap in self._taps(self.student_tap)]
-        targets = [teacher.hidden.get(tap) for tap in self._taps(self.teacher_tap)]
-        if None in sources or None in targets:
+        sources = _found(student.hidden, self._taps(self.student_tap))
+        targets = _found(teacher.hidden, self._taps(self.teacher_tap))
+        if not sources or not targets:
             return self.nothing(student.encoder_out_lens)
         lengths = sources[0].lengths
         width = int(lengths.max())
-        return relation_kl(
+        return self.bound(relation_kl)(
             [source.values[:, :width] for source in sources],
             [bridged(target, lengths) for target in targets],
             lengths,
             weights=teacher.weights,
-            **self.options,
         )
 
     def _taps(self, module: str) -> tuple[str, ...]:
-        return tuple(f"{module}.linear_{relation}" for relation in self.relations)
+        return tuple(f"{module}.linear_{relation}" for relation in self.own.relations)
+
+
+def _found(hidden: Mapping[str, Hidden], taps: tuple[str, ...]) -> list[Hidden]:
+    """The representations at all of some taps; nothing if one of them is absent."""
+    found = [hidden[tap] for tap in taps if tap in hidden]
+    return found if len(found) == len(taps) else []

@@ -2,21 +2,19 @@
 
 from torch import Tensor
 
-from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.ctc import CTCLoss
 from espnet_kd.losses.divergence import kl_positions
-from espnet_kd.masking import (
-    REDUCTIONS,
-    check_pair,
-    length_mask,
-    reduce_positions,
-)
+from espnet_kd.masking import Reduction, check_pair, length_mask, reduce_positions
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 
 def cr_ctc(
-    logits: Tensor, other_logits: Tensor, lengths: Tensor, *, reduction: str = "batch"
+    logits: Tensor,
+    other_logits: Tensor,
+    lengths: Tensor,
+    *,
+    reduction: Reduction = "batch",
 ) -> Tensor:
     r"""Consistency of the CTC posteriors of two augmented views, each teaching the other.
 
@@ -43,13 +41,13 @@ def cr_ctc(
     """
     check_pair(logits, other_logits, lengths, "logits")
     mask = length_mask(lengths, logits.shape[1])
-    pairs = ((logits, other_logits), (other_logits, logits))
-    values = sum(kl_positions(one, other, mask, 1.0) for one, other in pairs) / 2
-    return reduce_positions(values, mask, reduction)
+    there = kl_positions(logits, other_logits, mask, 1.0)
+    back = kl_positions(other_logits, logits, mask, 1.0)
+    return reduce_positions((there + back) / 2, mask, reduction)
 
 
 @LOSSES.register("cr_ctc")
-class CRCTC(CTCLoss):
+class CRCTC(CTCLoss, measure=cr_ctc):
     """``cr_ctc`` as a term: the student sees each batch twice in one pass.
 
     Its own losses are then means over both views, as in the paper, and both views share
@@ -58,17 +56,9 @@ class CRCTC(CTCLoss):
 
     per_utterance = False
 
-    def __init__(self, *, reduction: str = "batch", head: int | None = None) -> None:
-        check = ArgumentCheck()
-        check.collect(super().__init__, head=head)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.reduction = reduction
-
     def needs(self) -> Needs:
         """The student's CTC logits of two views; no teacher."""
-        own = super().needs().of_student
-        return Needs(**own, two_views=True, teacher=False)
+        return Needs(ctc=True, interctc=self.heads, two_views=True, teacher=False)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets | None) -> Tensor:
         """See ``cr_ctc``."""
@@ -77,4 +67,4 @@ class CRCTC(CTCLoss):
             return logits.flatten()[:0].sum().float()
         one, other = logits.chunk(2)
         lengths = student.encoder_out_lens[: len(one)]
-        return cr_ctc(one, other, lengths, reduction=self.reduction)
+        return self.bound(cr_ctc)(one, other, lengths)

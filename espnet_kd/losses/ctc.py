@@ -1,16 +1,19 @@
 """Distillation through CTC posteriors, frame by frame."""
 
+from dataclasses import dataclass
+from typing import Literal
+
 from torch import Tensor
 
-from espnet_kd.alignment.frames import at_student_frames
-from espnet_kd.errors import ArgumentCheck
-from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
-from espnet_kd.losses.ctc_frames import check_selection, select_frames
+from espnet_kd.alignment.frames import at_student_frames, compared_lens
+from espnet_kd.config.check import Check
+from espnet_kd.config.options import Count, Ordinal, Positive, Share
+from espnet_kd.losses.base import LOSSES, Needs
+from espnet_kd.losses.ctc_frames import Frames, select_frames
 from espnet_kd.losses.divergence import kl_positions
-from espnet_kd.masking import REDUCTIONS, check_pair, reduce_positions
-from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
-
-BRIDGES = ("spike", "mean")
+from espnet_kd.losses.measured import MeasuredLoss
+from espnet_kd.masking import Reduction, check_pair, reduce_positions
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets, given
 
 
 def ctc_frame_kl(
@@ -18,12 +21,12 @@ def ctc_frame_kl(
     teacher_logits: Tensor,
     lengths: Tensor,
     *,
-    frames: str = "all",
-    context: int = 0,
-    threshold: float = 0.1,
+    frames: Frames = "all",
+    context: Count = 0,
+    threshold: Share = 0.1,
     blank_id: int = 0,
-    temperature: float = 1.0,
-    reduction: str = "batch",
+    temperature: Positive = 1.0,
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of CTC posteriors over selected frames.
@@ -73,81 +76,95 @@ def ctc_frame_kl(
     return reduce_positions(values, keep, reduction, weights)
 
 
-class CTCLoss(DistillationLoss):
-    """Common ground of the CTC losses: which head of the student, which frame rate.
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """Which of the student's CTC heads learns.
 
-    Args:
+    Attributes:
         head: Encoder layer (counted from 1, as in ``interctc_layer_idx``) of the
             student's intermediate CTC; None for its final one. The teacher's is final
             [1]_.
-        bridge: How teacher frames of another rate are brought to the student's; see
-            ``bridge_frames``.
 
     .. [1] Yoon et al. Inter-KD. 2022, section 2.2. https://arxiv.org/abs/2211.15075
     """
 
-    def __init__(self, *, head: int | None = None, bridge: str = "spike") -> None:
-        super().__init__()
-        check = ArgumentCheck()
-        if head is not None:
-            check.at_least("head", head, 1)
-        check.one_of("bridge", bridge, BRIDGES)
-        check.done()
-        self.head = head
-        self.bridge = bridge
+    head: Ordinal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameOptions(HeadOptions):
+    """The same, where frames are compared one by one.
+
+    Attributes:
+        bridge: How teacher frames of another rate are brought to the student's; see
+            ``bridge_frames``.
+    """
+
+    bridge: Literal["spike", "mean"] = "spike"
+
+
+class CTCLoss(MeasuredLoss, own=HeadOptions):
+    """Common ground of the CTC losses: which head of the student."""
+
+    own: HeadOptions
+
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """The student's intermediate heads that are read: one or none."""
+        return () if self.own.head is None else (self.own.head,)
 
     def needs(self) -> Needs:
         """Both models' CTC logits."""
-        return Needs(ctc=True, interctc=() if self.head is None else (self.head,))
+        return Needs(ctc=True, interctc=self.heads)
 
     def student_logits(self, student: ModelOutputs) -> Tensor:
         """The chosen head's logits, (B, T, V), as wide as the longest utterance."""
-        heads = {None: student.ctc_logits, **student.interctc_logits}
-        logits = heads[self.head]
+        if self.own.head is None:
+            logits = given(student.ctc_logits, "ctc_logits")
+        else:
+            logits = student.interctc_logits[self.own.head]
         return logits[:, : int(student.encoder_out_lens.max())]
+
+
+class CTCFrameLoss(CTCLoss, own=FrameOptions):
+    """Common ground of the CTC losses between frames: the bridge between two rates."""
+
+    own: FrameOptions
 
     def teacher_logits(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """The teacher's logits at the student's frames, (B, T, V)."""
         return at_student_frames(
-            teacher.ctc_logits,
+            given(teacher.ctc_logits, "ctc_logits"),
             student_lens=student.encoder_out_lens,
             teacher_lens=teacher.encoder_out_lens,
-            how=self.bridge,
+            how=self.own.bridge,
             blank_id=student.blank_id,
         )
 
+    def lengths(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
+        """Frames that are of the audio for both models, (B,)."""
+        return compared_lens(student.encoder_out_lens, teacher.encoder_out_lens)
+
 
 @LOSSES.register("ctc_frame_kl")
-class CTCFrameKL(CTCLoss):
+class CTCFrameKL(CTCFrameLoss, measure=ctc_frame_kl):
     """``ctc_frame_kl`` as a term, with the bridge between two frame rates."""
 
-    def __init__(
-        self,
-        *,
-        frames: str = "all",
-        context: int = 0,
-        threshold: float = 0.1,
-        temperature: float = 1.0,
-        reduction: str = "batch",
-        head: int | None = None,
-        bridge: str = "spike",
-    ) -> None:
-        check = ArgumentCheck()
-        check.collect(super().__init__, head=head, bridge=bridge)
-        check_selection(check, frames, context, threshold)
-        check.positive("temperature", temperature)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.options = {"frames": frames, "context": context, "threshold": threshold}
-        self.options |= {"temperature": temperature, "reduction": reduction}
+    def needs(self) -> Needs:
+        """Both models' CTC logits, compared at a temperature."""
+        return Needs(ctc=(self.options["temperature"],), interctc=self.heads)
+
+    def check_together(self, check: Check) -> None:
+        """Neighbours need frames to be chosen."""
+        if self.options["context"] and self.options["frames"] == "all":
+            check.add("context", "needs 'frames: nonblank'; 'all' keeps every frame")
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``ctc_frame_kl``; the teacher's frames are bridged first."""
-        return ctc_frame_kl(
+        return self.bound(ctc_frame_kl)(
             self.student_logits(student),
             self.teacher_logits(student, teacher),
-            student.encoder_out_lens,
+            self.lengths(student, teacher),
             blank_id=student.blank_id,
             weights=teacher.weights,
-            **self.options,
         )

@@ -1,21 +1,23 @@
 """Which frames CTC posteriors are compared at."""
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from espnet_kd.errors import ArgumentCheck
+from espnet_kd.config.options import Count, Share
 from espnet_kd.masking import length_mask
 
-FRAMES = ("all", "nonblank", "threshold", "trim")
+Frames = Literal["all", "nonblank", "threshold", "trim"]
 
 
 def select_frames(
     teacher_logits: Tensor,
     lengths: Tensor,
     *,
-    frames: str = "all",
-    context: int = 0,
-    threshold: float = 0.1,
+    frames: Frames = "all",
+    context: Count = 0,
+    threshold: Share = 0.1,
     blank_id: int = 0,
 ) -> Tensor:
     """Choose the frames at which CTC posteriors are compared.
@@ -30,7 +32,7 @@ def select_frames(
             ``threshold``: those where the teacher gives other tokens more than
             ``threshold`` in sum; ``trim``: from the first spike to the last.
         context: Except with ``all``, also this many frames on either side.
-        threshold: Probability in [0, 1), for ``threshold``.
+        threshold: Probability in (0, 1), for ``threshold``.
         blank_id: Index of blank.
 
     Returns:
@@ -55,17 +57,6 @@ def select_frames(
         until = chosen.flip(1).cumsum(1).flip(1) > 0
         chosen = since & until
     return real & _widen(chosen, context)
-
-
-def check_selection(
-    check: ArgumentCheck, frames: str, context: int, threshold: float
-) -> None:
-    """Check what ``select_frames`` is going to be asked for."""
-    check.one_of("frames", frames, FRAMES)
-    check.count("context", context)
-    if context and frames == "all":
-        check.accept("context", "needs 'frames: nonblank'; 'all' keeps every frame")
-    check.between("threshold", threshold, 0, 1)
 
 
 def _widen(chosen: Tensor, context: int) -> Tensor:

@@ -1,21 +1,14 @@
 """Spike timing: the student's CTC spikes are guided to the teacher's."""
 
+from typing import Literal
+
 from torch import Tensor
 
-from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES
-from espnet_kd.losses.ctc import CTCLoss
+from espnet_kd.losses.ctc import CTCFrameLoss
 from espnet_kd.losses.ctc_frames import select_frames
-from espnet_kd.masking import (
-    REDUCTIONS,
-    check_pair,
-    keep_rows,
-    reduce_positions,
-    widened,
-)
+from espnet_kd.masking import Reduction, check_pair, keep_rows, reduce_positions, widened
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
-
-FORMS = ("cross_entropy", "probability")
 
 
 def ctc_guided(
@@ -23,9 +16,9 @@ def ctc_guided(
     teacher_logits: Tensor,
     lengths: Tensor,
     *,
-    form: str = "cross_entropy",
+    form: Literal["cross_entropy", "probability"] = "cross_entropy",
     blank_id: int = 0,
-    reduction: str = "batch",
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Ask for the teacher's best token where the teacher spikes.
@@ -72,31 +65,15 @@ def ctc_guided(
 
 
 @LOSSES.register("ctc_guided")
-class CTCGuided(CTCLoss):
+class CTCGuided(CTCFrameLoss, measure=ctc_guided):
     """``ctc_guided`` as a term."""
-
-    def __init__(
-        self,
-        *,
-        form: str = "cross_entropy",
-        reduction: str = "batch",
-        head: int | None = None,
-        bridge: str = "spike",
-    ) -> None:
-        check = ArgumentCheck()
-        check.collect(super().__init__, head=head, bridge=bridge)
-        check.one_of("form", form, FORMS)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.options = {"form": form, "reduction": reduction}
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``ctc_guided``; the teacher's frames are bridged first."""
-        return ctc_guided(
+        return self.bound(ctc_guided)(
             self.student_logits(student),
             self.teacher_logits(student, teacher),
-            student.encoder_out_lens,
+            self.lengths(student, teacher),
             blank_id=student.blank_id,
             weights=teacher.weights,
-            **self.options,
         )

@@ -1,21 +1,22 @@
 """CTC posteriors compared at the frame shift that suits best, for delayed students."""
 
+from typing import Annotated, Literal
+
 import torch
 from torch import Tensor
 
-from espnet_kd.errors import ArgumentCheck
+from espnet_kd.config.check import Check
+from espnet_kd.config.options import Count
 from espnet_kd.losses.base import LOSSES
-from espnet_kd.losses.ctc import CTCLoss
+from espnet_kd.losses.ctc import CTCFrameLoss
 from espnet_kd.losses.divergence import real_log_softmax
-from espnet_kd.masking import (
-    REDUCTIONS,
-    check_pair,
-    length_mask,
-    reduce_positions,
-)
+from espnet_kd.masking import Reduction, check_pair, length_mask, reduce_positions
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
-SCOPES = ("frame", "utterance")
+
+def _not_positive(check: Check, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value > 0:
+        check.add(name, f"must be 0 or a negative whole number, got {value!r}")
 
 
 def ctc_shift_kl(
@@ -23,10 +24,10 @@ def ctc_shift_kl(
     teacher_logits: Tensor,
     lengths: Tensor,
     *,
-    min_shift: int = 0,
-    max_shift: int = 2,
-    per: str = "frame",
-    reduction: str = "batch",
+    min_shift: Annotated[int, _not_positive] = 0,
+    max_shift: Count = 2,
+    per: Literal["frame", "utterance"] = "frame",
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of CTC posteriors, minimised over a window of shifts.
@@ -96,36 +97,14 @@ def _of_best_shift(values: Tensor, real: Tensor) -> Tensor:
 
 
 @LOSSES.register("ctc_shift_kl")
-class CTCShiftKL(CTCLoss):
+class CTCShiftKL(CTCFrameLoss, measure=ctc_shift_kl):
     """``ctc_shift_kl`` as a term."""
-
-    def __init__(
-        self,
-        *,
-        min_shift: int = 0,
-        max_shift: int = 2,
-        per: str = "frame",
-        reduction: str = "batch",
-        head: int | None = None,
-        bridge: str = "spike",
-    ) -> None:
-        check = ArgumentCheck()
-        check.collect(super().__init__, head=head, bridge=bridge)
-        check.count("max_shift", max_shift)
-        if isinstance(min_shift, bool) or not isinstance(min_shift, int) or min_shift > 0:
-            check.accept("min_shift", f"must be 0 or a negative whole number: {min_shift}")
-        check.one_of("per", per, SCOPES)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.options = {"min_shift": min_shift, "max_shift": max_shift}
-        self.options |= {"per": per, "reduction": reduction}
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``ctc_shift_kl``; the teacher's frames are bridged first."""
-        return ctc_shift_kl(
+        return self.bound(ctc_shift_kl)(
             self.student_logits(student),
             self.teacher_logits(student, teacher),
-            student.encoder_out_lens,
+            self.lengths(student, teacher),
             weights=teacher.weights,
-            **self.options,
         )

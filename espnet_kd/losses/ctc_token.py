@@ -3,12 +3,11 @@
 from torch import Tensor
 
 from espnet_kd.alignment.ctc_lattice import label_occupancies
-from espnet_kd.errors import ArgumentCheck
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.ctc import CTCLoss
 from espnet_kd.losses.divergence import kl_probs, real_log_softmax
-from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions
-from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
+from espnet_kd.masking import Reduction, length_mask, reduce_positions
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets, given
 
 
 def ctc_token_kl(
@@ -20,7 +19,7 @@ def ctc_token_kl(
     ys_lens: Tensor,
     *,
     blank_id: int = 0,
-    reduction: str = "batch",
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of CTC posteriors pooled over each label's own frames.
@@ -58,9 +57,10 @@ def ctc_token_kl(
     weights there). https://arxiv.org/abs/2008.00671
     """
     _check(student_logits, teacher_logits, ys_pad, ys_lens)
-    options = (ys_pad, ys_lens, blank_id)
-    student, on_student = _pooled(student_logits, student_lens, *options)
-    teacher, on_teacher = _pooled(teacher_logits.detach(), teacher_lens, *options)
+    student, on_student = _pooled(student_logits, student_lens, ys_pad, ys_lens, blank_id)
+    teacher, on_teacher = _pooled(
+        teacher_logits.detach(), teacher_lens, ys_pad, ys_lens, blank_id
+    )
     keep = on_student & on_teacher  # (B, U)
     student, teacher = student[keep], teacher[keep].to(student.dtype)  # (N, V)
     return reduce_positions(kl_probs(student, teacher), keep, reduction, weights)
@@ -93,30 +93,22 @@ def _check(student: Tensor, teacher: Tensor, ys_pad: Tensor, ys_lens: Tensor) ->
 
 
 @LOSSES.register("ctc_token_kl")
-class CTCTokenKL(CTCLoss):
+class CTCTokenKL(CTCLoss, measure=ctc_token_kl):
     """``ctc_token_kl`` as a term."""
-
-    def __init__(self, *, reduction: str = "batch", head: int | None = None) -> None:
-        check = ArgumentCheck()
-        check.collect(super().__init__, head=head)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.reduction = reduction
 
     def needs(self) -> Needs:
         """Both models' CTC logits, and the transcript."""
-        return Needs.union([super().needs(), Needs(labels=True)])
+        return Needs(ctc=True, interctc=self.heads, labels=True)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``ctc_token_kl``."""
-        return ctc_token_kl(
+        return self.bound(ctc_token_kl)(
             self.student_logits(student),
-            teacher.ctc_logits,
+            given(teacher.ctc_logits, "ctc_logits"),
             student.encoder_out_lens,
             teacher.encoder_out_lens,
-            student.ys_pad,
-            student.ys_lens,
+            given(student.ys_pad, "ys_pad"),
+            given(student.ys_lens, "ys_lens"),
             blank_id=student.blank_id,
-            reduction=self.reduction,
             weights=teacher.weights,
         )

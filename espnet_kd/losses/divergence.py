@@ -1,6 +1,7 @@
 """Divergences between rows of logits: the arithmetic that the posterior losses share."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def kl_rows(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
     """
     student = widened(student_logits)
     teacher = teacher_logits.detach().to(student.dtype)
-    return _KLRows.apply(student, teacher, temperature, None)
+    return applied(_KLRows, student, teacher, temperature, None)
 
 
 def kl_positions(
@@ -62,7 +63,7 @@ def kl_positions(
         return kl_rows(student, teacher, temperature)
     student = widened(student)
     dropped = (~keep).flatten().nonzero()[:, 0]
-    values = _KLRows.apply(student, teacher.to(student.dtype), temperature, dropped)
+    values = applied(_KLRows, student, teacher.to(student.dtype), temperature, dropped)
     return values.index_select(0, rows) if len(dropped) else values
 
 
@@ -77,16 +78,20 @@ class _KLRows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, student: Tensor, teacher: Tensor, temperature: float, dropped: Tensor | None
+        ctx: Any,
+        student: Tensor,
+        teacher: Tensor,
+        temperature: float,
+        dropped: Tensor | None,
     ) -> Tensor:
         values = student.new_empty(len(student))
         slope = torch.empty_like(student) if ctx.needs_input_grad[0] else None
         for part in _blocks(student):
-            ours, theirs = student[part], teacher[part]
+            z_student, z_teacher = student[part], teacher[part]
             if temperature != 1.0:
-                ours, theirs = ours / temperature, theirs / temperature
-            p, q = theirs.softmax(-1), ours.softmax(-1)
-            values[part] = _divergence(ours, theirs, q, p)
+                z_student, z_teacher = z_student / temperature, z_teacher / temperature
+            q, p = z_student.softmax(-1), z_teacher.softmax(-1)
+            values[part] = _divergence(z_student, z_teacher, q, p)
             if slope is not None:
                 torch.sub(q, p, out=slope[part])
         if slope is not None:
@@ -98,7 +103,7 @@ class _KLRows(torch.autograd.Function):
         return values.mul_(temperature**2)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,) = ctx.saved_tensors
         return grad[:, None] * slope, None, None, None
 
@@ -118,6 +123,12 @@ def _blocks(rows: Tensor) -> list[slice]:
     """On a CPU, blocks that stay in its cache; elsewhere everything at once."""
     size = len(rows) if rows.is_cuda else max(CACHED // max(rows.shape[1], 1), 1)
     return [slice(start, start + size) for start in range(0, len(rows), max(size, 1))]
+
+
+def applied(function: type[torch.autograd.Function], *arguments: object) -> Tensor:
+    """The one tensor that a function with its own gradient gives."""
+    result: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]  # torch's
+    return result
 
 
 def kl_probs(student: Tensor, teacher: Tensor) -> Tensor:
@@ -147,14 +158,14 @@ def real_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (B, L, V).
     """
-    return _RealLogSoftmax.apply(widened(logits), mask)
+    return applied(_RealLogSoftmax, widened(logits), mask)
 
 
 class _RealLogSoftmax(torch.autograd.Function):
     """PyTorch's own, forward and backward, with the padding taken out of either."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor, mask: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, mask: Tensor) -> Tensor:
         padding = (~mask).nonzero(as_tuple=True)
         result = logits.log_softmax(-1)
         result[padding] = 0.0
@@ -162,7 +173,7 @@ class _RealLogSoftmax(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         output, *padding = ctx.saved_tensors
         result = torch._log_softmax_backward_data(grad, output, -1, output.dtype)
         result[tuple(padding)] = 0.0

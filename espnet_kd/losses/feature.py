@@ -1,14 +1,20 @@
 """Losses between hidden representations, any tap of the student to any of the teacher."""
 
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espnet_kd.alignment.frames import at_student_frames
-from espnet_kd.errors import ArgumentCheck, KDError
-from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
+from espnet_kd.alignment.frames import at_student_frames, compared_lens
+from espnet_kd.config.check import Check
+from espnet_kd.config.options import NotNegative
+from espnet_kd.errors import KDError
+from espnet_kd.losses.base import LOSSES, Needs
+from espnet_kd.losses.measured import MeasuredLoss, PairMeasure
 from espnet_kd.masking import (
-    REDUCTIONS,
+    Reduction,
     check_pair,
     keep_rows,
     length_mask,
@@ -27,7 +33,7 @@ def hidden_mse(
     teacher_hidden: Tensor,
     lengths: Tensor,
     *,
-    reduction: str = "batch",
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Mean squared difference of hidden representations.
@@ -61,7 +67,7 @@ def hidden_cosine(
     teacher_hidden: Tensor,
     lengths: Tensor,
     *,
-    reduction: str = "batch",
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Cosine distance of hidden representations, blind to their scale.
@@ -84,8 +90,8 @@ def hidden_l1_cosine(
     teacher_hidden: Tensor,
     lengths: Tensor,
     *,
-    cosine_weight: float = 1.0,
-    reduction: str = "batch",
+    cosine_weight: NotNegative = 1.0,
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Mean absolute difference plus cosine distance of hidden representations.
@@ -131,32 +137,50 @@ class Projection(nn.Linear):
     the student's ``state_dict`` does not mention it, and loading one does not miss it.
     """
 
-    def _save_to_state_dict(self, destination, prefix, keep_vars) -> None:
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
         pass
 
-    def _load_from_state_dict(self, *args) -> None:
+    def _load_from_state_dict(self, *args: Any) -> None:
         pass
 
 
-class TapLoss(DistillationLoss):
-    """Common ground of the losses between taps: finding them, bridging frame rates.
+def is_tap(check: Check, name: str, value: object) -> None:
+    """Require what ``parse_tap`` can read."""
+    try:
+        parse_tap(str(value))
+    except KDError as error:
+        check.add(name, str(error))
 
-    Args:
+
+@dataclass(frozen=True, kw_only=True)
+class TapOptions:
+    """Which representations are compared.
+
+    Attributes:
         student: Tap of the student.
         teacher: Tap of the teacher.
     """
 
-    def __init__(self, *, student: str, teacher: str) -> None:
-        super().__init__()
-        check = ArgumentCheck()
-        for name, tap in (("student", student), ("teacher", teacher)):
-            try:
-                parse_tap(tap)
-            except KDError as error:
-                check.accept(name, str(error))
-        check.done()
-        self.student_tap = student
-        self.teacher_tap = teacher
+    student: Annotated[str, is_tap]
+    teacher: Annotated[str, is_tap]
+
+
+class TapLoss(MeasuredLoss, own=TapOptions):
+    """Common ground of the losses between taps: finding them, bridging frame rates."""
+
+    own: TapOptions
+
+    @property
+    def student_tap(self) -> str:
+        """The student's tap, as it is recorded."""
+        return self.own.student
+
+    @property
+    def teacher_tap(self) -> str:
+        """The teacher's tap, as it is recorded."""
+        return self.own.teacher
 
     def needs(self) -> Needs:
         """One tap of either model."""
@@ -183,8 +207,9 @@ class TapLoss(DistillationLoss):
         if source is None or target is None:
             return self.nothing(student.encoder_out_lens)
         values = source.values[:, : int(source.lengths.max())]
+        lengths = compared_lens(source.lengths, target.lengths)
         return self.compare(
-            values, bridged(target, source.lengths), source.lengths, teacher.weights
+            values, bridged(target, source.lengths), lengths, teacher.weights
         )
 
     def compare(
@@ -196,7 +221,9 @@ class TapLoss(DistillationLoss):
     def nothing(self, like: Tensor) -> Tensor:
         """The value when nothing can be compared in this pass."""
         zero = torch.zeros((), device=like.device)
-        return zero + sum(p.float().sum() * 0 for p in self.parameters())
+        for parameter in self.parameters():
+            zero = zero + parameter.float().sum() * 0
+        return zero
 
 
 def bridged(target: Hidden, lengths: Tensor) -> Tensor:
@@ -226,12 +253,10 @@ def find_hidden(outputs: ModelOutputs, tap: str, side: str) -> Hidden:
 class HiddenLoss(TapLoss):
     """Common ground of the losses between vectors of one width: the projection to it."""
 
-    def __init__(self, *, student: str, teacher: str, reduction: str = "batch") -> None:
-        check = ArgumentCheck()
-        check.collect(super().__init__, student=student, teacher=teacher)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.options = {"reduction": reduction}
+    function: ClassVar[PairMeasure]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.projection: Projection | None = None
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
@@ -249,42 +274,19 @@ class HiddenLoss(TapLoss):
         """See the function of the same name; the student is projected first."""
         if self.projection is not None:
             student = self.projection(student.to(self.projection.weight.dtype))
-        measure = type(self).measure
-        return measure(student, teacher, lengths, weights=weights, **self.options)
+        return self.bound(self.function)(student, teacher, lengths, weights=weights)
 
 
 @LOSSES.register("hidden_mse")
-class HiddenMSE(HiddenLoss):
+class HiddenMSE(HiddenLoss, measure=hidden_mse):
     """``hidden_mse`` as a term: ``student`` and ``teacher`` name taps."""
-
-    measure = hidden_mse
 
 
 @LOSSES.register("hidden_cosine")
-class HiddenCosine(HiddenLoss):
+class HiddenCosine(HiddenLoss, measure=hidden_cosine):
     """``hidden_cosine`` as a term: ``student`` and ``teacher`` name taps."""
-
-    measure = hidden_cosine
 
 
 @LOSSES.register("hidden_l1_cosine")
-class HiddenL1Cosine(HiddenLoss):
+class HiddenL1Cosine(HiddenLoss, measure=hidden_l1_cosine):
     """``hidden_l1_cosine`` as a term: ``student`` and ``teacher`` name taps."""
-
-    measure = hidden_l1_cosine
-
-    def __init__(
-        self,
-        *,
-        student: str,
-        teacher: str,
-        cosine_weight: float = 1.0,
-        reduction: str = "batch",
-    ) -> None:
-        check = ArgumentCheck()
-        check.collect(
-            super().__init__, student=student, teacher=teacher, reduction=reduction
-        )
-        check.not_negative("cosine_weight", cosine_weight)
-        check.done()
-        self.options["cosine_weight"] = cosine_weight

@@ -1,10 +1,12 @@
 """Losses between relations: no width to match, no projection to learn."""
 
+from typing import ClassVar, Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from espnet_kd.errors import ArgumentCheck
+from espnet_kd.config.options import NotNegative
 from espnet_kd.losses.base import LOSSES
 from espnet_kd.losses.feature import TINY, TapLoss
 from espnet_kd.masking import keep_rows, length_mask, widened
@@ -41,10 +43,11 @@ def hidden_cka(student_hidden: Tensor, teacher_hidden: Tensor, lengths: Tensor) 
         return keep_rows(student_hidden, mask).sum() * 0.0
     student = _centred(keep_rows(student_hidden, mask))
     teacher = _centred(keep_rows(teacher_hidden.detach(), mask).to(student.dtype))
-    ours, theirs = (z.T @ z for z in (student, teacher))
+    student_size = (student.T @ student).square().sum()
+    teacher_size = (teacher.T @ teacher).square().sum()
     common = (teacher.T @ student).square().sum()
     # The root of a square is exact, so that equal inputs give exactly 0.
-    scale = (ours.square().sum() * theirs.square().sum()).sqrt()
+    scale = (student_size * teacher_size).sqrt()
     return 1 - common / scale.clamp_min(TINY**2)
 
 
@@ -74,8 +77,8 @@ def similarity(student_hidden: Tensor, teacher_hidden: Tensor, lengths: Tensor) 
     https://arxiv.org/abs/1907.09682
     """
     student, teacher = _means(student_hidden, teacher_hidden, lengths)
-    ours, theirs = (F.normalize(z @ z.T, dim=1, eps=TINY) for z in (student, teacher))
-    return (ours - theirs).square().sum() / max(len(ours), 1) ** 2
+    student, teacher = (F.normalize(z @ z.T, dim=1, eps=TINY) for z in (student, teacher))
+    return (student - teacher).square().sum() / max(len(student), 1) ** 2
 
 
 def rkd(
@@ -83,8 +86,8 @@ def rkd(
     teacher_hidden: Tensor,
     lengths: Tensor,
     *,
-    distance_weight: float = 1.0,
-    angle_weight: float = 2.0,
+    distance_weight: NotNegative = 1.0,
+    angle_weight: NotNegative = 2.0,
 ) -> Tensor:
     r"""Relational distillation: distances and angles between utterances of a batch.
 
@@ -171,53 +174,36 @@ def _check_sequences(student: Tensor, teacher: Tensor, lengths: Tensor) -> Tenso
     return length_mask(lengths, student.shape[1])
 
 
+class RelationMeasure(Protocol):
+    """A measure of (B, T, D) and (B, T, D') tensors and their lengths, (B,)."""
+
+    def __call__(self, student: Tensor, teacher: Tensor, lengths: Tensor, /) -> Tensor:
+        """Scalar of the whole batch."""
+
+
 class RelationLoss(TapLoss):
     """Common ground of the losses across a batch: an utterance alone has no value."""
 
+    function: ClassVar[RelationMeasure]
     per_utterance = False
 
     def compare(
         self, student: Tensor, teacher: Tensor, lengths: Tensor, weights: Tensor | None
     ) -> Tensor:
         """See the function of the same name."""
-        return type(self).measure(student, teacher, lengths)
+        return self.bound(self.function)(student, teacher, lengths)
 
 
 @LOSSES.register("hidden_cka")
-class HiddenCKA(RelationLoss):
+class HiddenCKA(RelationLoss, measure=hidden_cka):
     """``hidden_cka`` as a term: ``student`` and ``teacher`` name taps."""
-
-    measure = hidden_cka
 
 
 @LOSSES.register("similarity")
-class Similarity(RelationLoss):
+class Similarity(RelationLoss, measure=similarity):
     """``similarity`` as a term: ``student`` and ``teacher`` name taps."""
-
-    measure = similarity
 
 
 @LOSSES.register("rkd")
-class RKD(RelationLoss):
+class RKD(RelationLoss, measure=rkd):
     """``rkd`` as a term: ``student`` and ``teacher`` name taps."""
-
-    def __init__(
-        self,
-        *,
-        student: str,
-        teacher: str,
-        distance_weight: float = 1.0,
-        angle_weight: float = 2.0,
-    ) -> None:
-        check = ArgumentCheck()
-        check.collect(super().__init__, student=student, teacher=teacher)
-        check.not_negative("distance_weight", distance_weight)
-        check.not_negative("angle_weight", angle_weight)
-        check.done()
-        self.options = {"distance_weight": distance_weight, "angle_weight": angle_weight}
-
-    def compare(
-        self, student: Tensor, teacher: Tensor, lengths: Tensor, weights: Tensor | None
-    ) -> Tensor:
-        """See ``rkd``."""
-        return rkd(student, teacher, lengths, **self.options)

@@ -1,17 +1,19 @@
 """Sequence-level distillation: the student learns whole hypotheses of the teacher."""
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from espnet_kd.errors import ArgumentCheck
-from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
-from espnet_kd.losses.ctc import CTCLoss
-from espnet_kd.losses.divergence import real_log_softmax
+from espnet_kd.config.options import NotNegative, Ordinal
+from espnet_kd.losses.base import LOSSES, Needs
+from espnet_kd.losses.ctc import CTCLoss, HeadOptions
+from espnet_kd.losses.divergence import applied, real_log_softmax
+from espnet_kd.losses.measured import MeasuredLoss
 from espnet_kd.masking import length_mask, widened
-from espnet_kd.model.outputs import Decode, ModelOutputs, NBest, TeacherTargets
-
-SEARCHES = ("beam", "greedy")
+from espnet_kd.model.outputs import Decode, ModelOutputs, NBest, TeacherTargets, given
 
 
 def nbest_weights(nbest: NBest, scale: float = 1.0) -> Tensor:
@@ -56,7 +58,7 @@ def ctc_nbest(
     lengths: Tensor,
     nbest: NBest,
     *,
-    scale: float = 1.0,
+    scale: NotNegative = 1.0,
     blank_id: int = 0,
     weights: Tensor | None = None,
 ) -> Tensor:
@@ -87,7 +89,8 @@ def ctc_nbest(
     shares = nbest_weights(nbest, scale) * (lengths > 0)[:, None]  # (B, N)
     shares = shares if weights is None else shares * weights[:, None]
     student = widened(student_logits)
-    total = _CTCSum.apply(student, lengths, nbest, shares.to(student.dtype), blank_id)
+    shares = shares.to(student.dtype)
+    total = applied(_CTCSum, student, lengths, nbest, shares, blank_id)
     return total / max(len(lengths), 1)
 
 
@@ -101,7 +104,12 @@ class _CTCSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, logits: Tensor, lengths: Tensor, nbest: NBest, shares: Tensor, blank: int
+        ctx: Any,
+        logits: Tensor,
+        lengths: Tensor,
+        nbest: NBest,
+        shares: Tensor,
+        blank: int,
     ) -> Tensor:
         if not logits.shape[1] or not nbest.tokens.shape[1]:
             ctx.save_for_backward(torch.zeros_like(logits))
@@ -111,7 +119,7 @@ class _CTCSum(torch.autograd.Function):
         with torch.enable_grad():
             log_probs.requires_grad_()
             by_frame = log_probs.transpose(0, 1)  # (T, B, V)
-            total = 0.0
+            total = logits.new_zeros(())
             for index in range(nbest.tokens.shape[1]):
                 value = F.ctc_loss(
                     by_frame,
@@ -130,7 +138,7 @@ class _CTCSum(torch.autograd.Function):
         return total.detach()
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         (slope,) = ctx.saved_tensors
         return grad * slope, None, None, None, None
 
@@ -140,7 +148,7 @@ def token_nbest(
     nbest: NBest,
     *,
     eos_id: int,
-    scale: float = 1.0,
+    scale: NotNegative = 1.0,
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Cross-entropy of the attention decoder on the teacher's hypotheses.
@@ -193,79 +201,78 @@ def _check_rows(logits: Tensor, nbest: NBest) -> None:
         )
 
 
-def _check_search(check: ArgumentCheck, nbest: int, scale: float) -> None:
-    check.at_least("nbest", nbest, 1)
-    check.not_negative("scale", scale)
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """How many hypotheses the teacher gives.
+
+    Attributes:
+        nbest: Width of a live teacher's beam, and hypotheses that are learned from.
+    """
+
+    nbest: Ordinal = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CTCSearchOptions(HeadOptions):
+    """How the teacher's hypotheses are found, and which head of the student learns.
+
+    Attributes:
+        nbest: As in ``SearchOptions``.
+        search: ``beam`` decodes each utterance in every step, which takes longer than
+            the step; ``greedy`` reads one hypothesis off the teacher's CTC.
+    """
+
+    nbest: Ordinal = 4
+    search: Literal["beam", "greedy"] = "beam"
 
 
 @LOSSES.register("ctc_nbest")
-class CTCNBest(CTCLoss):
-    """``ctc_nbest`` as a term.
+class CTCNBest(CTCLoss, measure=ctc_nbest, own=CTCSearchOptions):
+    """``ctc_nbest`` as a term; see ``CTCSearchOptions``."""
 
-    ``search: beam`` decodes each utterance with a beam of ``nbest`` in every step, which
-    takes longer than the step; ``greedy`` reads one hypothesis off the teacher's CTC.
-    """
+    own: CTCSearchOptions
 
-    def __init__(
-        self,
-        *,
-        nbest: int = 4,
-        search: str = "beam",
-        scale: float = 1.0,
-        head: int | None = None,
-    ) -> None:
-        check = ArgumentCheck()
-        check.collect(super().__init__, head=head)
-        _check_search(check, nbest, scale)
-        check.one_of("search", search, SEARCHES)
-        check.done()
-        self.nbest = nbest if search == "beam" else 0
-        self.scale = scale
+    @property
+    def nbest(self) -> int:
+        """Hypotheses of a beam; 0 for greedy ones."""
+        return self.own.nbest if self.own.search == "beam" else 0
 
     def needs(self) -> Needs:
         """The student's CTC logits and the teacher's hypotheses."""
-        return super().needs() | Needs(nbest=self.nbest)
+        return Needs(ctc=True, interctc=self.heads, nbest=self.nbest)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``ctc_nbest``."""
         if self.nbest:
-            nbest = first(teacher.nbest, self.nbest)
+            nbest = first(given(teacher.nbest, "nbest"), self.nbest)
         else:
-            logits, lens = teacher.ctc_logits, teacher.encoder_out_lens
-            nbest = greedy_nbest(logits, lens, teacher.blank_id)
-        return ctc_nbest(
+            logits = given(teacher.ctc_logits, "ctc_logits")
+            nbest = greedy_nbest(logits, teacher.encoder_out_lens, teacher.blank_id)
+        return self.bound(ctc_nbest)(
             self.student_logits(student),
             student.encoder_out_lens,
             nbest,
-            scale=self.scale,
             blank_id=student.blank_id,
             weights=teacher.weights,
         )
 
 
 @LOSSES.register("token_nbest")
-class TokenNBest(DistillationLoss):
+class TokenNBest(MeasuredLoss, measure=token_nbest, own=SearchOptions):
     """``token_nbest`` as a term; a live teacher searches with a beam of ``nbest``."""
 
-    def __init__(self, *, nbest: int = 1, scale: float = 1.0) -> None:
-        super().__init__()
-        check = ArgumentCheck()
-        _check_search(check, nbest, scale)
-        check.done()
-        self.nbest = nbest
-        self.scale = scale
+    own: SearchOptions
 
     def needs(self) -> Needs:
         """The student's decoder and the teacher's hypotheses."""
-        return Needs(nbest=self.nbest, decode=True)
+        return Needs(nbest=self.own.nbest, decode=True)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``token_nbest``."""
-        return token_nbest(
-            student.decode,
-            first(teacher.nbest, self.nbest),
+        return self.bound(token_nbest)(
+            given(student.decode, "decode"),
+            first(given(teacher.nbest, "nbest"), self.own.nbest),
             eos_id=student.eos_id,
-            scale=self.scale,
             weights=teacher.weights,
         )
 

@@ -1,20 +1,22 @@
 """Distillation through the attention decoder's posteriors, position by position."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor
 
-from espnet_kd.errors import ArgumentCheck
-from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
+from espnet_kd.config.options import Positive, Share
+from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.divergence import jsd_rows, kl_positions, reverse_kl_rows
+from espnet_kd.losses.measured import MeasuredLoss, PairMeasure
 from espnet_kd.masking import (
-    REDUCTIONS,
+    Reduction,
     check_pair,
     keep_rows,
     length_mask,
     reduce_positions,
 )
-from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets, given
 
 
 def token_kl(
@@ -22,8 +24,8 @@ def token_kl(
     teacher_logits: Tensor,
     lengths: Tensor,
     *,
-    temperature: float = 1.0,
-    reduction: str = "batch",
+    temperature: Positive = 1.0,
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of the attention decoders' posteriors.
@@ -65,8 +67,8 @@ def token_reverse_kl(
     teacher_logits: Tensor,
     lengths: Tensor,
     *,
-    temperature: float = 1.0,
-    reduction: str = "batch",
+    temperature: Positive = 1.0,
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Reverse KL divergence of the attention decoders' posteriors.
@@ -92,9 +94,9 @@ def token_jsd(
     teacher_logits: Tensor,
     lengths: Tensor,
     *,
-    beta: float = 0.5,
-    temperature: float = 1.0,
-    reduction: str = "batch",
+    beta: Share = 0.5,
+    temperature: Positive = 1.0,
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Generalised Jensen-Shannon divergence of the attention decoders' posteriors.
@@ -120,7 +122,7 @@ def _reduced(
     student_logits: Tensor,
     teacher_logits: Tensor,
     lengths: Tensor,
-    reduction: str,
+    reduction: Reduction,
     weights: Tensor | None,
 ) -> Tensor:
     check_pair(student_logits, teacher_logits, lengths, "logits")
@@ -130,59 +132,35 @@ def _reduced(
     return reduce_positions(rows(student, teacher), mask, reduction, weights)
 
 
-class TokenLoss(DistillationLoss):
-    """Common ground of the decoder losses: their options and what they read."""
+class TokenLoss(MeasuredLoss):
+    """Common ground of the decoder losses: what they read."""
 
-    measure: Callable[..., Tensor]
-
-    def __init__(self, *, temperature: float = 1.0, reduction: str = "batch") -> None:
-        super().__init__()
-        check = ArgumentCheck()
-        check.positive("temperature", temperature)
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.options = {"temperature": temperature, "reduction": reduction}
+    function: ClassVar[PairMeasure]
 
     def needs(self) -> Needs:
-        """Both decoders' logits."""
-        return Needs(decoder=True)
+        """Both decoders' logits, compared at a temperature."""
+        return Needs(decoder=(self.options["temperature"],))
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See the function of the same name."""
-        return type(self).measure(
-            student.decoder_logits,
-            teacher.decoder_logits,
-            student.ys_in_lens,
+        return self.bound(self.function)(
+            given(student.decoder_logits, "decoder_logits"),
+            given(teacher.decoder_logits, "decoder_logits"),
+            given(student.ys_in_lens, "ys_in_lens"),
             weights=teacher.weights,
-            **self.options,
         )
 
 
 @LOSSES.register("token_kl")
-class TokenKL(TokenLoss):
+class TokenKL(TokenLoss, measure=token_kl):
     """``token_kl`` as a term."""
-
-    measure = token_kl
 
 
 @LOSSES.register("token_reverse_kl")
-class TokenReverseKL(TokenLoss):
+class TokenReverseKL(TokenLoss, measure=token_reverse_kl):
     """``token_reverse_kl`` as a term."""
-
-    measure = token_reverse_kl
 
 
 @LOSSES.register("token_jsd")
-class TokenJSD(TokenLoss):
+class TokenJSD(TokenLoss, measure=token_jsd):
     """``token_jsd`` as a term."""
-
-    measure = token_jsd
-
-    def __init__(
-        self, *, beta: float = 0.5, temperature: float = 1.0, reduction: str = "batch"
-    ) -> None:
-        check = ArgumentCheck()
-        check.between("beta", beta, 0, 1)
-        check.collect(super().__init__, temperature=temperature, reduction=reduction)
-        check.done()
-        self.options["beta"] = beta

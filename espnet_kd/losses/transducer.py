@@ -1,15 +1,19 @@
 """Distillation through a transducer's lattice, node by node."""
 
+from dataclasses import replace
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from espnet_kd.alignment.frames import SLACK
 from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask
-from espnet_kd.errors import AlignmentError, ArgumentCheck
-from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
+from espnet_kd.errors import AlignmentError
+from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.divergence import kl_rows
-from espnet_kd.masking import REDUCTIONS, length_mask, reduce_positions
-from espnet_kd.model.outputs import ModelOutputs, Path, TeacherTargets
+from espnet_kd.losses.measured import MeasuredLoss
+from espnet_kd.masking import Reduction, length_mask, reduce_positions
+from espnet_kd.model.outputs import ModelOutputs, Path, TeacherTargets, given
 
 
 def transducer_collapsed_kl(
@@ -20,7 +24,7 @@ def transducer_collapsed_kl(
     ys_lens: Tensor,
     *,
     blank_id: int = 0,
-    reduction: str = "token",
+    reduction: Reduction = "token",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of {next label, blank, all the rest} over the lattice.
@@ -71,7 +75,7 @@ def transducer_lattice_kl(
     frame_lens: Tensor,
     ys_lens: Tensor,
     *,
-    reduction: str = "token",
+    reduction: Reduction = "token",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of the joint outputs over the whole lattice.
@@ -111,7 +115,7 @@ def transducer_path_kl(
     student_logits: Tensor,
     path: Path,
     *,
-    reduction: str = "batch",
+    reduction: Reduction = "batch",
     weights: Tensor | None = None,
 ) -> Tensor:
     r"""Forward KL divergence of the joint outputs along the teacher's best alignment.
@@ -158,30 +162,32 @@ def common_frames(student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
     Raises:
         AlignmentError: If the counts of an utterance differ by more than four.
     """
-    ours, theirs = student.encoder_out_lens, teacher.encoder_out_lens
-    apart = (ours - theirs).abs() > SLACK
+    student_lens, teacher_lens = student.encoder_out_lens, teacher.encoder_out_lens
+    apart = (student_lens - teacher_lens).abs() > SLACK
     if apart.any():
         index = int(apart.nonzero()[0])
         raise AlignmentError(
-            f"utterance {index} of the batch has {int(theirs[index])} teacher frames and "
-            f"{int(ours[index])} student frames: two lattices compare node by node only "
-            "at one frame rate. Give the student the teacher's subsampling, or use "
-            "transducer_fullsum, ctc_* on an auxiliary CTC, or hidden_* losses."
+            f"utterance {index} of the batch has {int(teacher_lens[index])} teacher frames "
+            f"and {int(student_lens[index])} student frames: two lattices compare node by "
+            "node only at one frame rate. Give the student the teacher's subsampling, or "
+            "use transducer_fullsum, ctc_* on an auxiliary CTC, or hidden_* losses."
         )
-    return torch.minimum(ours, theirs)
+    return torch.minimum(student_lens, teacher_lens)
 
 
 def common_lattice(
-    student: ModelOutputs, teacher: TeacherTargets, theirs: Tensor
+    student: ModelOutputs, teacher: TeacherTargets, teacher_lattice: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The student's lattice, the teacher's, and the frames that both have."""
     lens = common_frames(student, teacher)
     width = int(lens.max())
-    # A slice of everything would lose what makes a lattice flat for nothing.
-    ours, theirs = (
-        z if z.shape[1] == width else z[:, :width] for z in (student.joint_logits, theirs)
-    )
-    return ours, theirs, lens
+    lattice = given(student.joint_logits, "joint_logits")
+    return _cut(lattice, width), _cut(teacher_lattice, width), lens
+
+
+def _cut(lattice: Tensor, width: int) -> Tensor:
+    """The first frames; as it is if those are all, for a slice would not stay flat."""
+    return lattice if lattice.shape[1] == width else lattice[:, :width]
 
 
 def _check_lattice(
@@ -200,17 +206,10 @@ def _check_lattice(
             raise ValueError(f"{name} reach {int(lens.max())}: more than the lattice has")
 
 
-class TransducerLoss(DistillationLoss):
+class TransducerLoss(MeasuredLoss):
     """Common ground of the lattice losses: what they read of the teacher."""
 
-    reads = "classes"
-
-    def __init__(self, *, reduction: str = "token") -> None:
-        super().__init__()
-        check = ArgumentCheck()
-        check.one_of("reduction", reduction, REDUCTIONS)
-        check.done()
-        self.reduction = reduction
+    reads: ClassVar[str] = "classes"
 
     def needs(self) -> Needs:
         """Both lattices, and the transcript."""
@@ -218,53 +217,56 @@ class TransducerLoss(DistillationLoss):
 
 
 @LOSSES.register("transducer_collapsed_kl")
-class TransducerCollapsedKL(TransducerLoss):
+class TransducerCollapsedKL(TransducerLoss, measure=transducer_collapsed_kl):
     """``transducer_collapsed_kl`` as a term."""
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``transducer_collapsed_kl``."""
-        ours, theirs, lens = common_lattice(student, teacher, teacher.joint_classes)
-        return transducer_collapsed_kl(
-            ours,
-            theirs,
+        classes = given(teacher.joint_classes, "joint_classes")
+        student_lattice, teacher_lattice, lens = common_lattice(student, teacher, classes)
+        return self.bound(transducer_collapsed_kl)(
+            student_lattice,
+            teacher_lattice,
             lens,
-            student.ys_pad,
-            student.ys_lens,
+            given(student.ys_pad, "ys_pad"),
+            given(student.ys_lens, "ys_lens"),
             blank_id=student.blank_id,
-            reduction=self.reduction,
             weights=teacher.weights,
         )
 
 
 @LOSSES.register("transducer_lattice_kl")
-class TransducerLatticeKL(TransducerLoss):
+class TransducerLatticeKL(TransducerLoss, measure=transducer_lattice_kl):
     """``transducer_lattice_kl`` as a term."""
 
     reads = "logits"
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``transducer_lattice_kl``."""
-        ours, theirs, lens = common_lattice(student, teacher, teacher.joint_logits)
-        options = {"reduction": self.reduction, "weights": teacher.weights}
-        return transducer_lattice_kl(ours, theirs, lens, student.ys_lens, **options)
+        logits = given(teacher.joint_logits, "joint_logits")
+        student_lattice, teacher_lattice, lens = common_lattice(student, teacher, logits)
+        return self.bound(transducer_lattice_kl)(
+            student_lattice,
+            teacher_lattice,
+            lens,
+            given(student.ys_lens, "ys_lens"),
+            weights=teacher.weights,
+        )
 
 
 @LOSSES.register("transducer_path_kl")
-class TransducerPathKL(TransducerLoss):
+class TransducerPathKL(TransducerLoss, measure=transducer_path_kl):
     """``transducer_path_kl`` as a term."""
 
     reads = "path"
 
-    def __init__(self, *, reduction: str = "batch") -> None:
-        super().__init__(reduction=reduction)
-
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``transducer_path_kl``; a frame too many of the teacher is its last."""
         common_frames(student, teacher)
-        path = teacher.path
+        path = given(teacher.path, "path")
         last = (student.encoder_out_lens - 1).clamp(min=0)[:, None]
-        frames = torch.minimum(path.frames, last)
-        path = Path(frames, path.labels, path.lengths, path.logits)
-        return transducer_path_kl(
-            student.joint_logits, path, reduction=self.reduction, weights=teacher.weights
+        return self.bound(transducer_path_kl)(
+            given(student.joint_logits, "joint_logits"),
+            replace(path, frames=torch.minimum(path.frames, last)),
+            weights=teacher.weights,
         )

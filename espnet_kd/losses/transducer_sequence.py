@@ -1,14 +1,14 @@
 """Distillation through a transducer's probability of the whole transcript."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask, spread
 from espnet_kd.alignment.transducer_paths import total_log_prob
-from espnet_kd.errors import ArgumentCheck
-from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
-from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
-
-DISTANCES = ("l1", "l2")
+from espnet_kd.losses.base import LOSSES, Needs
+from espnet_kd.losses.measured import MeasuredLoss
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets, given
 
 
 def transducer_fullsum(
@@ -18,7 +18,7 @@ def transducer_fullsum(
     ys_pad: Tensor,
     ys_lens: Tensor,
     *,
-    distance: str = "l1",
+    distance: Literal["l1", "l2"] = "l1",
     blank_id: int = 0,
     weights: Tensor | None = None,
 ) -> Tensor:
@@ -77,15 +77,8 @@ def transcript_log_prob(
 
 
 @LOSSES.register("transducer_fullsum")
-class TransducerFullsum(DistillationLoss):
+class TransducerFullsum(MeasuredLoss, measure=transducer_fullsum):
     """``transducer_fullsum`` as a term."""
-
-    def __init__(self, *, distance: str = "l1") -> None:
-        super().__init__()
-        check = ArgumentCheck()
-        check.one_of("distance", distance, DISTANCES)
-        check.done()
-        self.distance = distance
 
     def needs(self) -> Needs:
         """Both lattices, and the transcript."""
@@ -93,16 +86,14 @@ class TransducerFullsum(DistillationLoss):
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``transducer_fullsum``."""
-        log_probs = total_log_prob(
-            teacher.joint_classes, teacher.encoder_out_lens, student.ys_lens
-        )
-        return transducer_fullsum(
-            student.joint_logits,
-            log_probs,
+        classes = given(teacher.joint_classes, "joint_classes")
+        ys_lens = given(student.ys_lens, "ys_lens")
+        return self.bound(transducer_fullsum)(
+            given(student.joint_logits, "joint_logits"),
+            total_log_prob(classes, teacher.encoder_out_lens, ys_lens),
             student.encoder_out_lens,
-            student.ys_pad,
-            student.ys_lens,
-            distance=self.distance,
+            given(student.ys_pad, "ys_pad"),
+            ys_lens,
             blank_id=student.blank_id,
             weights=teacher.weights,
         )

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from espnet_kd.alignment.frames import at_student_frames
+from espnet_kd.alignment.frames import at_student_frames, compared_lens
 from espnet_kd.masking import length_mask
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
@@ -38,9 +38,8 @@ def diagnose(student: ModelOutputs, teacher: TeacherTargets) -> dict[str, Tensor
             how="spike",
             blank_id=student.blank_id,
         )
-        stats |= _of_ctc(
-            student.ctc_logits, teacher_logits, student.encoder_out_lens, student.blank_id
-        )
+        lengths = compared_lens(student.encoder_out_lens, teacher.encoder_out_lens)
+        stats |= _of_ctc(student.ctc_logits, teacher_logits, lengths, student.blank_id)
     if student.decoder_logits is not None and teacher.decoder_logits is not None:
         stats |= _of_decoder(student, student.decoder_logits, teacher.decoder_logits)
     return stats

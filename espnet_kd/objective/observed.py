@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from espnet_kd.alignment.frames import compared_lens
 from espnet_kd.errors import KDError
 from espnet_kd.losses import DistillationLoss, Needs
 from espnet_kd.losses.feature import HiddenLoss, bridged
@@ -74,8 +75,9 @@ class FittedLoss(DistillationLoss):
         target = teacher.hidden.get(self.loss.teacher_tap)
         if source is not None and target is not None:
             width = int(source.lengths.max())
+            lengths = compared_lens(source.lengths, target.lengths)
             values = fitted(
-                source.values[:, :width], bridged(target, source.lengths), source.lengths
+                source.values[:, :width], bridged(target, source.lengths), lengths
             )
             mapped = {self.loss.student_tap: Hidden(values, source.lengths)}
             student = replace(student, hidden=student.hidden | mapped)

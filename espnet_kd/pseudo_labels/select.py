@@ -6,7 +6,7 @@ from math import inf
 from statistics import median
 
 from espnet_kd.alignment.words import word_error_rate
-from espnet_kd.errors import ArgumentCheck
+from espnet_kd.config.check import Check
 from espnet_kd.pseudo_labels.hypotheses import Heard, Hypothesis
 from espnet_kd.pseudo_labels.normalise import normalise
 
@@ -29,13 +29,13 @@ class Limits:
     max_ratio: float = inf
 
     def __post_init__(self) -> None:
-        check = ArgumentCheck()
-        check.not_negative("max_wer", self.max_wer)
+        check = Check()
+        check.not_negative("max_wer", self.max_wer, infinite=True)
         if not 0 <= self.min_confidence <= 1:
-            check.accept("min_confidence", f"is a probability, got {self.min_confidence}")
+            check.add("min_confidence", f"is a probability, got {self.min_confidence}")
         check.not_negative("min_ratio", self.min_ratio)
         if not self.max_ratio > self.min_ratio:
-            check.accept("max_ratio", f"must be above min_ratio, got {self.max_ratio}")
+            check.add("max_ratio", f"must be above min_ratio, got {self.max_ratio}")
         check.done()
 
 

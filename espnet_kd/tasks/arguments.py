@@ -1,76 +1,62 @@
-"""The ``--kd_conf`` option: a file, or ``key=value`` on top of it."""
+"""The ``--kd_conf`` option: a file, or ``key=value`` on top of it; read once a process."""
 
 import argparse
-import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from espnet_kd.config.parse import parse_config
+from espnet_kd.config.read import NamedConf, read_kd_conf
+from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import KDError
+from espnet_kd.losses import LOSSES
 
 
 class KDConfAction(argparse.Action):
     """Read ``--kd_conf FILE``, then apply each ``--kd_conf a.0.b=value`` in order."""
 
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
         """Replace or change what the namespace holds so far."""
+        text = str(values)
         try:
-            if "=" in values and not Path(values).exists():
-                conf = copy.deepcopy(getattr(namespace, self.dest, None) or {})
-                conf = override(conf, values)
+            if "=" in text and not Path(text).exists():
+                conf = _so_far(namespace, self.dest).changed(text)
             else:
-                conf = read_kd_conf(values)
+                conf = read_kd_conf(text)
         except KDError as error:
-            parser.error(f"--kd_conf {values}: {error}")
+            parser.error(f"--kd_conf {text}: {error}")
         setattr(namespace, self.dest, conf)
 
 
-def read_kd_conf(path: str) -> dict[str, Any]:
-    """Read a YAML file that holds a ``kd_conf``, under that key or bare.
+def kd_config(args: argparse.Namespace) -> KDConfig:
+    """The validated ``kd_conf`` of a training.
+
+    It is parsed at the first question in a process and remembered by ``args.kd_conf``
+    itself, which spawned processes are given unparsed.
 
     Raises:
-        KDError: If the file is missing, no YAML, or no mapping.
+        ConfigError: With every problem, and the name of the file.
     """
-    try:
-        conf = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        text = "no such file; give a YAML file, or key=value to change one setting"
-        raise KDError(text) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise KDError(f"cannot be read: {error}") from None
-    if isinstance(conf, dict) and set(conf) == {"kd_conf"}:
-        conf = conf["kd_conf"]
-    if not isinstance(conf, dict):
-        raise KDError(f"holds no mapping but {type(conf).__name__}")
-    return conf
+    conf = _so_far(args, "kd_conf")
+    if conf.config is None:
+        conf.config = parse_config(conf, LOSSES)
+    args.kd_conf = conf
+    return conf.config
 
 
-def override(conf: dict[str, Any], assignment: str) -> dict[str, Any]:
-    """Set one value of a nested configuration: ``losses.0.weight=0.5``.
-
-    Raises:
-        KDError: If the path leads through something that has no such part.
-    """
-    path, _, text = assignment.partition("=")
-    *parents, last = path.split(".")
-    try:
-        value = yaml.safe_load(text)
-        place: Any = conf
-        for name in parents:
-            if isinstance(place, dict):
-                place = place.setdefault(name, {})
-            else:
-                place = place[int(name)]
-        if isinstance(place, dict):
-            place[last] = value
-        else:
-            place[int(last)] = value
-    except yaml.YAMLError as error:
-        raise KDError(f"'{text}' is no YAML value: {error}") from None
-    except (ValueError, IndexError, TypeError):
-        raise KDError(
-            f"there is no '{path}' to set; a list's items are counted from 0, and "
-            "overrides come after the file"
-        ) from None
-    return conf
+def _so_far(args: argparse.Namespace, name: str) -> NamedConf:
+    """The mapping that arguments hold; one of a training's own YAML is named after it."""
+    conf = getattr(args, name, None) or {}
+    if isinstance(conf, NamedConf):
+        return conf
+    file = getattr(args, "config", None)
+    origin = f"the kd_conf of {file}" if conf and file else "--kd_conf"
+    if not isinstance(conf, Mapping):
+        parse_config(conf, LOSSES, source=origin)  # says that it must be a mapping
+    return NamedConf(conf, origin)

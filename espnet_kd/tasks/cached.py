@@ -56,5 +56,6 @@ def _time_bending(args: argparse.Namespace) -> list[tuple[str, str]]:
 def _utterances(args: argparse.Namespace, split: str) -> list[str]:
     """The utterances that ESPnet's iterator draws from."""
     shapes = getattr(args, f"{split}_shape_file", None)
-    data = getattr(args, f"{split}_data_path_and_name_and_type", None)
-    return list(read_table(Path(shapes[0] if shapes else data[0][0])))
+    data = getattr(args, f"{split}_data_path_and_name_and_type")
+    first = shapes[0] if shapes else data[0][0]
+    return list(read_table(Path(first)))

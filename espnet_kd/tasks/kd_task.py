@@ -5,24 +5,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from espnet_kd.cache.reader import Cache, CachedCollate, open_caches
-from espnet_kd.config.parse import parse_config
 from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import ConfigError, Problem
 from espnet_kd.hook.attach import attach, attachment_of
 from espnet_kd.hook.attachment import Attachment
 from espnet_kd.hook.projections import projections_of
 from espnet_kd.host.compat import provide_rnnt_loss
-from espnet_kd.losses import LOSSES
 from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.forms import load_compressed
-from espnet_kd.tasks.arguments import KDConfAction
+from espnet_kd.tasks.arguments import KDConfAction, kd_config
 from espnet_kd.tasks.cached import check_cached_training
+from espnet_kd.tasks.stock import StockTask
 from espnet_kd.tasks.trainer import with_distillation
+
+Value = TypeVar("Value")
 
 # Where the optimizer's state holds ours.
 STATE = "espnet_kd"
@@ -32,7 +34,7 @@ _FROM_FILE: ContextVar[bool] = ContextVar("espnet_kd_from_file", default=False)
 _CACHES: ContextVar[tuple[Cache, ...]] = ContextVar("espnet_kd_caches", default=())
 
 
-class KDTask:
+class KDTask(StockTask):
     """Mix-in in front of a stock task class.
 
     Without ``--kd_conf`` every method is the stock task's.
@@ -56,7 +58,7 @@ class KDTask:
         """Refuse a bad ``kd_conf`` before anything is built or spawned."""
         super().check_required_command_args(args)
         if getattr(args, "kd_conf", None):
-            parse_config(args.kd_conf, LOSSES)
+            kd_config(args)
             _check_host(args)
 
     @classmethod
@@ -65,8 +67,7 @@ class KDTask:
         provide_rnnt_loss()
         model = super().build_model(args)
         if _distils(args) and not _FROM_FILE.get():
-            config = parse_config(args.kd_conf, LOSSES)
-            _attach(cls, model, config, args)
+            _attach(cls, model, kd_config(args), args)
         return model
 
     @classmethod
@@ -75,7 +76,7 @@ class KDTask:
         config_file: Path | str | None = None,
         model_file: Path | str | None = None,
         device: str = "cpu",
-    ) -> tuple:
+    ) -> tuple[nn.Module, argparse.Namespace]:
         """Load a model as stock ESPnet does, whatever its config says of teachers.
 
         Compressed models, which stock ESPnet refuses, are loaded as well.
@@ -89,7 +90,7 @@ class KDTask:
         return model.to(device), args
 
     @classmethod
-    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable[..., Any]:
         """The stock function; with cached targets, it brings them along."""
         collate = super().build_collate_fn(args, train)
         caches = _CACHES.get()
@@ -118,7 +119,7 @@ class KDTask:
             super().main_worker(args)
             return
         _check_host(args)
-        caches = open_caches(parse_config(args.kd_conf, LOSSES).targets)
+        caches = open_caches([Path(path) for path in kd_config(args).targets])
         check_cached_training(args, caches)
         stock = cls.trainer
         cls.trainer = with_distillation(stock)
@@ -171,10 +172,10 @@ def _carry(attachment: Attachment, optimizer: torch.optim.Optimizer) -> None:
     epoch's model file. The optimizer's goes into the resume point alone.
     """
 
-    def save(_optimizer: torch.optim.Optimizer, state: dict) -> dict:
+    def save(_optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         return {**state, STATE: attachment.state_dict()}
 
-    def load(_optimizer: torch.optim.Optimizer, state: dict) -> dict:
+    def load(_optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         attachment.load_state_dict(state.get(STATE, {}))
         return {key: value for key, value in state.items() if key != STATE}
 
@@ -183,7 +184,7 @@ def _carry(attachment: Attachment, optimizer: torch.optim.Optimizer) -> None:
 
 
 @contextmanager
-def _set(variable: ContextVar, value: object) -> Iterator[None]:
+def _set(variable: ContextVar[Value], value: Value) -> Iterator[None]:
     token = variable.set(value)
     try:
         yield

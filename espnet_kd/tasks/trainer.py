@@ -4,11 +4,13 @@ from typing import Any
 
 from torch import nn
 
+from espnet_kd.errors import KDError
 from espnet_kd.hook.attach import attachment_of
 from espnet_kd.hook.attachment import Attachment
+from espnet_kd.tasks.stock import StockTrainer
 
 
-class KDTrainer:
+class KDTrainer(StockTrainer):
     """Mix-in in front of a stock trainer class."""
 
     @classmethod
@@ -36,4 +38,11 @@ def with_distillation(trainer: type) -> type:
 
 
 def _attachment(model: nn.Module) -> Attachment:
-    return attachment_of(getattr(model, "module", model))
+    """The attachment of a model, also of one that is wrapped for several processes."""
+    attachment = attachment_of(getattr(model, "module", model))
+    if attachment is None:
+        raise KDError(
+            "the model to be trained is not distilled; a kd_conf is there, but the model "
+            "was not built by a task of espnet_kd"
+        )
+    return attachment

@@ -9,6 +9,7 @@ from espnet_kd.alignment.frames import (
     at_student_frames,
     bridge_frames,
     check_frame_counts,
+    compared_lens,
 )
 from espnet_kd.errors import AlignmentError
 
@@ -130,3 +131,10 @@ def test_padding_costs_espnets_subsampling_few_frames_and_no_rate(layer):
     assert 0 <= int(apart.min()) <= int(apart.max()) <= SLACK
     for frames, wanted in zip(torch.cat(alone).tolist(), padded.tolist(), strict=False):
         assert bridged(ramp(frames), wanted)[:frames] == list(range(frames))
+
+
+def test_frames_that_only_padding_made_are_compared_with_nothing():
+    """One rate: the smaller count. Twelve and sixteen, or twice as many, are two rates."""
+    student = torch.tensor([12, 14, 10, 12, 24, 3])
+    teacher = torch.tensor([12, 12, 12, 16, 12, 4])
+    assert compared_lens(student, teacher).tolist() == [12, 12, 10, 12, 24, 3]

@@ -1,10 +1,13 @@
 """kd_conf: everything wrong is reported at once, with path, culprit and remedy."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from espnet_kd.config.parse import parse_config
 from espnet_kd.errors import ConfigError, Problem, suggest
 from espnet_kd.losses import LOSSES
+from espnet_kd.registry import Registry
 
 GOOD = {
     "teachers": [{"exp": "exp/teacher"}],
@@ -198,6 +201,101 @@ def test_all_that_is_wrong_with_one_loss_comes_at_once():
         "losses[0].temperature",
         "losses[0].reduction",
     }
+
+
+CACHED = {"targets": "cache"}
+BALANCED = {"gradients": {"every": 9, "balance": True}}
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "text"),
+    [
+        (
+            CACHED | {"teachers": [{"ema": 0.9}]},
+            "teachers[0].ema",
+            "is the student's own average, which no cache holds; remove it, or learn from "
+            "it by 'targets: live'",
+        ),
+        (
+            CACHED | {"teachers": [{"exp": "a"}, {"exp": "b", "view": "same"}]},
+            "teachers[1].view",
+            "is 'same', but cached targets are of clean features, whatever the student "
+            "hears; remove it, or use 'targets: live'",
+        ),
+        (
+            BALANCED | {"task_weight": 0},
+            "gradients.balance",
+            "weighs the terms by the gradient of the task's loss, and 'task_weight: 0' "
+            "leaves it none; remove one of the two",
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(change, path, text):
+    assert problems(GOOD | change) == {path: text}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        CACHED,
+        CACHED | {"teachers": [{"exp": "a"}, {"lm": "b"}]},
+        {"teachers": [{"exp": "a", "view": "same"}]},
+        {"teachers": [{"ema": 0.9}]},
+        {"task_weight": 0},
+        BALANCED,
+    ],
+)
+def test_what_is_not_ignored_is_welcome(change):
+    assert parse_config(GOOD | change, LOSSES)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "key"),
+    [({"exp:x": None}, "exp:x"), ({"exp": "a", "file:b.pth": None}, "file:b.pth")],
+)
+def test_a_missing_blank_after_a_colon_is_said(teacher, key):
+    found = problems(GOOD | {"teachers": [teacher]})
+    name, _, value = key.partition(":")
+    assert found[f"teachers[0].{key}"] == (
+        f"YAML takes '{key}' for a key; leave a blank after the colon: '{name}: {value}'"
+    )
+
+
+def third_party(constructor):
+    """A registry with one loss of somebody else."""
+    losses = Registry("loss")
+    needs = SimpleNamespace(teacher=True)
+    body = {"__init__": constructor, "needs": lambda self: needs, "per_utterance": True}
+    losses.register("mine")(type("Mine", (), body))
+    return losses
+
+
+def of_mine(losses, **options):
+    return parse_config(
+        GOOD | {"losses": [{"type": "mine", "weight": 1} | options]}, losses
+    )
+
+
+def test_a_plain_keyword_only_constructor_is_a_schema():
+    def constructor(self, *, sharpness, form="soft"):
+        if sharpness < 0:
+            raise ValueError("sharpness must not be negative")
+
+    losses = third_party(constructor)
+    assert of_mine(losses, sharpness=2).losses[0].options == {"sharpness": 2}
+    for options, said in (
+        ({}, r"losses\[0\]\.sharpness: is missing; 'mine' cannot do without it"),
+        ({"sharpness": 1, "from": 2}, "did you mean 'form'"),
+        ({"sharpness": -1}, r"losses\[0\]: 'mine' cannot be built: sharpness must not be"),
+        ({"sharpness": "a"}, "'mine' cannot be built: '<' not supported"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            of_mine(losses, **options)
+
+
+def test_a_constructor_that_takes_anything_is_given_anything():
+    losses = third_party(lambda self, *args, **options: None)
+    assert of_mine(losses, what=1).losses[0].options == {"what": 1}
 
 
 def test_no_mapping_at_all():

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from espnet_kd.errors import ArgumentsError
-from espnet_kd.losses import ctc_frame_kl, select_frames
+from espnet_kd.losses import LOSSES, Needs, ctc_frame_kl, select_frames
 from espnet_kd.losses.ctc import CTCFrameKL
-from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
 
 BLANK, A = [4.0, 0.0], [0.0, 4.0]  # logits of two classes, blank first
 
@@ -88,3 +88,27 @@ def test_constructor_reports_every_bad_argument():
 def test_context_without_nonblank_is_a_mistake():
     with pytest.raises(ArgumentsError, match="context: needs 'frames: nonblank'"):
         CTCFrameKL(context=1)
+
+
+@pytest.mark.parametrize(
+    "term", ["ctc_frame_kl", "ctc_guided", "ctc_shift_kl", "hidden_mse"]
+)
+def test_frames_that_only_padding_made_do_not_count(term):
+    """Twelve frames alone are fourteen in a padded batch; the last two may say anything."""
+    gen = torch.Generator().manual_seed(0)
+    own = torch.randn(1, 12, 3, generator=gen) * 3
+    options = {"student": "t", "teacher": "t"} if term == "hidden_mse" else {}
+    loss, values = LOSSES.get(term)(**options), []
+    for junk in (torch.zeros(1, 2, 3), 50 * torch.randn(1, 2, 3, generator=gen)):
+        said = torch.cat([torch.randn(1, 12, 3, generator=gen.manual_seed(5)), junk], 1)
+        long, short = torch.tensor([14]), torch.tensor([12])
+        student = ModelOutputs(long, ctc_logits=said, hidden={"t": Hidden(said, long)})
+        teacher_ = TeacherTargets(short, ctc_logits=own, hidden={"t": Hidden(own, short)})
+        values.append(loss(student, teacher_).item())
+    assert values[0] == values[1] > 0
+
+
+def test_posteriors_are_read_at_the_temperature_of_the_loss():
+    assert CTCFrameKL(temperature=2.0).needs() == Needs(ctc=(2.0,))
+    assert LOSSES.get("token_jsd")(temperature=3.0).needs() == Needs(decoder=(3.0,))
+    assert LOSSES.get("ctc_token_kl")().needs() == Needs(ctc=(1.0,), labels=True)

@@ -162,7 +162,7 @@ def test_distillation_prunes_its_student_and_says_so(batch, teacher):
         ({"sparsity": 0.5, "threshold": 0.1, "end": 5}, "needs 'sparsity' or"),
         ({"sparsity": 1.0, "end": 5}, r"prune\.sparsity: leaves nothing"),
         ({"sparsity": 0.5}, r"prune\.end: must come after 'start'"),
-        ({"sparsity": 0.5, "end": 5, "every": 0}, r"'every' is not 0"),
+        ({"sparsity": 0.5, "end": 5, "every": 0}, r"prune\.every: .*at least 1"),
         ({"sparsity": 0.5, "end": 5, "structure": "unit"}, r"'unit'.*units"),
         ({"threshold": 0.5, "end": 5, "structure": "units"}, "give a sparsity instead"),
         (
