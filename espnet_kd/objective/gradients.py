@@ -75,7 +75,7 @@ class GradientMeter:
             return 1.0
         return min(1.0 / self.ratios[name], MOST)
 
-    def stats(self, weights: Mapping[str, float]) -> dict[str, float]:
+    def pulls(self, weights: Mapping[str, float]) -> dict[str, float]:
         """``grad_<name>``: each term's part of the gradient, by its weight in force."""
         known = {name: r for name, r in self.ratios.items() if name in weights}
         return {f"grad_{name}": ratio * weights[name] for name, ratio in known.items()}

@@ -130,7 +130,7 @@ class Objective:
         if self.diagnostics and teacher is not None:
             stats |= diagnose(student, teacher)
         if torch.is_grad_enabled():
-            stats |= self.meter.stats(weights)
+            stats |= self.meter.pulls(weights)
         device = loss_task.device
         return loss, {key: _stat(value, device) for key, value in stats.items()}
 

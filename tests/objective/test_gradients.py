@@ -22,7 +22,7 @@ def test_ratio_by_hand():
     meter = GradientMeter(GradientConfig(every=2))
     measured(meter, 0)
     assert meter.ratios == {"half": pytest.approx(0.25)}
-    assert meter.stats({"half": 4.0, "none": 1.0}) == {"grad_half": pytest.approx(1.0)}
+    assert meter.pulls({"half": 4.0, "none": 1.0}) == {"grad_half": pytest.approx(1.0)}
     assert meter.factor("half") == 1.0, "measuring alone changes nothing"
 
 
