@@ -85,6 +85,21 @@ def unreasoned(path: Path) -> Iterator[str]:
         above = line
 
 
+def test_the_rules_find_what_they_are_for(tmp_path):
+    path = tmp_path / "bad.py"
+    path.write_text(
+        "def f(x, *y: int): ...\n"
+        "class A:\n"
+        "    def g(self) -> None: ...\n"
+        "    def _h(self) -> None: ...\n"
+        "def long() -> None:\n"
+        '    """Said\n    in two lines."""\n' + "    print()\n" * 40
+    )
+    assert list(undocumented(path)) == ["the module", "f", "A", "A.g"]
+    assert [w for f in functions(path) for w in untyped(f)] == ["f:1 x", "f:1 return"]
+    assert list(large(path)) == ["long:5 41 lines"]
+
+
 def test_files_stay_small():
     sizes = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in FILES}
     check(lambda p: [f"{sizes[p]} lines"] if sizes[p] > FILE_LINES else [])

@@ -77,6 +77,13 @@ def test_decoder_by_hand():
     assert stats["kd_teacher_acc"].item() == pytest.approx(4 / 6)
 
 
+def test_a_decoder_without_its_prefixes_is_refused():
+    lengths, logits = torch.tensor([1]), torch.zeros(1, 1, 2)
+    bare = [kind(lengths, decoder_logits=logits) for kind in (ModelOutputs, TeacherTargets)]
+    with pytest.raises(ValueError, match="decoder_logits come without ys_in_pad"):
+        diagnose(*bare)
+
+
 def test_they_are_in_the_stats_unless_switched_off(student, teacher, batch):
     conf = {"losses": [{"type": "ctc_frame_kl", "weight": 1}]}
     found = []
