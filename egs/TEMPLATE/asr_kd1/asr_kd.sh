@@ -5,6 +5,7 @@
 # or unfinished is made anew, and training goes on from its last epoch.
 set -euo pipefail
 
+# shellcheck disable=SC2034  # the results show it
 command="$0 $*"
 template=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') ${*}" >&2; }
@@ -21,29 +22,12 @@ eval "${_settings}"
 # shellcheck source=egs/TEMPLATE/asr_kd1/cmd.sh
 . ./cmd.sh
 
-# How sets, directories and models are called; how results are marked and jobs started.
-# shellcheck source=egs/TEMPLATE/asr_kd1/names.sh
-. "${template}/names.sh"
-# shellcheck source=egs/TEMPLATE/asr_kd1/utils/marks.sh
-. "${template}/utils/marks.sh"
-# shellcheck source=egs/TEMPLATE/asr_kd1/utils/training.sh
-. "${template}/utils/training.sh"
-# shellcheck source=egs/TEMPLATE/asr_kd1/utils/background.sh
-. "${template}/utils/background.sh"
-
-# The stages' functions, in the files that stand above them below.
-# shellcheck source=egs/TEMPLATE/asr_kd1/stages/data.sh
-. "${template}/stages/data.sh"
-# shellcheck source=egs/TEMPLATE/asr_kd1/stages/models.sh
-. "${template}/stages/models.sh"
-# shellcheck source=egs/TEMPLATE/asr_kd1/stages/teacher.sh
-. "${template}/stages/teacher.sh"
-# shellcheck source=egs/TEMPLATE/asr_kd1/stages/decoding.sh
-. "${template}/stages/decoding.sh"
-# shellcheck source=egs/TEMPLATE/asr_kd1/stages/results.sh
-. "${template}/stages/results.sh"
-# shellcheck source=egs/TEMPLATE/asr_kd1/stages/packing.sh
-. "${template}/stages/packing.sh"
+# What things are called, how results are marked and trainings run; the stages' functions.
+for _part in names utils/{marks,training,background} \
+    stages/{data,models,teacher,decoding,results,packing}; do
+    # shellcheck source=/dev/null
+    . "${template}/${_part}.sh"
+done
 
 # stage NUMBER TITLE FUNCTION: call the function if the stage was asked for
 # shellcheck disable=SC2154  # options
