@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Where the recipe finds its programs. Sourced by asr_kd.sh.
+set -euo pipefail
+
 _template=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 # shellcheck source=conf/install.sh
 . "${_template}/../../../conf/install.sh"

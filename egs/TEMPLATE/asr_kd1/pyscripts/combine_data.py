@@ -5,6 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import read_table, write_speakers, write_table
 
@@ -18,10 +19,8 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("data_dirs", type=Path, nargs="+")
     args = parser.parse_args(cmd)
-    try:
+    with named_errors("combine_data"):
         combine(args.data_dirs, args.output_dir)
-    except KDError as error:
-        sys.exit(f"combine_data: {error}")
 
 
 def combine(data_dirs: list[Path], output_dir: Path) -> None:

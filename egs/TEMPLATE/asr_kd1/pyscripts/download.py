@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import IO
 
 from corpora import Archive
 
@@ -44,9 +45,10 @@ def download(url: str, file: Path) -> None:
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"})
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
-            continues = answer.status == 206
-            with open(partial, "ab" if continues else "wb") as out:
-                _copy(answer, out, have if continues else 0, url)
+            done = have if answer.status == 206 else 0  # else it begins anew
+            total = done + int(answer.headers.get("Content-Length") or 0)
+            with open(partial, "ab" if done else "wb") as out:
+                _copy(answer, out, done, total, url)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # the partial file is whole already
             raise KDError(f"{url}: {error}") from None
@@ -58,8 +60,7 @@ def download(url: str, file: Path) -> None:
     partial.rename(file)
 
 
-def _copy(answer, out, done: int, url: str) -> None:
-    total = done + int(answer.headers.get("Content-Length") or 0)
+def _copy(answer: IO[bytes], out: IO[bytes], done: int, total: int, url: str) -> None:
     start, first, shown = time.monotonic(), done, 0.0
     while block := answer.read(CHUNK):
         out.write(block)

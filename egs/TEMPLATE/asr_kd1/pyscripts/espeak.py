@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from espnet_kd.errors import KDError
+
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples come by callback, nothing is played
 RATE, PITCH, RANGE = 1, 3, 4  # espeak_PARAMETER
 UTF8 = 1
+DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: what fails is told, not the process' end
 CALLBACK = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
@@ -42,9 +45,14 @@ class Espeak:
         self._samples: list[np.ndarray] = []
         self._callback = CALLBACK(self._collect)  # kept alive: C holds only a pointer
         folder = str(espeakng_loader.get_data_path()).encode()
-        self.sample_rate = self._library.espeak_Initialize(SYNCHRONOUS, 0, folder, 0)
+        self.sample_rate = self._library.espeak_Initialize(
+            SYNCHRONOUS, 0, folder, DONT_EXIT
+        )
         if self.sample_rate <= 0:
-            raise RuntimeError(f"espeak-ng did not start from {folder.decode()}")
+            raise KDError(
+                f"espeak-ng does not start from {folder.decode()}; install the package "
+                "espeakng-loader anew"
+            )
         self._library.espeak_SetSynthCallback(self._callback)
 
     def speak(self, text: str, voice: Voice, seed: int = 0) -> np.ndarray:
@@ -52,7 +60,10 @@ class Espeak:
         # Breath noise is the C library's rand(), which espeak seeds by the clock.
         ctypes.CDLL(None).srand(seed)
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
-            raise RuntimeError(f"espeak-ng has no voice '{voice.name}'")
+            raise KDError(
+                f"espeak-ng has no voice '{voice.name}'; install the package "
+                "espeakng-loader anew"
+            )
         for parameter, value in (
             (RATE, int(voice.rate * voice.tract)),
             (PITCH, voice.pitch),
@@ -65,7 +76,9 @@ class Espeak:
         self._library.espeak_Synchronize()
         return np.concatenate(self._samples).astype(np.float32) / 32768
 
-    def _collect(self, samples, count: int, _events) -> int:
+    def _collect(
+        self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, _events: int | None
+    ) -> int:
         if samples and count > 0:
             self._samples.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0

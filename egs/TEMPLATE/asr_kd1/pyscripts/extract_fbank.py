@@ -11,24 +11,23 @@ import kaldiio
 import numpy as np
 import soundfile
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import read_table
 
 REPORT_SECONDS = 10
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     """Extract the features of one list of utterances."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wav_scp", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help="without .ark")
     parser.add_argument("--fs", type=int, default=16000)
     parser.add_argument("--n_mels", type=int, default=80)
-    args = parser.parse_args()
-    try:
+    args = parser.parse_args(cmd)
+    with named_errors("extract_fbank"):
         extract(args.wav_scp, args.output, args.fs, args.n_mels)
-    except KDError as error:
-        sys.exit(f"extract_fbank: {error}")
 
 
 def extract(wav_scp: Path, output: Path, fs: int, n_mels: int) -> None:
@@ -68,6 +67,7 @@ def extract(wav_scp: Path, output: Path, fs: int, n_mels: int) -> None:
 
 def read_audio(path: Path, fs: int) -> np.ndarray:
     """Samples of a file at the expected rate, in 16-bit units as Kaldi counts."""
+    samples: np.ndarray
     try:
         samples, rate = soundfile.read(path, dtype="float32")
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
@@ -86,7 +86,9 @@ def fbank(samples: np.ndarray, fs: int, n_mels: int) -> np.ndarray:
     computer = kaldi_native_fbank.OnlineFbank(options)
     computer.accept_waveform(fs, samples.tolist())
     computer.input_finished()
-    frames = [computer.get_frame(i) for i in range(computer.num_frames_ready)]
+    frames: list[np.ndarray] = [
+        computer.get_frame(i) for i in range(computer.num_frames_ready)
+    ]
     return np.stack(frames) if frames else np.zeros((0, n_mels), np.float32)
 
 

@@ -11,11 +11,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import copy_subset, read_table, write_table
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     """Filter one directory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True)
@@ -24,8 +25,8 @@ def main() -> None:
     parser.add_argument("--min_seconds", type=float, default=0.1)
     parser.add_argument("--max_seconds", type=float, default=30.0)
     parser.add_argument("--keep_empty_text", action="store_true")
-    args = parser.parse_args()
-    try:
+    args = parser.parse_args(cmd)
+    with named_errors("filter_data"):
         reasons = find_unfit(
             args.data_dir,
             fs=args.fs,
@@ -33,8 +34,6 @@ def main() -> None:
             keep_empty_text=args.keep_empty_text,
         )
         write_kept(args.data_dir, args.output_dir, reasons)
-    except KDError as error:
-        sys.exit(f"filter_data: {error}")
 
 
 def find_unfit(

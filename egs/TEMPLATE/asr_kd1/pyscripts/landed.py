@@ -13,22 +13,23 @@ import hashlib
 import sys
 from pathlib import Path
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.host.files import whole_file
 
 WHOLE = 32 << 20  # larger files are known by size and time
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     """Check or mark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("verb", choices=["check", "mark"])
     parser.add_argument("mark", type=Path)
     parser.add_argument("--inputs", nargs="*", type=Path, default=[])
     parser.add_argument("--settings", nargs="*", default=[])
-    args = parser.parse_args()
+    args = parser.parse_args(cmd)
     print_of_now = fingerprint(args.inputs, args.settings)
     if args.verb == "mark":
-        with whole_file(args.mark) as file:
+        with named_errors("landed"), whole_file(args.mark) as file:
             file.write(print_of_now + "\n")
     elif not args.mark.is_file() or args.mark.read_text().strip() != print_of_now:
         sys.exit(1)

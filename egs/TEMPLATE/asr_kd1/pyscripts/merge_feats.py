@@ -2,24 +2,22 @@
 """Join the jobs' feature indexes; fails unless every utterance is there exactly once."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import read_table, write_table
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     """Join the parts of one data directory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wav_scp", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("parts", nargs="+", type=Path, help="without .scp")
-    args = parser.parse_args()
-    try:
+    args = parser.parse_args(cmd)
+    with named_errors("merge_feats"):
         merge(args.wav_scp, args.output_dir, args.parts)
-    except KDError as error:
-        sys.exit(f"merge_feats: {error}")
 
 
 def merge(wav_scp: Path, output_dir: Path, parts: list[Path]) -> None:

@@ -14,22 +14,21 @@ from pathlib import Path
 import soundfile
 import soxr
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import read_table, write_speakers, write_table
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     """Perturb one directory by all factors."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--audio_dir", type=Path, required=True)
     parser.add_argument("--factors", nargs="+", type=float, required=True)
-    args = parser.parse_args()
-    try:
+    args = parser.parse_args(cmd)
+    with named_errors("perturb_speed"):
         perturb(args.data_dir, args.output_dir, args.audio_dir, args.factors)
-    except KDError as error:
-        sys.exit(f"perturb_speed: {error}")
 
 
 def perturb(
@@ -41,17 +40,21 @@ def perturb(
     wavs, texts = read_table(data_dir / "wav.scp"), read_table(data_dir / "text")
     speakers = read_table(data_dir / "utt2spk")
     samples = read_table(data_dir / "utt2num_samples")
-    audio, text, utt2spk, lengths = {}, {}, {}, {}
+    audio: dict[str, str] = {}
+    text: dict[str, str] = {}
+    utt2spk: dict[str, str] = {}
+    lengths: dict[str, str] = {}
     for factor in factors:
         prefix = "" if factor == 1.0 else f"sp{factor:g}-"
         paths = wavs
         if prefix:
-            lengths |= _copies(wavs, audio_dir / prefix.strip("-"), factor, prefix)
-            paths = {u: audio_dir / prefix.strip("-") / f"{prefix}{u}.flac" for u in wavs}
+            folder = audio_dir / prefix.strip("-")
+            lengths |= _copies(wavs, folder, factor, prefix)
+            paths = {utt: str(folder / f"{prefix}{utt}.flac") for utt in wavs}
         else:
             lengths |= samples
         for utt in wavs:
-            audio[prefix + utt], text[prefix + utt] = str(paths[utt]), texts[utt]
+            audio[prefix + utt], text[prefix + utt] = paths[utt], texts[utt]
             utt2spk[prefix + utt] = prefix + speakers[utt]
     write_table(output_dir / "wav.scp", audio)
     write_table(output_dir / "text", text)
@@ -63,10 +66,10 @@ def _copies(
     wavs: dict[str, str], folder: Path, factor: float, prefix: str
 ) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
-    start, lengths = time.monotonic(), {}
+    start, lengths = time.monotonic(), dict[str, str]()
     jobs = [(Path(wav), folder / f"{prefix}{utt}.flac") for utt, wav in wavs.items()]
     with ThreadPoolExecutor() as pool:
-        counts = pool.map(lambda job: perturb_file(*job, factor), jobs)
+        counts = pool.map(lambda job: perturb_file(job[0], job[1], factor), jobs)
         for done, (job, count) in enumerate(zip(jobs, counts, strict=True), 1):
             lengths[job[1].stem] = str(count)
             if done % 2000 == 0:
@@ -87,7 +90,7 @@ def perturb_file(source: Path, target: Path, factor: float) -> int:
         except (OSError, soundfile.LibsndfileError) as error:
             partial.unlink(missing_ok=True)
             raise KDError(f"cannot write {target}: {error}; is the disk full?") from None
-    return soundfile.info(target).frames
+    return int(soundfile.info(target).frames)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import soundfile
 from corpora import ARCHIVES, SETS
 from download import fetch
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError, suggest
 from espnet_kd.host.kaldi_dir import write_speakers, write_table
 
@@ -35,7 +36,7 @@ class Utterance:
     problem: str = ""
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     """Prepare the named sets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", required=True)
@@ -45,12 +46,10 @@ def main() -> None:
     parser.add_argument("--fs", type=int, default=16000)
     parser.add_argument("--download", action="store_true")
     parser.add_argument("--drop_bad_audio", action="store_true")
-    args = parser.parse_args()
-    try:
+    args = parser.parse_args(cmd)
+    with named_errors("prepare_data"):
         for name in dict.fromkeys(args.sets):
             prepare_set(args, name)
-    except KDError as error:
-        sys.exit(f"prepare_data: {error}")
 
 
 def prepare_set(args: argparse.Namespace, name: str) -> None:

@@ -2,24 +2,22 @@
 """Split a table into one file a job; prints how many there are (never an empty one)."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import read_table, write_table
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     """Split for at most the given number of jobs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scp", type=Path)
     parser.add_argument("nj", type=int)
     parser.add_argument("prefix", help="job N is written to PREFIX.N.scp")
-    args = parser.parse_args()
-    try:
+    args = parser.parse_args(cmd)
+    with named_errors("split_scp"):
         print(split(args.scp, args.nj, args.prefix))
-    except KDError as error:
-        sys.exit(f"split_scp: {error}")
 
 
 def split(scp: Path, nj: int, prefix: str) -> int:

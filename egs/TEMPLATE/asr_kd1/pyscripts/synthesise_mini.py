@@ -19,6 +19,8 @@ import soundfile
 import soxr
 from espeak import Espeak, Voice
 
+from espnet_kd.bin.command import named_errors
+
 SAMPLE_RATE = 16000
 # Base voices only: espeak-ng's variants (+m1, +f2, ...) read memory that they never
 # set, and sound different in every process. Vocal tracts are our own doing.
@@ -42,18 +44,24 @@ SUBSETS = {
 }
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     """Write the corpus, whole or not at all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="of the sentences")
-    args = parser.parse_args()
-    partial = args.output_dir.with_name(args.output_dir.name + ".partial")
+    args = parser.parse_args(cmd)
+    with named_errors("synthesise_mini"):
+        write(args.output_dir, args.seed, args.scale)
+
+
+def write(output_dir: Path, seed: int, scale: float) -> None:
+    """Put a corpus in the place of what is there, once it is whole."""
+    partial = output_dir.with_name(output_dir.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    synthesise(partial, args.seed, args.scale)
-    shutil.rmtree(args.output_dir, ignore_errors=True)
-    partial.rename(args.output_dir)
+    synthesise(partial, seed, scale)
+    shutil.rmtree(output_dir, ignore_errors=True)
+    partial.rename(output_dir)
 
 
 def synthesise(folder: Path, seed: int, scale: float = 1.0) -> None:
@@ -85,7 +93,7 @@ def draw_voice(rng: random.Random) -> Voice:
 
 def draw_sentences(rng: random.Random, count: int, taken: set[str]) -> list[str]:
     """New sentences, none of which any speaker of any subset has said."""
-    drawn = []
+    drawn: list[str] = []
     while len(drawn) < count:
         text = mini_grammar.sentence(rng)
         if text not in taken:
@@ -125,7 +133,8 @@ def add_noise(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     noise = np.fft.irfft(spectrum, len(samples))
     power = np.mean(samples**2) / np.maximum(np.mean(noise**2), 1e-12)
     noisy = samples + noise * np.sqrt(power * 10 ** (-rng.uniform(*SNR_DB) / 10))
-    return noisy / np.abs(noisy).max() * rng.uniform(0.3, 0.9)
+    levelled: np.ndarray = noisy / np.abs(noisy).max() * rng.uniform(0.3, 0.9)
+    return levelled
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import yaml
 
+from espnet_kd.bin.command import named_errors
+from espnet_kd.errors import KDError
+
 
 def main(cmd: list[str] | None = None) -> None:
     """Print the option, or nothing."""
@@ -19,15 +22,41 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("--exp", required=True, help="the recipe's teacher")
     parser.add_argument("--file", required=True, help="its checkpoint")
     args = parser.parse_args(cmd)
-    teachers = yaml.safe_load(args.kd_config.read_text(encoding="utf-8")).get("teachers")
-    own = [teacher for teacher in teachers or [] if "exp" in teacher]
-    if len(own) == 1:
-        own[0] |= {"exp": args.exp, "file": args.file}
-        # On one line, as the option wants it.
-        flow = yaml.safe_dump(
-            teachers, default_flow_style=True, width=10**6, sort_keys=False
-        )
-        print(f"teachers={flow.strip()}")
+    with named_errors("teacher_option"):
+        option = option_for(args.kd_config, {"exp": args.exp, "file": args.file})
+    if option:
+        print(option)
+
+
+def option_for(kd_config: Path, teacher: dict[str, str]) -> str:
+    """The option that gives a kd_conf this teacher; empty where it wants none.
+
+    Raises:
+        KDError: If the file is not YAML.
+    """
+    teachers = read_teachers(kd_config)
+    own = [given for given in teachers if "exp" in given]
+    if len(own) != 1:
+        return ""
+    own[0] |= teacher
+    # On one line, as the option wants it.
+    flow = yaml.safe_dump(teachers, default_flow_style=True, width=10**6, sort_keys=False)
+    return f"teachers={flow.strip()}"
+
+
+def read_teachers(kd_config: Path) -> list[dict[str, object]]:
+    """The teachers of a kd_conf; none where they are not written as they should be.
+
+    What is wrong with them is said by the training, which knows how they should be.
+    """
+    try:
+        conf = yaml.safe_load(kd_config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise KDError(f"--kd_config {kd_config} cannot be read: {error}") from None
+    teachers = conf.get("teachers") if isinstance(conf, dict) else None
+    if not isinstance(teachers, list) or not all(isinstance(t, dict) for t in teachers):
+        return []
+    return teachers
 
 
 if __name__ == "__main__":

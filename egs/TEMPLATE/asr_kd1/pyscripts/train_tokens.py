@@ -2,11 +2,11 @@
 """Train a BPE model on a text and write ESPnet's token list."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import sentencepiece
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
 from espnet_kd.host.kaldi_dir import read_table
@@ -14,18 +14,16 @@ from espnet_kd.host.kaldi_dir import read_table
 SPECIAL = 3  # sentencepiece's own <unk>, <s>, </s>, which ESPnet replaces
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     """Write bpe.model and tokens.txt."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--nbpe", type=int, required=True)
     parser.add_argument("--model_type", default="unigram")
-    args = parser.parse_args()
-    try:
+    args = parser.parse_args(cmd)
+    with named_errors("train_tokens"):
         train(args.text, args.output_dir, args.nbpe, args.model_type)
-    except KDError as error:
-        sys.exit(f"train_tokens: {error}")
 
 
 def train(text: Path, output_dir: Path, nbpe: int, model_type: str) -> None:

@@ -19,9 +19,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
+from typing import TextIO
 
 RANGE = re.compile(r"(?P<name>\w+)=(?P<first>\d+)(:(?P<last>\d+))?")
-RUNNING: set[subprocess.Popen] = set()
+RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass
@@ -86,7 +88,7 @@ def run_job(call: Call, job: int) -> int:
     return code
 
 
-def _wait(command: list[str], out) -> int:
+def _wait(command: list[str], out: TextIO) -> int:
     try:
         process = subprocess.Popen(
             command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
@@ -100,7 +102,7 @@ def _wait(command: list[str], out) -> int:
     return code
 
 
-def _stop(number: int, _frame) -> None:
+def _stop(number: int, _frame: FrameType | None) -> None:
     for process in list(RUNNING):
         os.killpg(process.pid, signal.SIGTERM)
     sys.exit(128 + number)

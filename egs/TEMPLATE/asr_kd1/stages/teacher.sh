@@ -1,15 +1,26 @@
 #!/usr/bin/env bash
-# What the teacher does once, for all students: transcribe audio, write its targets to disk,
-# give its parameters.
-# Sourced by asr_kd.sh, whose options and paths these functions read.
-# shellcheck disable=SC2154
+# Stages 8 and 9: what the teacher does once, for all students. It is heard, transcribes
+# audio, writes its targets to disk, gives its parameters. Sourced by asr_kd.sh.
+# shellcheck disable=SC2154  # variables come from asr_kd.sh
+set -euo pipefail
 
-# begin_anew DIR KEY ...: an unfinished directory goes on if it was begun with just these
-begin_anew() {
-    local out=$1; shift
-    if [ -d "${out}" ] && ! is_fresh "${out}/.begun" "$@"; then rm -rf "${out}"; fi
-    mkdir -p "${out}"
-    mark_fresh "${out}/.begun" "$@"
+check_teacher() {
+    while "${own_teacher}" && [ "${#running[@]}" -gt 0 ] \
+        && [ ! -f "${teacher_exp}/.done" ]; do finish; done
+    log "Stage 8: decode ${valid_set} with the teacher as the students will hear it"
+    "${python}" -m espnet_kd.bin.check_teacher --exp "${teacher_exp}" \
+        --file "${inference_model}" --max_wer "${teacher_max_wer}" --ngpu "${ngpu}" \
+        --data_path_and_name_and_type "$(features "${valid_set}")" \
+        --text "$(final "${valid_set}")/text" --output "${teacher_exp}/gate.json"
+}
+
+transcribe_unlabelled() {
+    if [ -z "${unlabelled_data}" ]; then return; fi
+    log "Stage 8: the teacher transcribes ${unlabelled_data}, ${nj} jobs; logs: ${labels_dir}/logdir"
+    transcribe "${unlabelled_data}" "${labels_dir}"
+    "${python}" "${pyscripts}/combine_data.py" --output_dir "$(final "${distilled_data}")" \
+        "$(final "${student_data}")" "${labels_dir}"
+    collect_statistics "${distilled_data}"
 }
 
 # transcribe SET DIR: the teacher's words for a set's audio, as a data directory
@@ -31,6 +42,16 @@ transcribe() {
     mark_fresh "${out}/.done" "${key[@]}" "${label_args}"
 }
 
+cache_all_targets() {
+    local set out
+    if ! "${cache_targets}"; then return; fi
+    for set in "${distilled_data}" "${valid_set}"; do
+        out=$(cache_dir "${set}")
+        log "Stage 8: the teacher's targets of ${set}, ${nj} jobs; logs: ${out}/logdir"
+        cache "${set}" "${out}"
+    done
+}
+
 # cache SET DIR: the teacher's targets of a set
 cache() {
     local data out=$2 key jobs
@@ -45,11 +66,17 @@ cache() {
         "${python}" -m espnet_kd.bin.cache_teacher --exp "${teacher_exp}" \
         --file "${inference_model}" --ngpu 0 --shard JOB \
         --key_file "${out}/logdir/keys.JOB.scp" --output_dir "${out}" \
-        --data_path_and_name_and_type "${data}/${feature_file},speech,${feature_kind}" \
+        --data_path_and_name_and_type "$(features "$1")" \
         --data_path_and_name_and_type "${data}/text,text,text" \
         ${cache_args} || { tail -n 20 "${out}"/logdir/cache.*.log >&2; exit 1; }
     "${python}" -m espnet_kd.bin.merge_cache --cache "${out}" --key_file "${data}/text" >&2
     mark_fresh "${out}/.done" "${key[@]}"
+}
+
+initialise_student() {
+    if ! "${init_student}"; then return; fi
+    log "Stage 9: the student's first parameters, from the teacher's: ${init_file%.pth}.md"
+    initialise "${init_file}"
 }
 
 # initialise FILE: a student's first parameters, and beside them where each came from

@@ -1,0 +1,259 @@
+"""The options of asr_kd.sh: name, default, what values are good, what the option is for.
+
+A new option is a line here; asr_kd.sh and its stages then find a variable of its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from option_kinds import (
+    Kind,
+    anything,
+    boolean,
+    choice,
+    config,
+    folder,
+    name,
+    number,
+    optional,
+    path,
+    several,
+    whole,
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+        name: Its name, without the dashes, which is its variable's name in the shell.
+        default: Its value where none is given, as text.
+        kind: What values are good.
+        sentence: What it is for, in full sentences.
+    """
+
+    name: str
+    default: str
+    kind: Kind
+    sentence: str
+
+
+GENERAL = (
+    Option("stage", "1", whole(0), "The run begins with this stage."),
+    Option("stop_stage", "16", whole(0), "The run ends with this stage."),
+    Option("nj", "2", whole(), "Data, features and decoding are shared by N jobs."),
+    Option("ngpu", "0", whole(0), "A training uses N GPUs of a node; 0 is the CPU."),
+    Option("num_nodes", "1", whole(), "A training is spread over N nodes."),
+    Option("train_threads", "1", whole(), "A training uses N CPU threads."),
+    Option(
+        "train_jobs",
+        "1",
+        whole(),
+        "N trainings run at once. With 2 the control is trained beside the teacher, "
+        "which uses two cores better than two threads do.",
+    ),
+    Option("expdir", "exp", path(), "Models, scores and results are written here."),
+    Option("dumpdir", "dump", path(), "Features and perturbed audio are written here."),
+    Option("datadir", "data", path(), "Data directories and token lists are written here."),
+)
+
+DATA = (
+    Option(
+        "corpus",
+        "mini",
+        name(),
+        "Stage 1 prepares this corpus: mini, mini_librispeech or librispeech. The results "
+        "carry its name.",
+    ),
+    Option(
+        "librispeech_dir",
+        "",
+        anything(),
+        "The corpus' subsets lie in this folder; without it in downloads/CORPUS.",
+    ),
+    Option(
+        "prepared",
+        "",
+        optional(folder()),
+        "This folder holds SET/{feats.scp or wav.scp,text,utt2spk}, ready to train on; "
+        "stages 1 to 4 then have nothing to do.",
+    ),
+    Option("download", "false", boolean(), "Stage 1 may download subsets."),
+    Option(
+        "drop_bad_audio",
+        "false",
+        boolean(),
+        "Stage 1 drops bad audio files instead of stopping at them.",
+    ),
+    Option("train_set", "train_all", name(), "The teacher is trained on this set."),
+    Option(
+        "student_train_set", "train_small", name(), "The students are trained on this set."
+    ),
+    Option("valid_set", "dev", name(), "All trainings are validated on this set."),
+    Option("test_sets", "test", several(name()), "Every model is scored on these sets."),
+    Option(
+        "unlabelled_set",
+        "",
+        optional(name()),
+        "This set is audio whose transcripts, if any, are not read: stage 8 lets the "
+        "teacher write them, and the distilled student trains on them too.",
+    ),
+    Option(
+        "label_args",
+        "",
+        anything(),
+        "These options of espnet_kd.bin.pseudo_label say what is asked of such "
+        "transcripts.",
+    ),
+    Option("fs", "16000", whole(), "The audio has N samples a second."),
+    Option(
+        "feats_type",
+        "fbank",
+        choice("fbank", "raw"),
+        "The models read filter banks, or make their own features of raw audio.",
+    ),
+    Option(
+        "n_mels",
+        "80",
+        whole(),
+        "Filter banks have N bins; prepared features have this width.",
+    ),
+    Option(
+        "speed_perturb_factors",
+        "",
+        optional(several(number())),
+        'Training sets are copied at these speeds, e.g. "0.9 1.0 1.1"; without any they '
+        "stay as they are.",
+    ),
+    Option(
+        "min_seconds",
+        "0.25",
+        number(zero=True),
+        "Utterances shorter than X are dropped; one that is too short for an encoder's "
+        "subsampling stops a training.",
+    ),
+    Option(
+        "max_seconds",
+        "30.0",
+        number(infinite=True),
+        "Utterances longer than X are dropped.",
+    ),
+    Option("mini_seed", "0", whole(0), "The mini corpus is drawn by this seed."),
+    Option(
+        "mini_scale",
+        "1.0",
+        number(),
+        "The mini corpus has X times the usual number of sentences.",
+    ),
+)
+
+MODELS = (
+    Option("nbpe", "120", whole(), "All models share N pieces of words."),
+    Option(
+        "bpemode",
+        "unigram",
+        choice("unigram", "bpe", "char", "word"),
+        "SentencePiece finds the pieces in this way.",
+    ),
+    Option("teacher_config", "", config(), "ESPnet trains the teacher by this file."),
+    Option(
+        "teacher_exp",
+        "",
+        optional(folder()),
+        "This teacher is trained already; stage 7 then has nothing to do.",
+    ),
+    Option("student_config", "", config(), "ESPnet trains the students by this file."),
+    Option(
+        "kd_config",
+        "",
+        optional(config(), "none"),
+        "This file is the distilled student's kd_conf. With none, the student has the "
+        "teacher's transcripts or its first parameters, and no more of it.",
+    ),
+    Option(
+        "inference_configs",
+        "",
+        several(config()),
+        "Every model is decoded and scored by each of these files.",
+    ),
+    Option(
+        "inference_model",
+        "valid.acc.ave.pth",
+        name(),
+        "This checkpoint of every model is decoded, and the teacher's teaches.",
+    ),
+    Option(
+        "teacher_max_wer",
+        "50",
+        number(zero=True, infinite=True),
+        "Stage 8 stops at a teacher whose WER is above X percent.",
+    ),
+    Option("seeds", "1", several(whole(0)), "The students are trained from these seeds."),
+    Option("teacher_seed", "1", whole(0), "The teacher is trained from this seed."),
+    Option(
+        "tag", "", optional(name()), "This name tells students of one expdir from others."
+    ),
+    Option(
+        "control_tag",
+        "",
+        optional(name()),
+        "The students are compared with the controls of this tag: without it of their own, "
+        "with untagged of a run that has no tag.",
+    ),
+    Option("teacher_args", "", anything(), "The teacher's training has these options too."),
+    Option("student_args", "", anything(), "Both students' trainings have these options."),
+    Option(
+        "kd_args", "", anything(), "The distilled student's training has these options."
+    ),
+    Option(
+        "init_student",
+        "false",
+        boolean(),
+        "The distilled student starts from the teacher's parameters (stage 9).",
+    ),
+    Option(
+        "init_args",
+        "",
+        anything(),
+        "These options of espnet_kd.bin.init_student say how parameters are chosen.",
+    ),
+    Option(
+        "cache_targets",
+        "false",
+        boolean(),
+        "Stage 8 writes the teacher's targets to disk, stage 11 reads them.",
+    ),
+    Option(
+        "cache_args",
+        "--parts ctc,decoder",
+        anything(),
+        "These options of espnet_kd.bin.cache_teacher say what is written.",
+    ),
+)
+
+RESULTS = (
+    Option(
+        "other_tags",
+        "",
+        optional(several(name())),
+        "Trained students of these tags stand in the results beside these; untagged names "
+        "those without a tag.",
+    ),
+    Option(
+        "cost_utterances",
+        "20",
+        whole(),
+        "Cost is measured on N utterances of the first test set.",
+    ),
+    Option(
+        "deploy",
+        "false",
+        boolean(),
+        "Stage 16 also writes 8-bit weights and ONNX graphs.",
+    ),
+)
+
+GROUPS = {"General": GENERAL, "Data": DATA, "Models": MODELS, "Results": RESULTS}
+OPTIONS = {option.name: option for group in GROUPS.values() for option in group}

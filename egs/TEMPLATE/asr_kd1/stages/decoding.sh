@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Stages 12 and 13: every model writes down every test set, and is scored. Sourced by
+# asr_kd.sh.
+# shellcheck disable=SC2154  # variables come from asr_kd.sh
+set -euo pipefail
+
+# models: role, seed and directory of every trained model, a line each
+models() {
+    local seed other
+    echo "teacher ${teacher_seed} ${teacher_exp}"
+    for seed in ${seeds}; do
+        echo "control ${seed} $(control_exp "${seed}")"
+        echo "distilled ${seed} $(distilled_exp "${seed}")"
+        for other in ${other_tags}; do
+            echo "distilled:${other} ${seed} $(distilled_exp "${seed}" "${other}")"
+        done
+    done
+}
+
+# decodings: model directory, test set, inference config, output directory, role, seed
+decodings() {
+    local role seed dir set conf
+    models | while read -r role seed dir; do
+        for set in ${test_sets}; do
+            for conf in ${inference_configs}; do
+                echo "${dir} ${set} ${conf}" \
+                    "${dir}/$(basename "${conf}" .yaml)/${set} ${role} ${seed}"
+            done
+        done
+    done
+}
+
+decode_all() {
+    local dir set conf out
+    decodings | while read -r dir set conf out _; do
+        decode "${dir}" "${set}" "${conf}" "${out}"
+    done
+}
+
+# decode MODEL_DIR SET INFERENCE_CONFIG DIR
+decode() {
+    local dir=$1 set=$2 conf=$3 out=$4 key scp jobs
+    scp=$(final "${set}")/${feature_file}
+    key=("${out}/.done" "${dir}/${inference_model}" "${conf}" "${scp}")
+    if is_fresh "${key[@]}"; then log "${out}: decoded already"; return; fi
+    log "Stage 12: decode ${set} with ${dir##*/}, $(basename "${conf}")"
+    rm -rf "${out}"
+    jobs=$("${python}" "${pyscripts}/split_scp.py" "${scp}" "${nj}" "${out}/logdir/keys")
+    ${decode_cmd} JOB=1:"${jobs}" "${out}/logdir/asr_inference.JOB.log" \
+        "${python}" -m espnet2.bin.asr_inference --ngpu 0 --batch_size 1 \
+        --config "${conf}" --key_file "${out}/logdir/keys.JOB.scp" \
+        --data_path_and_name_and_type "$(features "${set}")" \
+        --asr_train_config "${dir}/config.yaml" \
+        --asr_model_file "${dir}/${inference_model}" --output_dir "${out}/logdir/output.JOB" \
+        < /dev/null || { tail -n 20 "${out}"/logdir/asr_inference.*.log >&2; exit 1; }
+    sort "${out}"/logdir/output.*/1best_recog/text > "${out}/text.partial"
+    mv "${out}/text.partial" "${out}/text"
+    mark_fresh "${key[@]}"
+}
+
+score_all() {
+    local set out
+    log "Stage 13: score by sclite"
+    decodings | while read -r _ set _ out _; do
+        "${python}" -m espnet_kd.bin.score --data_dir "$(final "${set}")" \
+            --decode_dir "${out}" > /dev/null
+    done
+}
