@@ -17,7 +17,7 @@ Function = TypeVar("Function", bound=Callable[..., Tensor])
 Value = TypeVar("Value")
 
 # Keyword arguments of a function that come with every pass, not with a configuration.
-FROM_PASS = ("blank_id", "eos_id", "weights")
+FROM_PASS = ("blank_id", "eos_id", "sos_id", "weights")
 
 
 @dataclass(frozen=True, kw_only=True)
