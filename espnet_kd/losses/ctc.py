@@ -93,7 +93,7 @@ class HeadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameOptions(HeadOptions):
-    """The same, where frames are compared one by one.
+    """Which head learns and what of the teacher, where frames are compared one by one.
 
     Attributes:
         bridge: How teacher frames of another rate are brought to the student's; see

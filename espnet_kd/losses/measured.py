@@ -15,7 +15,7 @@ from espnet_kd.losses.base import DistillationLoss
 Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 # Keyword arguments of a function that come with every pass, not with a configuration.
-FROM_PASS = ("blank_id", "eos_id", "weights")
+FROM_PASS = ("blank_id", "eos_id", "sos_id", "weights")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import yaml
 from conftest import REPO
 from training import arguments, equal, weights, write_kd
 
+from espnet_kd.config.parse import parse_config
 from espnet_kd.errors import ConfigError, KDError, TeacherError
 
 
@@ -97,6 +98,29 @@ def test_the_log_shows_every_term(runs):
             "loss_task",
         }
         assert stats["loss"] == pytest.approx(kd["loss_task"] + kd["loss_kd"], rel=1e-4)
+
+
+def test_the_configuration_is_parsed_once_and_written_as_a_plain_mapping(
+    features, tmp_path, monkeypatch
+):
+    parsed = []
+
+    def parse(raw, *args, **options):
+        parsed.append(raw)
+        return parse_config(raw, *args, **options)
+
+    for module in ("espnet_kd.tasks.arguments", "espnet_kd.hook.attach"):
+        monkeypatch.setattr(f"{module}.parse_config", parse)
+    (tmp_path / "kd.yaml").write_text("losses: [{type: token_kl, weight: 1}]\n")
+    extra = ["--kd_conf", "teachers.0.ema=0.9"]
+    distil(str(tmp_path / "kd.yaml"), features, tmp_path / "once", extra=extra, max_epoch=1)
+    assert len(parsed) == 1
+    written = yaml.safe_load((tmp_path / "once" / "config.yaml").read_text())["kd_conf"]
+    assert type(written) is dict
+    assert written == {
+        "losses": [{"type": "token_kl", "weight": 1}],
+        "teachers": [{"ema": 0.9}],
+    }
 
 
 def test_accumulated_gradients_and_raw_weights(runs, features):
