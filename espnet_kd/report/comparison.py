@@ -11,7 +11,7 @@ Texts = Mapping[str, str]
 
 
 def agreement_section(reference: Texts, systems: Mapping[str, Texts]) -> Section:
-    """Error rate of each system, and its agreement with the first, in percent."""
+    """Tell each system's error rate and agreement with the first, in percent."""
     first = next(iter(systems.values()))
     rows = []
     for name, texts in systems.items():
@@ -25,7 +25,7 @@ def agreement_section(reference: Texts, systems: Mapping[str, Texts]) -> Section
 def interval_section(
     reference: Texts, systems: Mapping[str, Texts], *, draws: int = 10000, seed: int = 0
 ) -> Section:
-    """Difference of every pair's error rates, with its bootstrap interval."""
+    """Tell the difference of every pair's error rates, with a bootstrap interval."""
     words = [len(text.split()) for text in reference.values()]
     errors = {
         name: [word_errors(reference[u], texts[u]) for u in reference]
