@@ -1,4 +1,4 @@
-"""A data directory heard by a teacher: by hand, killed, resumed, refused."""
+"""A data directory decoded by a teacher: by hand, killed, resumed, refused."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ FRAMES = {"u1": 60, "u2": 45, "u3": 3, "u4": 50}
 
 @pytest.fixture
 def place(tmp_path):
-    """A teacher whose CTC always hears 'c', four utterances, and how to search."""
+    """A teacher whose CTC always gives 'c', four utterances, and how to search."""
     data = tmp_path / "data"
     data.mkdir()
     model = build_asr(width=8, blocks=1)
@@ -69,7 +69,7 @@ def test_a_directory_is_written_in_two_processes(place, capsys):
     said = capsys.readouterr().err
     assert "4/4" in said
     assert "2 of 4 hypotheses kept" in said
-    # All is heard: other limits cost no more searching.
+    # All is decoded: other limits cost no more searching.
     for log in (out / "logdir").glob("decode.*.log"):
         log.unlink()
     main(command(place, "--nj", "2"))
@@ -78,21 +78,21 @@ def test_a_directory_is_written_in_two_processes(place, capsys):
 
 
 def test_a_killed_job_goes_on(place, monkeypatch):
-    """One utterance at a time is heard; what a kill leaves is not heard again."""
-    heard = []
-    real = decoding._heard
+    """One utterance at a time is decoded; what a kill leaves is not decoded again."""
+    decoded = []
+    real = decoding._decoded
 
     def watched(search, utt, speech, options):
-        heard.append(utt)
-        if len(heard) == 2:
+        decoded.append(utt)
+        if len(decoded) == 2:
             raise KeyboardInterrupt
         return real(search, utt, speech, options)
 
-    monkeypatch.setattr(decoding, "_heard", watched)
+    monkeypatch.setattr(decoding, "_decoded", watched)
     with pytest.raises(KeyboardInterrupt):
         main(command(place, "--job", "1"))
     main(command(place, "--job", "1"))
-    assert heard == ["u1", "u2", "u2", "u3", "u4"]
+    assert decoded == ["u1", "u2", "u2", "u3", "u4"]
     main(command(place))
     assert set(read_table(place / "out" / "text")) == {"u1", "u2", "u4"}
 
