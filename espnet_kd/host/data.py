@@ -1,7 +1,7 @@
 """Data for a model, through ESPnet's iterator with the model's own preprocessing."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ def stream(
 
     Returns:
         The utterances' names and what the model's forward pass takes, batch by batch.
+
+    Raises:
+        KDError: While reading, if the data lack an utterance.
     """
     namespace = argparse.Namespace(**settings)
     stock = stock_class(task)
@@ -46,7 +49,24 @@ def stream(
         allow_variable_data_keys=True,
         inference=True,
     )
-    return batches
+    return _with_named_gaps(batches, data)
+
+
+def _with_named_gaps(
+    batches: Iterable[tuple[list[str], dict[str, Any]]], data: Sequence[str]
+) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """The same batches; where ESPnet breaks off for an utterance, a sentence says why."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        utt, _, reason = str(error).partition(" is not found")
+        if not reason:
+            raise
+        paths = " and ".join(path.partition(",")[0] for path in data)
+        raise KDError(
+            f"'{utt}' is not in {paths}, or stands there in another order than in the "
+            "list of utterances; sort the files alike, and leave out what has no data"
+        ) from None
 
 
 def first_speech(

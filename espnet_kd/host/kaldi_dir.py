@@ -27,7 +27,7 @@ def read_table(path: Path) -> dict[str, str]:
 def write_table(path: Path, table: Mapping[str, str]) -> None:
     """Write ``key value`` lines, sorted by key, as Kaldi and sclite expect."""
     with whole_file(path) as file:
-        file.writelines(f"{key} {table[key]}\n".rstrip(" ") for key in sorted(table))
+        file.writelines(f"{key} {table[key]}".rstrip(" ") + "\n" for key in sorted(table))
 
 
 def write_speakers(folder: Path, utt2spk: Mapping[str, str]) -> None:
