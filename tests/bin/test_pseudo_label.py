@@ -1,6 +1,5 @@
 """A data directory decoded by a teacher: by hand, killed, resumed, refused."""
 
-import argparse
 import json
 
 import kaldiio
@@ -107,31 +106,6 @@ def test_several_hypotheses_are_copies_of_the_audio(place):
     for name in second:
         assert feats[name] == feats[name.removeprefix("nb2-")]
         assert texts[name] != texts[name.removeprefix("nb2-")]
-
-
-def test_confidence_is_a_probability_of_a_token():
-    """Two tokens and the end in e^-6; with a reward of 0.5 a token, e^-6 all the same."""
-    found = argparse.Namespace(score=-6.0, scores={"length_bonus": 2.0})
-    assert decoding._confidence([4, 5], found, 0.0) == pytest.approx(0.135335)
-    found.score = -5.0
-    assert decoding._confidence([4, 5], found, 0.5) == pytest.approx(0.135335)
-    found.score = 1.0
-    assert decoding._confidence([4, 5], found, 0.0) == 1.0
-
-
-def test_every_fourth_utterance_is_a_job_of_four(place):
-    args = argparse.Namespace(
-        exp=str(place / "teacher"),
-        file=None,
-        data_dir=place / "data",
-        output_dir=place / "out",
-        inference_config=None,
-        nbest=1,
-        nj=3,
-        job=None,
-    )
-    jobs = [job.utts for job in decoding.jobs_of(args, (1, 2, 3))]
-    assert jobs == [["u1", "u4"], ["u2"], ["u3"]]
 
 
 @pytest.mark.parametrize(
