@@ -149,7 +149,15 @@ def parse_run(text: str) -> Decoding:
 
 
 def collect(decodings: list[Decoding], task: str) -> list[Run]:
-    """Read every decoding's scores and count every model's parameters once."""
+    """Read every decoding's scores and count every model's parameters once.
+
+    Args:
+        decodings: The scored decodings.
+        task: ESPnet task of the models.
+
+    Raises:
+        KDError: If a decoding is not scored.
+    """
     sizes: dict[Path, int] = {}
     runs = []
     for item in decodings:
@@ -164,7 +172,13 @@ def collect(decodings: list[Decoding], task: str) -> list[Run]:
 
 
 def document(sections: list[Section], lines: list[str], note: str) -> str:
-    """Give the text of RESULTS.md, which has every number of the page."""
+    """Give the text of RESULTS.md, which has every number of the page.
+
+    Args:
+        sections: The report's sections.
+        lines: What the results depend on.
+        note: A warning below everything; may be empty.
+    """
     head = "\n".join(["## Environments", *(f"- {line}" for line in lines), ""])
     body = "\n".join(map(markdown, sections))
     return f"{head}\n{body}\n{note}\n\n![WER by size](wer_by_size.png)\n"

@@ -16,6 +16,10 @@ SHOWN = 3
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load a checkpoint, weights only, and require it to be the whole model.
 
+    Args:
+        model: Changed in place.
+        path: The checkpoint; parameters that the model does not have are left out.
+
     Raises:
         ExperimentError: If it is missing, corrupt, holds more than weights, or lacks keys.
     """

@@ -61,7 +61,12 @@ def default_settings(task: type[Any]) -> dict[str, Any]:
 
 
 def build_model(task: type[Any], config: Mapping[str, Any]) -> nn.Module:
-    """Build an untrained model from an experiment's configuration."""
+    """Build an untrained model from an experiment's configuration.
+
+    Args:
+        task: ESPnet task class of the model.
+        config: All settings of the task, as config.yaml holds them.
+    """
     provide_rnnt_loss()
     args = argparse.Namespace(**config)
     model: nn.Module = task.build_model(args)

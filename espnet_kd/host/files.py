@@ -14,6 +14,10 @@ from espnet_kd.errors import KDError
 def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary neighbour of ``path`` that takes its place when all went well.
 
+    Args:
+        path: The file to write; its directory is made if it is not there.
+        mode: ``w`` for UTF-8 text, ``wb`` for bytes.
+
     Raises:
         KDError: If the disk is full or cannot be written; ``path`` is then as before.
     """

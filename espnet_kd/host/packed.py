@@ -31,7 +31,10 @@ class ExperimentFiles:
 def unpack(archive: Path, folder: Path, is_lm: bool = False) -> ExperimentFiles:
     """Unpack a model packed by ``espnet2.bin.pack``, refusing to leave ``folder``.
 
-    Of a recogniser packed together with a language model, ``is_lm`` takes the latter.
+    Args:
+        archive: The zip.
+        folder: Where its members are written.
+        is_lm: Whether the language model is meant, where the zip holds both.
 
     Raises:
         ExperimentError: If a member would land outside, or the zip is no packed model.

@@ -20,7 +20,12 @@ METADATA = ("Creator", "Date", "Format", "Type")
 
 
 def plot(runs: Sequence[Run], path: Path) -> None:
-    """Draw WER against parameters as PNG, a panel for each test set and decoding."""
+    """Draw WER against parameters as PNG, a panel for each test set and decoding.
+
+    Args:
+        runs: The runs of all sets and decodings.
+        path: The file to write.
+    """
     panels = groups(runs)
     figure, axes = _panels(len(panels))
     for axis, group in zip(axes, panels, strict=True):
@@ -117,7 +122,12 @@ def _by_size(axis: Any, runs: Sequence[Run]) -> None:
 
 
 def spread(values: Sequence[float], apart: float) -> list[float]:
-    """Find heights for the labels of values, from the lowest up, none on another."""
+    """Find heights for the labels of values, from the lowest up, none on another.
+
+    Args:
+        values: The labelled values, in any order.
+        apart: Least distance of two labels.
+    """
     heights: list[float] = []
     for value in sorted(values):
         heights.append(max(value, heights[-1] + apart) if heights else value)

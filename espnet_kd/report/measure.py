@@ -29,6 +29,11 @@ def parameters_of(config: Path, task: type[Any]) -> int:
 def gap_recovered(teacher: float, control: float, distilled: float) -> float:
     """Compute the share of the control's distance to the teacher that was closed.
 
+    Args:
+        teacher: Error rate of the teacher.
+        control: Error rate of the student without distillation.
+        distilled: Error rate of the distilled student.
+
     Returns:
         (control - distilled) / (control - teacher); 1 reaches the teacher, negative is
         worse than without distillation. nan if there is no gap to close.

@@ -151,7 +151,15 @@ class Axes:
         return total
 
     def by_unit(self, values: Tensor, dim: Dim) -> Tensor:
-        """Sum the values along a dimension over each unit's places, (n,)."""
+        """Sum the values along a dimension over each unit's places.
+
+        Args:
+            values: One value for each place, (repeat * n * run,).
+            dim: The dimension, with an axis.
+
+        Returns:
+            One sum for each unit, (n,).
+        """
         size = self.sizes[dim.axis]
         return values.reshape(dim.repeat, size, -1).sum((0, 2))
 

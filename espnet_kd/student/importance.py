@@ -43,6 +43,10 @@ def weight_norm(model: nn.Module, axes: Axes) -> dict[str, Tensor]:
     r"""Sum the squares of every parameter's part that belongs to the unit.
 
     .. math:: I_u = \sum_{w \in u} w^2
+
+    Args:
+        model: Any model.
+        axes: The axes of the model's parameters.
     """
     return axes.sums({name: p.detach().square() for name, p in model.named_parameters()})
 
