@@ -15,7 +15,7 @@ import importlib.abc
 import importlib.machinery
 import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -39,7 +39,12 @@ class TaskFinder(importlib.abc.MetaPathFinder):
     def __init__(self, tasks: dict[str, tuple[str, str]]) -> None:
         self.variants = {module: (name, cls) for name, (module, cls) in tasks.items()}
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
         """Wrap the loader of a task's module; leave every other import alone."""
         if fullname not in self.variants:
             return None
