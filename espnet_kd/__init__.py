@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "attach", "attachment_of", "detach"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # Lazy, so that running a stock ESPnet tool through the plugin costs it no import.
     if name in ("attach", "attachment_of", "detach"):
         from espnet_kd.hook import attach as hook

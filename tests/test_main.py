@@ -1,5 +1,6 @@
 """python -m espnet_kd: transparent for whatever it runs."""
 
+import re
 import subprocess
 import sys
 
@@ -33,14 +34,14 @@ def test_a_script_gets_its_arguments_verbatim_and_stdout_is_its_own(tmp_path):
     assert answer.stderr == ""
 
 
-def test_a_module_reads_stdin_and_writes_stdout_as_without_us():
+def test_a_module_reads_stdin_and_writes_stdout_as_without_the_plugin():
     arguments = ["--token_type", "char", "--input", "-", "--output", "-"]
     command = ["-m", "espnet2.bin.tokenize_text", *arguments]
     plain = subprocess.run(
         [sys.executable, *command], input="AB\n", capture_output=True, text=True
     )
-    ours = run(*command, input="AB\n")
-    assert ours.stdout == plain.stdout == "A B\n"
+    plugged = run(*command, input="AB\n")
+    assert plugged.stdout == plain.stdout == "A B\n"
 
 
 def test_exit_codes_pass_through(tmp_path):
@@ -48,11 +49,38 @@ def test_exit_codes_pass_through(tmp_path):
     assert run(str(tmp_path / "fail.py")).returncode == 7
 
 
-@pytest.mark.parametrize("arguments", [[], ["-m"], ["--help"]])
-def test_usage(arguments):
+@pytest.mark.parametrize("arguments", [[], ["-m"]])
+def test_without_a_module_the_usage_is_an_error(arguments):
     answer = run(*arguments)
-    assert answer.returncode != 0
-    assert "usage: python -m espnet_kd -m MODULE" in answer.stderr
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("usage: python -m espnet_kd -m MODULE")
+    assert answer.stdout == ""
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_is_no_error_and_lists_every_command(option):
+    answer = run(option)
+    assert answer.returncode == 0
+    assert answer.stderr == ""
+    assert answer.stdout.startswith("usage: python -m espnet_kd -m MODULE")
+    assert "--version" in answer.stdout
+    lines = answer.stdout.splitlines()
+    names = [line.strip() for line in lines if re.fullmatch(r"  \w+", line)]
+    # What "python -m espnet_kd.bin.NAME" can run: a module with a main.
+    runnable = (REPO / "espnet_kd" / "bin").glob("*.py")
+    expected = sorted(p.stem for p in runnable if "\ndef main(" in p.read_text())
+    assert names == expected
+    assert "      Score a decoding directory by sclite" in answer.stdout
+    assert all(lines[lines.index(f"  {name}") + 1].endswith(".") for name in names)
+
+
+def test_help_waits_for_no_torch():
+    code = (
+        "import sys; from espnet_kd.__main__ import main; main(['--help']);"
+        "assert not {'torch', 'espnet2', 'numpy'} & sys.modules.keys()"
+    )
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, capture_output=True, cwd=REPO)
 
 
 def test_training_modules_understand_kd_conf_and_report_in_one_sentence(tmp_path):

@@ -1,1 +1,1 @@
-"""Command line tools: each a ``get_parser`` and a ``main``."""
+"""Command line tools: each module has a ``get_parser`` and a ``main``."""

@@ -3,24 +3,43 @@
 import argparse
 from pathlib import Path
 
-from espnet_kd.bin.command import named_errors
+from espnet_kd.bin.command import command_parser, run_command
 from espnet_kd.cache.header import HEADER, INDEX, read_header
 from espnet_kd.cache.reader import Cache
 from espnet_kd.host.kaldi_dir import read_table
 
+EXAMPLE = """
+python -m espnet_kd.bin.cache_info --cache exp/asr_teacher/targets/train \\
+    --key_file dump/train/text
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Give the command's parser."""
+    parser = command_parser("cache_info", __doc__, EXAMPLE)
+    text = "Directory of the cache."
+    parser.add_argument("--cache", type=Path, required=True, help=text)
+    text = "Kaldi table of the utterances that the cache has to cover."
+    parser.add_argument("--key_file", type=Path, help=text)
+    return parser
+
 
 def main(cmd: list[str] | None = None) -> None:
-    """Print; exit 1 if anything is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--key_file", type=Path, help="say how much of this it covers")
-    args = parser.parse_args(cmd)
-    with named_errors("cache_info"):
-        print("\n".join(describe(args.cache, args.key_file)))
+    """Print the description of a cache; the status is 1 if anything is wrong."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> str:
+    """Give the description, a fact a line."""
+    return "\n".join(describe(args.cache, args.key_file))
 
 
 def describe(directory: Path, key_file: Path | None) -> list[str]:
-    """Lines about a cache.
+    """Describe a cache, a fact a line, after reading every entry.
+
+    Args:
+        directory: The cache.
+        key_file: A table whose utterances the cache must cover; None asks for none.
 
     Raises:
         KDError: If it is unfinished or damaged, or does not cover the key file.

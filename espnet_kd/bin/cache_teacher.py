@@ -1,8 +1,8 @@
 """Write a teacher's targets to disk, once, for any number of trainings.
 
-One job of as many as there are key files; a killed job goes on where it was. When all
-have come to their end, espnet_kd.bin.merge_cache makes the cache of them. With --estimate
-nothing is written: the first utterances say how large it will be.
+Each job writes the utterances of one key file; a killed job goes on where it was. When all
+jobs have ended, espnet_kd.bin.merge_cache makes the cache of their shards. With --estimate
+nothing is written: the first utterances say how large the cache will be.
 """
 
 import argparse
@@ -13,11 +13,18 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from espnet_kd.bin.command import named_errors
+from espnet_kd.bin.command import (
+    add_data,
+    add_experiment,
+    add_ngpu,
+    command_parser,
+    run_command,
+)
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import entries_of
 from espnet_kd.cache.header import Header
@@ -36,56 +43,80 @@ from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.build import load_teacher
 from espnet_kd.teachers.live import LiveTeacher
 
+EXAMPLE = """
+python -m espnet_kd.bin.cache_teacher --exp exp/asr_teacher --parts ctc,decoder \\
+    --data_path_and_name_and_type dump/train/feats.scp,speech,kaldi_ark \\
+    --data_path_and_name_and_type dump/train/text,text,text \\
+    --key_file dump/train/text --output_dir exp/asr_teacher/targets/train
+"""
 PARTS = ("ctc", "decoder", "nbest")
 REPORT_SECONDS = 10
 ESTIMATED = 20
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    """Give the command's parser."""
+    parser = command_parser("cache_teacher", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("--exp", required=True, help="as 'exp' of a kd_conf's teacher")
-    add("--file", default=None, help="as 'file' of a kd_conf's teacher")
-    add("--task", default="asr", help="ESPnet task of the teacher")
-    add(
-        "--data_path_and_name_and_type",
-        action="append",
-        required=True,
-        help="PATH,speech,TYPE; and PATH,text,text for decoder posteriors",
-    )
-    add("--key_file", type=Path, required=True, help="utterances of this job")
-    add("--output_dir", type=Path, required=True, help="the cache")
-    add("--shard", type=int, default=1, help="number of this job")
-    add("--parts", default="ctc", help=f"of {','.join(PARTS)}, with commas")
-    add("--tap", action="append", default=[], help="hidden representation of the teacher")
-    add("--nbest", type=int, default=4, help="hypotheses, with the part nbest")
-    add("--tolerance", type=float, default=1e-3, help="loss of a posterior in nats")
-    add("--max_k", type=int, default=32, help="most tokens kept of a posterior")
-    add("--dtype", default="float16", choices=("float16", "float32"))
-    add("--batch_size", type=int, default=1, help="more is faster on a GPU; see README")
-    add("--ngpu", type=int, default=0)
-    add("--estimate", action="store_true", help="say how large it gets, and stop")
+    add_experiment(parser, "teacher")
+    use = "of which targets are written (speech; for decoder posteriors text as well)"
+    add_data(parser, use, repeated=True)
+    text = "Kaldi table of the utterances of this job."
+    add("--key_file", type=Path, required=True, help=text)
+    add("--output_dir", type=Path, required=True, help="Directory of the cache.")
+    add("--shard", type=int, default=1, help="Number of this job, from 1.")
+    _add_targets(parser)
+    text = "Number of utterances in a batch; more is faster on a GPU."
+    add("--batch_size", type=int, default=1, help=text)
+    add_ngpu(parser)
+    text = "Only estimate how large the cache will be; write nothing."
+    add("--estimate", action="store_true", help=text)
     return parser
 
 
+def _add_targets(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    text = f"Parts of the teacher's output to write, among {','.join(PARTS)}, with commas."
+    add("--parts", default="ctc", help=text)
+    text = "Hidden representation of the teacher to write; may be given several times."
+    add("--tap", action="append", default=[], help=text)
+    text = "Number of hypotheses written of an utterance, with the part nbest."
+    add("--nbest", type=int, default=4, help=text)
+    text = "Greatest loss of a posterior by leaving tokens out, in nats."
+    add("--tolerance", type=float, default=1e-3, help=text)
+    text = "Greatest number of tokens kept of a posterior."
+    add("--max_k", type=int, default=32, help=text)
+    text = "Precision of the numbers on disk."
+    add("--dtype", default="float16", choices=("float16", "float32"), help=text)
+
+
 def main(cmd: list[str] | None = None) -> None:
-    """Write one shard, or estimate it."""
-    args = get_parser().parse_args(cmd)
-    with named_errors("cache_teacher"):
-        run(args)
+    """Write one shard, or print an estimate of the cache's size."""
+    run_command(get_parser(), run, cmd)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Write what is missing of the shard, with progress and time left."""
+def run(args: argparse.Namespace) -> str | None:
+    """Write what is missing of the shard; with ``--estimate`` give the size instead.
+
+    Raises:
+        KDError: If utterances have no audio, or the teacher cannot give a part.
+    """
     writer = Writer(args)
     keys = list(read_table(args.key_file))
     if args.estimate:
-        print(writer.estimate(keys))
-        return
+        return writer.estimate(keys)
     shard = Shard(args.output_dir, args.shard, writer.header)
+    _write(writer, shard, keys)
+    if missing := set(keys) - shard.done:
+        raise KDError(
+            f"{len(missing)} utterances of {args.key_file} have no audio, first "
+            f"'{min(missing)}'"
+        )
+    return None
+
+
+def _write(writer: "Writer", shard: Shard, keys: list[str]) -> None:
+    """Write the utterances that the shard lacks, and tell progress and time left."""
     todo = [utt for utt in keys if utt not in shard.done]
     print(f"{len(keys) - len(todo)} of {len(keys)} are there", file=sys.stderr)
     start = shown = time.monotonic()
@@ -102,18 +133,13 @@ def run(args: argparse.Namespace) -> None:
                 f"{done}/{len(todo)}, {rate:.1f} a second, {left:.0f} s left",
                 file=sys.stderr,
             )
-    if missing := set(keys) - shard.done:
-        raise KDError(
-            f"{len(missing)} utterances of {args.key_file} have no audio, first "
-            f"'{min(missing)}'"
-        )
 
 
 class Writer:
-    """A teacher and what is asked of it.
+    """A teacher, what it is asked for, and the header of the cache that it fills.
 
     Args:
-        args: See ``get_parser``.
+        args: The command's.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -130,19 +156,21 @@ class Writer:
             self.header = self._header(experiment.digest)
 
     def targets(self, keys: list[str]) -> Iterator[tuple[list[str], TeacherTargets]]:
-        """What the teacher says, batch by batch."""
+        """Give the teacher's targets batch by batch, with the utterances' names."""
         if not keys:
             return
         data, size = self.args.data_path_and_name_and_type, self.args.batch_size
         with TemporaryDirectory() as folder:
             wanted = Path(folder) / "keys"
             wanted.write_text("".join(f"{utt} x\n" for utt in keys), encoding="utf-8")
-            options = {"batch_size": size, "key_file": wanted}
-            for utts, batch in stream(self.task, self.settings, data, **options):
+            batches = stream(
+                self.task, self.settings, data, batch_size=size, key_file=wanted
+            )
+            for utts, batch in batches:
                 yield utts, self._answer(utts, batch)
 
     def estimate(self, keys: list[str]) -> str:
-        """Size of the whole from the first utterances, beside dense posteriors."""
+        """Estimate the cache's size from the first utterances, beside dense posteriors."""
         size = frames = count = 0
         for utts, targets in islice(self.targets(keys), ESTIMATED):
             for entry in entries_of(targets, utts, self.header):
@@ -176,7 +204,8 @@ class Writer:
                 "--data_path_and_name_and_type PATH,text,text"
             )
         text, lens = batch["text"], batch["text_lengths"]
-        eos = self.teacher.model.eos
+        model: Any = self.teacher.model
+        eos = int(model.eos)
         start = torch.full_like(text[:, :1], eos)
         real = torch.arange(text.shape[1], device=text.device) < lens[:, None]
         return Labels(torch.cat([start, text.masked_fill(~real, eos)], 1), lens + 1)
@@ -193,7 +222,8 @@ class Writer:
         )
 
     def _header(self, teacher_hash: str) -> Header:
-        model, request = self.teacher.model, self.request
+        model: Any = self.teacher.model
+        request = self.request
         header = Header(
             teacher=self.args.exp,
             teacher_hash=teacher_hash,
@@ -209,7 +239,7 @@ class Writer:
         return replace(header, widths=self._widths()) if "taps" in request else header
 
     def _widths(self) -> tuple[int, ...]:
-        """Widths of the taps, from the first utterance."""
+        """Measure the widths of the taps on the first utterance."""
         if any(map(is_label_tap, self.request.listed("taps"))):
             raise KDError("a cache holds hidden representations of encoders only")
         _, targets = next(self.targets(list(read_table(self.args.key_file))[:1]))

@@ -1,141 +1,99 @@
-r"""Export a model's encoder and CTC layer to ONNX, and check the graphs against PyTorch.
+"""Export a model's encoder and CTC layer to ONNX, and check the graphs against PyTorch.
 
-    python -m espnet_kd.bin.export_onnx --exp exp/asr_student \
-        --data_path_and_name_and_type dump/test/feats.scp,speech,kaldi_ark
-
-writes exp/asr_student/ctc.onnx and, unless --int8 false, ctc.int8.onnx. Their input are
+The command writes ctc.onnx and, unless --int8 false, ctc.int8.onnx. The graphs take
 features (B, T, D) and lengths as the front end gives them, normalisation is inside; of a
-model that hears waveforms, what its own front end makes of them. A graph that does not
-say what PyTorch says is not left behind. Without data the check is on random features.
+model that takes waveforms, what its own front end makes of them. A graph that does not
+compute what PyTorch computes is not left behind. Without data the check is on random
+features.
 """
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from espnet_kd.bin.command import named_errors
-from espnet_kd.bin.compression import add_model
+from espnet_kd.bin.command import (
+    YES_OR_NO,
+    add_experiment,
+    add_measured_speech,
+    command_parser,
+    run_command,
+)
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import task_class
-from espnet_kd.host.data import first_speech
-from espnet_kd.host.experiment import open_experiment
-from espnet_kd.student.export import (
-    EncoderCTC,
-    export_onnx,
-    open_onnx,
-    quantize_onnx,
-    run_onnx,
-)
+from espnet_kd.host.experiment import Experiment, open_experiment
+from espnet_kd.student.compress import comparison_speech
+from espnet_kd.student.distance import graph_distance
+from espnet_kd.student.export import EncoderCTC, export_onnx, quantize_onnx
 
+EXAMPLE = """
+python -m espnet_kd.bin.export_onnx --exp exp/asr_student \\
+    --data_path_and_name_and_type dump/test/feats.scp,speech,kaldi_ark
+"""
 # Between two float32 programs, in log-probability.
 TOLERANCE = 1e-3
 RANDOM_LENGTHS = (203, 150, 97, 64)
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_model(parser)
-    add = parser.add_argument
-    add("--output_dir", type=Path, default=None, help="default: --exp")
-    choices = {"default": "true", "choices": ("true", "false")}
-    add("--int8", **choices, help="true: also a graph of 8-bit integers")
+    """Give the command's parser."""
+    parser = command_parser("export_onnx", __doc__, EXAMPLE)
+    add_experiment(parser)
+    add_measured_speech(parser, "on which the graphs and PyTorch are compared")
+    text = "Directory of the graphs; without one, the experiment directory."
+    parser.add_argument("--output_dir", type=Path, default=None, help=text)
+    text = "Whether a graph of 8-bit integers is written as well."
+    parser.add_argument("--int8", default="true", choices=YES_OR_NO, help=text)
     return parser
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Write the graphs, print how far they are from the model."""
-    args = get_parser().parse_args(cmd)
-    with named_errors("export_onnx"):
-        print(run(args))
+    """Write the graphs; print how far they are from the model."""
+    run_command(get_parser(), run, cmd)
 
 
 def run(args: argparse.Namespace) -> str:
-    """Write the graphs; gives a line about each."""
+    """Write the graphs; give a line about each.
+
+    Raises:
+        KDError: If there is no place to write to, or the model cannot be exported.
+    """
     output = args.output_dir or Path(args.exp)
     if args.output_dir is None and not output.is_dir():
         raise KDError(f"{args.exp} is no directory to write to: say --output_dir DIR")
     task = task_class(args.task)
     with open_experiment(args.exp, args.file) as experiment:
         model = experiment.model(task)
-        feats = _features(args, task, experiment.settings, model)
-    graph = EncoderCTC(model)
-    path, twin = output / "ctc.onnx", output / "ctc.int8.onnx"
-    export_onnx(graph, feats[0], path)
-    distance = compare(graph, path, feats)
+        feats = _features(args, task, experiment, model)
+    return "\n".join(_written(EncoderCTC(model), output, feats, args.int8 == "true"))
+
+
+def _written(model: EncoderCTC, output: Path, feats: list[Tensor], int8: bool) -> list[str]:
+    """Write the graph and, if asked, its 8-bit form; give a line about each."""
+    float_path, int8_path = output / "ctc.onnx", output / "ctc.int8.onnx"
+    export_onnx(model, feats[0], float_path)
+    distance = graph_distance(model, float_path, feats)
     if not distance.largest <= TOLERANCE:
-        path.unlink()
+        float_path.unlink()
         text = f"the graph is {distance.largest:.2g} from PyTorch, more than {TOLERANCE}"
         raise KDError(f"{text}; this encoder cannot be exported")
-    lines = [f"{_size(path)}; {distance}"]
-    if args.int8 == "true":
-        quantize_onnx(path, twin)
-        lines.append(f"{_size(twin)}; {compare(graph, twin, feats)}")
-    return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Distance:
-    """Of a graph from the model that it was made of.
-
-    Attributes:
-        largest: Difference of a log-probability.
-        kl: Kullback-Leibler divergence of its posteriors, nats a frame.
-        agreement: Part of the frames whose best token is the same.
-        frames: How many were compared.
-    """
-
-    largest: float
-    kl: float
-    agreement: float
-    frames: int
-
-    def __str__(self) -> str:
-        return (
-            f"beside PyTorch, over {self.frames} frames: log-probabilities differ by at "
-            f"most {self.largest:.2g}, KL {self.kl:.2g} nats a frame, best token the same "
-            f"in {self.agreement:.2%}"
-        )
-
-
-def compare(graph: EncoderCTC, path: Path, feats: list[Tensor]) -> Distance:
-    """Put the same features to the model and its graph.
-
-    Raises:
-        KDError: If they do not even agree in the number of frames.
-    """
-    session, ours, theirs = open_onnx(path), [], []
-    for utterance in feats:
-        lens = torch.tensor([utterance.shape[1]])
-        with torch.no_grad():
-            expected, frames = graph(utterance, lens)
-        found, got = run_onnx(session, utterance, lens)
-        if not torch.equal(frames, got):
-            raise KDError(
-                f"{path} gives {int(got)} frames where PyTorch gives {int(frames)}"
-            )
-        ours.append(expected[0])
-        theirs.append(found[0])
-    p, q = torch.cat(ours).double(), torch.cat(theirs).double()
-    same = (p.argmax(-1) == q.argmax(-1)).double().mean()
-    kl = (p.exp() * (p - q)).sum(-1).mean()
-    return Distance(float((p - q).abs().max()), float(kl), float(same), len(p))
+    lines = [f"{_size(float_path)}; {distance}"]
+    if int8:
+        quantize_onnx(float_path, int8_path)
+        lines.append(f"{_size(int8_path)}; {graph_distance(model, int8_path, feats)}")
+    return lines
 
 
 def _features(
-    args: argparse.Namespace, task: type, settings: dict[str, Any], model: nn.Module
+    args: argparse.Namespace, task: type[Any], experiment: Experiment, model: Any
 ) -> list[Tensor]:
-    data = args.data_path_and_name_and_type
-    if data is not None:
-        speech = first_speech(task, settings, data, args.utterances)
-        lens = [torch.tensor([audio.shape[1]]) for audio in speech]
+    """Features (1, T, D) of the data's first utterances; random ones without data."""
+    data, settings = args.data_path_and_name_and_type, experiment.settings
+    if speech := comparison_speech(experiment, task, data, args.utterances):
         with torch.no_grad():
+            lens = [torch.tensor([audio.shape[1]]) for audio in speech]
             pairs = zip(speech, lens, strict=True)
             return [model._extract_feats(x, n)[0] for x, n in pairs]
     width = settings.get("input_size") or model.frontend.output_size()

@@ -1,14 +1,10 @@
-r"""Measure what a model costs: size, multiply-accumulates, real-time factor, memory.
-
-    python -m espnet_kd.bin.measure --exp exp/asr_student --random false \
-        --data_path_and_name_and_type dump/test/wav.scp,speech,sound \
-        --inference_config conf/decode.yaml --output exp/asr_student/cost.json
+"""Measure what a model costs: size, multiply-accumulates, real-time factor, memory.
 
 The encoder and the whole search are timed on the same utterances, one after the other,
 after a warm-up. --exp may be given several times: the models then take turns with each
 other, so that whatever slows the machine slows them alike, and ratios to the first are
 told. --random true needs no checkpoint: cost does not depend on what a model knows (the
-length of what it says does: CTC's search is fair then, an attention decoder's is not).
+length of its hypotheses does: CTC's search is fair then, an attention decoder's is not).
 """
 
 import argparse
@@ -21,7 +17,15 @@ from typing import Any
 
 import torch
 
-from espnet_kd.bin.command import named_errors
+from espnet_kd.bin.command import (
+    YES_OR_NO,
+    add_data,
+    add_file,
+    add_inference_config,
+    add_utterances,
+    command_parser,
+    run_command,
+)
 from espnet_kd.host.compat import build_model, task_class, versions
 from espnet_kd.host.data import first_speech
 from espnet_kd.host.experiment import open_experiment
@@ -32,43 +36,63 @@ from espnet_kd.report.measure import parameters_by_part
 from espnet_kd.report.section import markdown
 from espnet_kd.report.speed import Timing, count_macs, peak_memory, time_call
 
+EXAMPLE = """
+python -m espnet_kd.bin.measure --exp exp/asr_teacher --exp exp/asr_student \\
+    --data_path_and_name_and_type dump/test/wav.scp,speech,sound \\
+    --inference_config conf/decode.yaml --output exp/asr_student/cost.json
+"""
 FEATURE_RATE = 100.0  # frames a second that feats.scp is taken to hold
 SAMPLE_RATE = 16000
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Give the command's parser."""
+    parser = command_parser("measure", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("--exp", action="append", required=True, help="one or more, the teacher first")
-    add("--file", default=None, help="checkpoint in each of them")
-    choices = {"default": "false", "choices": ("true", "false")}
-    add("--random", **choices, help="true: measure without a checkpoint")
-    add("--data_path_and_name_and_type", required=True, help="PATH,speech,TYPE")
-    add("--utterances", type=int, default=20)
-    add("--inference_config", type=Path, default=None, help="as of asr_inference")
-    add("--threads", type=int, default=1)
-    add("--warm_up", type=int, default=2)
-    add("--output", type=Path, default=None, help="a JSON file")
+    text = (
+        "Experiment directory, packed zip or model tag of a model; may be given several "
+        "times, the teacher first."
+    )
+    add("--exp", action="append", required=True, help=text)
+    add_file(parser)
+    text = "Whether random weights take the place of a checkpoint."
+    add("--random", default="false", choices=YES_OR_NO, help=text)
+    add_data(parser, "on which all models are timed")
+    add_utterances(parser)
+    add_inference_config(parser)
+    add("--threads", type=int, default=1, help="Number of CPU threads that torch uses.")
+    text = "Number of calls before the first one that is timed."
+    add("--warm_up", type=int, default=2, help=text)
+    text = "JSON file to write, which espnet_kd.bin.report takes as --cost."
+    add("--output", type=Path, default=None, help=text)
     return parser
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Print a table; write what it is made of."""
-    args = get_parser().parse_args(cmd)
+    """Print a table of the models' costs; write the numbers behind it."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> str:
+    """Measure every model, write the numbers if asked, and give the table."""
     torch.set_num_threads(args.threads)
-    with named_errors("measure"):
-        results = run(args)
-    print(markdown(cost_section(results)))
+    results = measure(args)
     if args.output is not None:
         with whole_file(args.output) as file:
             json.dump(results, file, indent=1)
+    return markdown(cost_section(results))
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure every model."""
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure every model.
+
+    Args:
+        args: The command's.
+
+    Returns:
+        ``setting``, under what conditions; ``models``, by ``--exp`` the sizes, and of
+        ``encoder`` and ``search`` what a ``Timing`` holds.
+    """
     search = search_options(args.inference_config)
     with ExitStack() as stack:
         models = [Measured(exp, args, search, stack) for exp in args.exp]
@@ -93,10 +117,10 @@ class Measured:
     """One model, ready to be timed.
 
     Args:
-        exp: Its experiment directory, packed zip or tag.
-        args: See ``get_parser``.
+        exp: The model's experiment directory, packed zip or tag.
+        args: The command's.
         search: Options of ESPnet's recogniser.
-        stack: Holds what has to be cleaned up.
+        stack: Closes what the model needs while it is measured.
     """
 
     def __init__(
@@ -112,7 +136,7 @@ class Measured:
             weights = Path(stack.enter_context(TemporaryDirectory())) / "random.pth"
             torch.save(build_model(task, settings).state_dict(), weights)
         self.search = open_recogniser(settings, weights, search, "cpu")
-        self.model = self.search.asr_model
+        self.model: Any = self.search.asr_model
         rate = FEATURE_RATE if settings.get("input_size") else _sample_rate(settings)
         data = args.data_path_and_name_and_type
         self.speech = first_speech(task, settings, data, args.utterances)
@@ -120,12 +144,12 @@ class Measured:
         self.sizes = self._sizes(weights)
 
     def encode(self, index: int) -> object:
-        """The encoder's pass over one utterance."""
+        """Run the encoder over one utterance."""
         speech = self.speech[index]
         return self.model.encode(speech.clone(), torch.tensor([speech.shape[1]]))
 
-    def hear(self, index: int) -> object:
-        """The whole way to words."""
+    def decode(self, index: int) -> object:
+        """Decode one utterance, from its audio or features to its words."""
         return self.search(self.speech[index][0])
 
     def _sizes(self, weights: Path) -> dict[str, Any]:
@@ -144,10 +168,11 @@ def _in_turns(models: list[Measured], warm_up: int) -> list[dict[str, Timing]]:
     """Time utterance by utterance, all models on one before the next."""
     found: list[dict[str, list[float]]] = [{"encoder": [], "search": []} for _ in models]
     for index in range(len(models[0].speech)):
-        options = {"warm_up": 0 if index else warm_up}
+        untimed = 0 if index else warm_up
         for model, times in zip(models, found, strict=True):
-            times["encoder"].append(time_call(partial(model.encode, index), **options))
-            times["search"].append(time_call(partial(model.hear, index), **options))
+            calls = {"encoder": model.encode, "search": model.decode}
+            for name, call in calls.items():
+                times[name].append(time_call(partial(call, index), warm_up=untimed))
     return [
         {name: Timing.of(seconds, model.seconds) for name, seconds in times.items()}
         for model, times in zip(models, found, strict=True)

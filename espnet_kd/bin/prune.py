@@ -1,10 +1,4 @@
-r"""Cut a model down to a smaller one that stock ESPnet loads, decodes, packs and trains.
-
-    python -m espnet_kd.bin.prune --exp exp/asr_teacher --output_dir exp/asr_pruned \
-        --set encoder_conf.num_blocks=6 --set encoder_conf.linear_units=1024
-
-    python -m espnet_kd.bin.prune --exp exp/asr_student --output_dir exp/asr_sparse \
-        --sparsity 0.5
+"""Cut a model down to a smaller one that stock ESPnet loads, decodes, packs and trains.
 
 Whatever width or depth the model's own config.yaml names can be made smaller by --set; the
 layers are chosen by --encoder_layers and --decoder_layers, the units by --importance. The
@@ -26,9 +20,9 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
-from espnet_kd.bin.command import named_errors
-from espnet_kd.bin.init_student import add_choice, choice_of
+from espnet_kd.bin.command import add_choice, choice_of, command_parser, run_command
 from espnet_kd.config.schema import PruneConfig
 from espnet_kd.errors import KDError, suggest
 from espnet_kd.host.checkpoint import read_weights
@@ -39,32 +33,40 @@ from espnet_kd.student.build import build_student
 from espnet_kd.student.initialise import summary
 from espnet_kd.student.masks import Masks
 
+EXAMPLE = """
+python -m espnet_kd.bin.prune --exp exp/asr_teacher --output_dir exp/asr_pruned \\
+    --set encoder_conf.num_blocks=6 --set encoder_conf.linear_units=1024
+python -m espnet_kd.bin.prune --exp exp/asr_student --output_dir exp/asr_sparse \\
+    --sparsity 0.5
+"""
 WEIGHTS = "pruned.pth"
+# Settings, parameters and a Markdown account of a smaller model.
+Smaller = tuple[dict[str, Any], Mapping[str, Tensor], str]
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_choice(parser)
+    """Give the command's parser."""
+    parser = command_parser("prune", __doc__, EXAMPLE)
+    add_choice(parser, "model")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--set", action="append", default=[], help="PART_conf.SETTING=NUMBER")
-    what.add_argument("--sparsity", type=float, default=None, help="from 0 to 1")
-    what.add_argument("--threshold", type=float, default=None, help="a magnitude")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    text = "Setting to make smaller, PART_conf.SETTING=NUMBER; may be given several times."
+    what.add_argument("--set", action="append", default=[], help=text)
+    text = "Share of the single weights that become 0, from 0 to 1."
+    what.add_argument("--sparsity", type=float, default=None, help=text)
+    text = "Magnitude below which single weights become 0."
+    what.add_argument("--threshold", type=float, default=None, help=text)
+    text = "Experiment directory to write."
+    parser.add_argument("--output_dir", type=Path, required=True, help=text)
     return parser
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Write the experiment directory, print what came from where."""
-    args = get_parser().parse_args(cmd)
-    with named_errors("prune"):
-        print(run(args))
+    """Write the experiment directory; print where each parameter came from."""
+    run_command(get_parser(), run, cmd)
 
 
 def run(args: argparse.Namespace) -> str:
-    """Write config, weights and table; gives the latter."""
+    """Write config, weights and table; give the table."""
     make = cut if args.set else thin
     with open_experiment(args.exp, args.file) as experiment:
         settings, state, table = make(args, experiment)
@@ -78,8 +80,16 @@ def run(args: argparse.Namespace) -> str:
     return table
 
 
-def cut(args: argparse.Namespace, whole: Experiment) -> tuple[dict, dict, str]:
-    """Settings, parameters and story of a model with fewer layers or units."""
+def cut(args: argparse.Namespace, whole: Experiment) -> Smaller:
+    """Make a model with fewer layers or units.
+
+    Args:
+        args: The command's, with ``--set``.
+        whole: The model.
+
+    Raises:
+        KDError: If a setting cannot be made smaller in this way.
+    """
     settings = smaller(whole.settings, args.set)
     choice = choice_of(args)
     state, origins = build_student(task_class(args.task), whole, settings, choice)
@@ -87,8 +97,12 @@ def cut(args: argparse.Namespace, whole: Experiment) -> tuple[dict, dict, str]:
     return settings, state, f"{summary(origins)} The whole model has {before:,}."
 
 
-def thin(args: argparse.Namespace, whole: Experiment) -> tuple[dict, dict, str]:
-    """The same of a model with zeros among its weights.
+def thin(args: argparse.Namespace, whole: Experiment) -> Smaller:
+    """Make a model of the same size with zeros among its weights.
+
+    Args:
+        args: The command's, with ``--sparsity`` or ``--threshold``.
+        whole: The model.
 
     Raises:
         KDError: If nothing would be left.
@@ -105,7 +119,14 @@ def thin(args: argparse.Namespace, whole: Experiment) -> tuple[dict, dict, str]:
 
 
 def smaller(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """A model's settings with smaller numbers.
+    """Replace numbers in a model's settings.
+
+    Args:
+        settings: The model's settings; they are not changed.
+        changes: ``PART_conf.SETTING=NUMBER`` each.
+
+    Returns:
+        A copy with the new numbers.
 
     Raises:
         KDError: If a change names no number of the settings, or leaves nothing.

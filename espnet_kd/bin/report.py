@@ -1,7 +1,7 @@
-"""Write RESULTS.md, a plot, and a page for the browser with everything behind them.
+"""Write RESULTS.md, a plot, and one page for the browser with all results of a recipe.
 
-All show the same numbers: of scored decodings, of what models cost if espnet_kd.bin.measure
-has been asked, and of the trainings' logs.
+All three show the same numbers: the error rates of scored decodings, the models' costs if
+espnet_kd.bin.measure was run, and the curves of the trainings' logs.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet_kd import __version__
-from espnet_kd.bin.command import named_errors
+from espnet_kd.bin.command import add_task, command_parser, run_command
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import task_class, versions
 from espnet_kd.host.files import whole_file
@@ -40,6 +40,11 @@ from espnet_kd.report.scores import Run, groups, score_sections, within
 from espnet_kd.report.section import Section, markdown
 from espnet_kd.report.utterances import read_trn, worst_section
 
+EXAMPLE = """
+python -m espnet_kd.bin.report --output_dir exp/report --corpus an4 \\
+    --run teacher,1,beam,test,exp/asr_teacher,exp/asr_teacher/decode_beam/test \\
+    --run control,1,beam,test,exp/asr_student,exp/asr_student/decode_beam/test
+"""
 FIELDS = "ROLE,SEED,DECODE,TEST_SET,MODEL_DIR,DECODE_DIR"
 NOTES = {
     "mini": "The corpus is SYNTHETIC speech (espeak-ng voices, sentences of a small "
@@ -50,7 +55,16 @@ NOTES = {
 
 @dataclass(frozen=True)
 class Decoding:
-    """One ``--run``."""
+    """A scored decoding of a model, as ``--run`` names it.
+
+    Attributes:
+        role: See ``espnet_kd.report.roles``.
+        seed: Seed of the model's training.
+        decode: Name of the decoding configuration.
+        test_set: Name of the set.
+        model_dir: Experiment directory.
+        decode_dir: Directory with ``score.json``.
+    """
 
     role: str
     seed: int
@@ -61,44 +75,54 @@ class Decoding:
 
     @property
     def model(self) -> str:
-        """The model's name: its role, with its seed."""
+        """The model's name, which is its role and its seed."""
         return f"{self.role} {self.seed}"
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Arguments."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--run", action="append", required=True, type=parse_run, help=FIELDS
-    )
-    parser.add_argument("--cost", type=Path, default=None, help="of espnet_kd.bin.measure")
-    parser.add_argument("--corpus", default="")
-    parser.add_argument("--command", default="", help="that made it, to be shown")
-    parser.add_argument("--task", default="asr")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    """Give the command's parser."""
+    parser = command_parser("report", __doc__, EXAMPLE)
+    add = parser.add_argument
+    text = f"Scored decoding to show, {FIELDS}; may be given several times."
+    add("--run", action="append", required=True, type=parse_run, help=text)
+    text = "JSON file that espnet_kd.bin.measure wrote about the models."
+    add("--cost", type=Path, default=None, help=text)
+    add("--corpus", default="", help="Name of the corpus, for the title.")
+    text = "Command line that made the results, to be shown among the environment."
+    add("--command", default="", help=text)
+    add_task(parser, "models")
+    text = "Directory for RESULTS.md, report.html and wer_by_size.png."
+    add("--output_dir", type=Path, required=True, help=text)
     return parser
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Write the report and print the tables of error rates."""
-    args = get_parser().parse_args(cmd)
+    """Write the report; print the tables of error rates."""
+    run_command(get_parser(), run, cmd)
+
+
+def run(args: argparse.Namespace) -> str:
+    """Write the report; give the tables of error rates.
+
+    Raises:
+        KDError: If scores or costs are missing, or are of a model that no run names.
+    """
     note = NOTES.get(args.corpus, "")
-    with named_errors("report"):
-        runs = collect(args.run, args.task)
-        sections = list(compose(args, runs))
-        title = f"Knowledge distillation, {args.corpus or 'results'}"
-        lines = environment(args.command)
-        with whole_file(args.output_dir / "report.html") as file:
-            file.write(page(title, sections, lines, note))
-        with whole_file(args.output_dir / "RESULTS.md") as file:
-            file.write(document(sections, lines, note))
-        plot(runs, args.output_dir / "wer_by_size.png")
+    runs = collect(args.run, args.task)
+    sections = list(compose(args, runs))
+    title = f"Knowledge distillation, {args.corpus or 'results'}"
+    lines = environment(args.command)
+    with whole_file(args.output_dir / "report.html") as file:
+        file.write(page(title, sections, lines, note))
+    with whole_file(args.output_dir / "RESULTS.md") as file:
+        file.write(document(sections, lines, note))
+    plot(runs, args.output_dir / "wer_by_size.png")
     scored = sections[: len(groups(runs))]
-    print("\n".join(map(markdown, scored)), note, sep="\n")
+    return "\n".join([*map(markdown, scored), note])
 
 
 def compose(args: argparse.Namespace, runs: list[Run]) -> list[Section]:
-    """All there is to tell, most wanted first."""
+    """Give every section of the report, the most wanted first."""
     figures = {group: size_figure(within(runs, group)) for group in groups(runs)}
     found = score_sections(runs, figures)
     if args.cost is not None:
@@ -109,7 +133,11 @@ def compose(args: argparse.Namespace, runs: list[Run]) -> list[Section]:
 
 
 def parse_run(text: str) -> Decoding:
-    """Read one ``--run``."""
+    """Read one ``--run``.
+
+    Raises:
+        argparse.ArgumentTypeError: If a field is missing or the role is unknown.
+    """
     parts = text.split(",")
     if len(parts) != len(FIELDS.split(",")) or not is_role(parts[0]):
         raise argparse.ArgumentTypeError(
@@ -121,7 +149,15 @@ def parse_run(text: str) -> Decoding:
 
 
 def collect(decodings: list[Decoding], task: str) -> list[Run]:
-    """Read scores and count parameters, each model once."""
+    """Read every decoding's scores and count every model's parameters once.
+
+    Args:
+        decodings: The scored decodings.
+        task: ESPnet task of the models.
+
+    Raises:
+        KDError: If a decoding is not scored.
+    """
     sizes: dict[Path, int] = {}
     runs = []
     for item in decodings:
@@ -136,14 +172,20 @@ def collect(decodings: list[Decoding], task: str) -> list[Run]:
 
 
 def document(sections: list[Section], lines: list[str], note: str) -> str:
-    """RESULTS.md: every number of the page."""
+    """Give the text of RESULTS.md, which has every number of the page.
+
+    Args:
+        sections: The report's sections.
+        lines: What the results depend on.
+        note: A warning below everything; may be empty.
+    """
     head = "\n".join(["## Environments", *(f"- {line}" for line in lines), ""])
     body = "\n".join(map(markdown, sections))
     return f"{head}\n{body}\n{note}\n\n![WER by size](wer_by_size.png)\n"
 
 
 def environment(command: str = "") -> list[str]:
-    """What the results depend on, as ESPnet's recipes head theirs."""
+    """Give what the results depend on, a line each, as ESPnet's recipes do."""
     now = datetime.now(timezone.utc).strftime("%a %b %d %H:%M:%S UTC %Y")
     python = sys.version.replace("\n", " ")
     lines = [
@@ -158,7 +200,7 @@ def environment(command: str = "") -> list[str]:
 
 
 def _commit() -> str:
-    """Of the checkout that this runs from; empty for an installed package."""
+    """The commit of the checkout that runs; empty for an installed package."""
     if shutil.which("git") is None:
         return ""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
@@ -185,7 +227,7 @@ def _cost(args: argparse.Namespace, runs: list[Run]) -> Section:
 
 
 def _of_first_seed(decodings: list[Decoding]) -> list[Decoding]:
-    """One model a role, in the roles' order."""
+    """The first decoding of each role, in the roles' order."""
     roles = in_order(decoding.role for decoding in decodings)
     return [next(d for d in decodings if d.role == role) for role in roles]
 
@@ -222,7 +264,8 @@ def _drawn(trainings: dict[str, Curves], names: list[str]) -> str:
 def _json(path: Path, stage: str) -> dict[str, Any]:
     if not path.is_file():
         raise KDError(f"{path} is missing; run the {stage} stage first")
-    return json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +15,10 @@ SHOWN = 3
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load a checkpoint, weights only, and require it to be the whole model.
+
+    Args:
+        model: Changed in place.
+        path: The checkpoint; parameters that the model does not have are left out.
 
     Raises:
         ExperimentError: If it is missing, corrupt, holds more than weights, or lacks keys.
@@ -40,7 +45,7 @@ def read_weights(path: Path) -> Mapping[str, torch.Tensor]:
         ExperimentError: If the file is missing, damaged, or holds more than weights.
     """
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ExperimentError(f"checkpoint {path} does not exist") from None
     except pickle.UnpicklingError as error:
@@ -58,4 +63,5 @@ def read_weights(path: Path) -> Mapping[str, torch.Tensor]:
         weights = weights["model"]  # a checkpoint.pth of training
     if isinstance(weights, dict) and isinstance(weights.get("module"), dict):
         weights = weights["module"]  # DeepSpeed's form
-    return weights
+    state: Mapping[str, torch.Tensor] = weights
+    return state

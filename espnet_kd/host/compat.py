@@ -1,4 +1,4 @@
-"""What differs between ESPnet releases, and the few ESPnet names that teachers need."""
+"""What differs between ESPnet releases, and the ESPnet names that this package needs."""
 
 from __future__ import annotations  # keeps torch out of light-weight commands
 
@@ -7,18 +7,18 @@ import importlib
 import importlib.util
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from espnet_kd.errors import KDError, suggest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# Task name -> (module, class) of the stock task, and where our variant is.
+# Task name -> (module, class) of the stock task. The variant is espnet_kd.tasks.NAME.
 TASKS = {
     "asr": ("espnet2.tasks.asr", "ASRTask"),
     "asr_transducer": ("espnet2.tasks.asr_transducer", "ASRTransducerTask"),
@@ -26,8 +26,8 @@ TASKS = {
 }
 
 
-def task_class(name: str) -> type:
-    """The stock task class of a task name.
+def task_class(name: str) -> type[Any]:
+    """Import the stock task class of a task name.
 
     Raises:
         KDError: If the name is unknown.
@@ -38,32 +38,38 @@ def task_class(name: str) -> type:
     return stock_class(getattr(importlib.import_module(module), attribute))
 
 
-def language_model_task() -> type:
-    """The stock task class of language models."""
+def language_model_task() -> type[Any]:
+    """Import the stock task class of language models."""
     from espnet2.tasks.lm import LMTask
 
-    return LMTask
+    stock: type[Any] = LMTask
+    return stock
 
 
-def stock_class(task: type) -> type:
-    """ESPnet's own class behind a variant of ours."""
+def stock_class(task: type[Any]) -> type[Any]:
+    """Find ESPnet's own class behind a variant of this package."""
     stock = (c for c in task.__mro__ if c.__module__.startswith("espnet2."))
     return next(stock, task)
 
 
-def default_settings(task: type) -> dict[str, Any]:
-    """What a training of a task is set to if nothing is said.
+def default_settings(task: type[Any]) -> dict[str, Any]:
+    """Give the settings of a task's training whose command line is empty.
 
     ESPnet's own ``get_default_config`` reads the running program's command line.
     """
-    return vars(task.get_parser().parse_args([]))
+    return dict(vars(task.get_parser().parse_args([])))
 
 
-def build_model(task: type, config: dict[str, Any]) -> nn.Module:
-    """Build an untrained model from an experiment's configuration."""
+def build_model(task: type[Any], config: Mapping[str, Any]) -> nn.Module:
+    """Build an untrained model from an experiment's configuration.
+
+    Args:
+        task: ESPnet task class of the model.
+        config: All settings of the task, as config.yaml holds them.
+    """
     provide_rnnt_loss()
     args = argparse.Namespace(**config)
-    model = task.build_model(args)
+    model: nn.Module = task.build_model(args)
     if config.get("use_adapter"):
         from espnet2.layers.create_adapter import create_adapter
 
@@ -71,24 +77,30 @@ def build_model(task: type, config: dict[str, Any]) -> nn.Module:
     return model
 
 
-def beam_search(model: nn.Module, beam_size: int) -> Callable[[Tensor], list[Any]]:
-    """ESPnet's own beam search over a model, for one utterance's encoder output (T, D).
+def beam_search(model: Any, beam_size: int) -> Callable[[Tensor], list[Any]]:
+    """Build ESPnet's own beam search over one utterance's encoder output (T, D).
 
     CTC and attention decoder count alike where a model has both, as in ESPnet's
     defaults. The hypotheses come best first, each with ``yseq`` and ``score``.
+
+    Args:
+        model: An ESPnet model with a decoder or CTC.
+        beam_size: Hypotheses kept at each step, and given at the end.
     """
+    search: Callable[[Tensor], list[Any]]
     if getattr(model, "use_transducer_decoder", False):
         from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
 
         parts = (model.decoder, model.joint_network, beam_size)
-        return BeamSearchTransducer(*parts, nbest=beam_size, score_norm=False)
+        search = BeamSearchTransducer(*parts, nbest=beam_size, score_norm=False)
+        return search
     from espnet2.bin.asr_inference import BatchBeamSearch, CTCPrefixScorer
 
     ctc_weight = 1.0 if model.decoder is None else 0.5 if model.ctc is not None else 0.0
     scorers = {"decoder": model.decoder}
     if model.ctc is not None:
         scorers["ctc"] = CTCPrefixScorer(ctc=model.ctc, eos=model.eos)
-    return BatchBeamSearch(
+    search = BatchBeamSearch(
         scorers=scorers,
         weights={"decoder": 1.0 - ctc_weight, "ctc": ctc_weight},
         beam_size=beam_size,
@@ -98,18 +110,35 @@ def beam_search(model: nn.Module, beam_size: int) -> Callable[[Tensor], list[Any
         token_list=model.token_list,
         pre_beam_score_key=None if ctc_weight == 1.0 else "full",
     ).eval()
+    return search
+
+
+class Recogniser(Protocol):
+    """The part of ESPnet's ``Speech2Text`` that this package uses.
+
+    Attributes:
+        asr_model: The model.
+    """
+
+    asr_model: nn.Module
+
+    def __call__(self, speech: Tensor) -> list[tuple[Any, ...]]:
+        """Decode one utterance into ``(text, tokens, ids, hypothesis)``, best first."""
 
 
 def recogniser(
     config: str, weights: str | None, device: str, options: dict[str, Any]
-) -> Callable[..., list[tuple]]:
-    """ESPnet's own recogniser of the asr task, as ``asr_inference`` builds it.
+) -> Recogniser:
+    """Build ESPnet's own recogniser of the asr task, as ``asr_inference`` does.
 
-    Its arguments are ``asr_inference``'s options. For one utterance it gives
-    ``(text, tokens, ids, hypothesis)``, best first. Without weights they are random.
+    Args:
+        config: Path of the model's ``config.yaml``.
+        weights: Path of the checkpoint; None leaves the model's weights random.
+        device: Where the model runs.
+        options: Options of ``asr_inference``.
 
     Raises:
-        KDError: If an option is none of its.
+        KDError: If ``asr_inference`` has no such option.
     """
     import inspect
 
@@ -118,11 +147,12 @@ def recogniser(
     known = inspect.signature(Speech2Text.__init__).parameters
     if unknown := sorted(options.keys() - known.keys()):
         raise KDError(f"no option of asr_inference: {suggest(unknown[0], known)}")
-    return Speech2Text(config, weights, device=device, **options)
+    found: Recogniser = Speech2Text(config, weights, device=device, **options)
+    return found
 
 
 def rnnt_loss_module() -> ModuleType:
-    """A stand-in for ``warprnnt_pytorch``, which ESPnet's transducers import.
+    """Make a stand-in for ``warprnnt_pytorch``, which ESPnet's transducers import.
 
     PyPI does not have that package. The loss is torchaudio's, computed in float32.
     """
@@ -147,14 +177,15 @@ def rnnt_loss_module() -> ModuleType:
         def forward(
             self, logits: Tensor, targets: Tensor, t_lens: Tensor, u_lens: Tensor
         ) -> Tensor:
-            """Mean negative log-probability of the transcripts."""
+            """Compute the mean negative log-probability of the transcripts."""
             lengths = (t_lens.int(), u_lens.int())
             options = {"blank": self.blank, "reduction": self.reduction}
-            return rnnt_loss(logits.float(), targets.int(), *lengths, **options)
+            loss: Tensor = rnnt_loss(logits.float(), targets.int(), *lengths, **options)
+            return loss
 
     module = ModuleType("warprnnt_pytorch")
     module.__spec__ = ModuleSpec(module.__name__, None)
-    module.RNNTLoss = RNNTLoss
+    vars(module)["RNNTLoss"] = RNNTLoss
     return module
 
 
@@ -166,7 +197,7 @@ def provide_rnnt_loss() -> None:
 
 
 def versions() -> str:
-    """Versions that a result depends on, in one line."""
+    """Name the versions that a result depends on, in one line."""
 
     def found(name: str) -> str:
         try:

@@ -1,9 +1,10 @@
-"""Data for a teacher, through ESPnet's iterator with the teacher's own preprocessing."""
+"""Data for a model, through ESPnet's iterator with the model's own preprocessing."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -13,25 +14,31 @@ from espnet_kd.host.kaldi_dir import read_table
 
 
 def stream(
-    task: type,
-    settings: dict,
+    task: type[Any],
+    settings: dict[str, Any],
     data: Sequence[str],
     *,
     batch_size: int,
     key_file: Path | None = None,
-) -> Iterable[tuple[list[str], dict]]:
-    """Batches of utterances in the order of their file.
+) -> Iterable[tuple[list[str], dict[str, Any]]]:
+    """Read batches of utterances in the order of their file.
 
     Args:
-        task: The teacher's task.
-        settings: The teacher's configuration.
+        task: ESPnet task class of the model.
+        settings: The model's configuration, whose preprocessing is applied.
         data: ``PATH,NAME,TYPE`` each, as ESPnet's commands take them.
         batch_size: Utterances a batch.
         key_file: Utterances wanted; None for all.
+
+    Returns:
+        The utterances' names and what the model's forward pass takes, batch by batch.
+
+    Raises:
+        KDError: While reading, if the data lack an utterance.
     """
     namespace = argparse.Namespace(**settings)
     stock = stock_class(task)
-    return stock.build_streaming_iterator(
+    batches: Iterable[tuple[list[str], dict[str, Any]]] = stock.build_streaming_iterator(
         [tuple(path.split(",")) for path in data],
         dtype="float32",
         batch_size=batch_size,
@@ -42,14 +49,34 @@ def stream(
         allow_variable_data_keys=True,
         inference=True,
     )
+    return _with_named_gaps(batches, data)
 
 
-def first_speech(task: type, settings: dict, data: str, count: int) -> list[Tensor]:
-    """Audio or features of the first utterances, (1, L) or (1, L, D) each.
+def _with_named_gaps(
+    batches: Iterable[tuple[list[str], dict[str, Any]]], data: Sequence[str]
+) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """The same batches; where ESPnet breaks off for an utterance, a sentence says why."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        utt, _, reason = str(error).partition(" is not found")
+        if not reason:
+            raise
+        paths = " and ".join(path.partition(",")[0] for path in data)
+        raise KDError(
+            f"'{utt}' is not in {paths}, or stands there in another order than in the "
+            "list of utterances; sort the files alike, and leave out what has no data"
+        ) from None
+
+
+def first_speech(
+    task: type[Any], settings: dict[str, Any], data: str, count: int
+) -> list[Tensor]:
+    """Read audio or features of the first utterances, (1, L) or (1, L, D) each.
 
     Args:
-        task: The model's task.
-        settings: Its configuration.
+        task: ESPnet task class of the model.
+        settings: The model's configuration.
         data: ``PATH,speech,TYPE``.
         count: How many at most.
 

@@ -1,4 +1,4 @@
-"""An experiment on disk: a directory, a packed zip or a model tag, and the model in it."""
+"""An experiment on disk: a directory, a packed zip or a model tag, and its model."""
 
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Experiment:
     """A trained model as ESPnet's training, packing or zoo leaves it.
 
     Args:
-        files: Where its config and weights are.
+        files: Paths of the config and of the weights.
     """
 
     def __init__(self, files: ExperimentFiles) -> None:
@@ -41,8 +41,8 @@ class Experiment:
         """Digest of config and weights, by which a cache knows who wrote it."""
         return hash_files([self.files.config, self.files.weights])
 
-    def model(self, task: type) -> nn.Module:
-        """Build the model and load its weights; it evaluates, and takes no gradient.
+    def model(self, task: type[Any]) -> nn.Module:
+        """Build the model, in eval mode and without gradient, and load its weights.
 
         Args:
             task: ESPnet task class that can build it.
@@ -60,7 +60,7 @@ class Experiment:
 def open_experiment(
     place: str | Path, file: str | None = None, *, is_lm: bool = False
 ) -> Iterator[Experiment]:
-    """Find an experiment; what had to be unpacked is there until the block ends.
+    """Find an experiment, and keep what had to be unpacked until the block ends.
 
     Args:
         place: An experiment directory, a zip of ``espnet2.bin.pack``, or a model tag.

@@ -5,14 +5,18 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from espnet_kd.errors import KDError
 
 
 @contextmanager
-def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
+def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary neighbour of ``path`` that takes its place when all went well.
+
+    Args:
+        path: The file to write; its directory is made if it is not there.
+        mode: ``w`` for UTF-8 text, ``wb`` for bytes.
 
     Raises:
         KDError: If the disk is full or cannot be written; ``path`` is then as before.
@@ -36,7 +40,7 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
 
 
 def hash_files(paths: Sequence[Path]) -> str:
-    """Digest of the contents of some files, in order."""
+    """Compute one SHA-256 digest of the contents of files, in order."""
     total = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:

@@ -25,13 +25,26 @@ def read_table(path: Path) -> dict[str, str]:
 
 
 def write_table(path: Path, table: Mapping[str, str]) -> None:
-    """Write ``key value`` lines, sorted by key, as Kaldi and sclite expect."""
+    """Write ``key value`` lines, sorted by key, as Kaldi and sclite expect.
+
+    Args:
+        path: The file to write; its directory is made if it is not there.
+        table: Key to value; an empty value leaves the key alone on its line.
+
+    Raises:
+        KDError: If the file cannot be written.
+    """
     with whole_file(path) as file:
-        file.writelines(f"{key} {table[key]}\n".rstrip(" ") for key in sorted(table))
+        file.writelines(f"{key} {table[key]}".rstrip(" ") + "\n" for key in sorted(table))
 
 
 def write_speakers(folder: Path, utt2spk: Mapping[str, str]) -> None:
-    """Write ``utt2spk`` and its inverse ``spk2utt``."""
+    """Write ``utt2spk`` and its inverse ``spk2utt``.
+
+    Args:
+        folder: The data directory.
+        utt2spk: Utterance to speaker.
+    """
     spk2utt: dict[str, list[str]] = {}
     for utt in sorted(utt2spk):
         spk2utt.setdefault(utt2spk[utt], []).append(utt)
@@ -41,7 +54,13 @@ def write_speakers(folder: Path, utt2spk: Mapping[str, str]) -> None:
 
 
 def copy_subset(source: Path, target: Path, keep: set[str]) -> None:
-    """Copy a data directory, keeping only some utterances in every table."""
+    """Copy a data directory, keeping only some utterances in every table.
+
+    Args:
+        source: A data directory with ``utt2spk``.
+        target: The data directory to write.
+        keep: The utterances; a table that has none of them is left out.
+    """
     for path in sorted(source.iterdir()):
         if path.is_file() and path.name not in ("spk2utt", "utt2spk"):
             table = read_table(path)

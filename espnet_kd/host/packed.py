@@ -17,8 +17,8 @@ class ExperimentFiles:
     """A model on disk.
 
     Attributes:
-        config: Its ``config.yaml``.
-        weights: Its checkpoint.
+        config: Path of ``config.yaml``.
+        weights: Path of the checkpoint.
         root: Directory that relative paths in the config start from; None to search
             upwards from the config.
     """
@@ -31,7 +31,10 @@ class ExperimentFiles:
 def unpack(archive: Path, folder: Path, is_lm: bool = False) -> ExperimentFiles:
     """Unpack a model packed by ``espnet2.bin.pack``, refusing to leave ``folder``.
 
-    Of a recogniser packed together with a language model, ``is_lm`` takes the latter.
+    Args:
+        archive: The zip.
+        folder: Where its members are written.
+        is_lm: Whether the language model is meant, where the zip holds both.
 
     Raises:
         ExperimentError: If a member would land outside, or the zip is no packed model.
@@ -67,7 +70,15 @@ def is_packed(place: Path) -> bool:
 
 
 def from_zoo(tag: str, is_lm: bool) -> ExperimentFiles:
-    """Download a model by its tag: ``owner/name``."""
+    """Download a model by its tag, ``owner/name``.
+
+    Args:
+        tag: The tag.
+        is_lm: Whether the language model is meant, where the tag holds both.
+
+    Raises:
+        ExperimentError: If the tag is none, cannot be had, or holds no model.
+    """
     if not TAG.fullmatch(tag):
         raise ExperimentError(
             _no_such(tag, "and it has not the form owner/name of a model tag")

@@ -1,11 +1,11 @@
-"""Hear a data directory with a teacher's own beam search, in several processes."""
+"""Decode a data directory with a teacher's own beam search, in several processes."""
 
 import argparse
 import hashlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from math import exp
 from pathlib import Path
@@ -17,28 +17,29 @@ import yaml
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.checkpoint import read_weights
-from espnet_kd.host.compat import recogniser, task_class
+from espnet_kd.host.compat import Recogniser, recogniser, task_class
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.pseudo_labels.directory import audio_of
-from espnet_kd.pseudo_labels.hypotheses import Heard, Hypothesis, HypothesisLog
+from espnet_kd.pseudo_labels.hypotheses import Decoded, Hypothesis, HypothesisLog
 from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.forms import load_compressed
 
 REPORT_SECONDS = 10
-# Lines of a failed job's log that are shown.
+# Number of lines shown of a failed job's log.
 TAIL = 5
+Process = subprocess.Popen[bytes]
 
 
 class Job:
-    """One process' share of the utterances: every ``nj``-th.
+    """One process' share of the utterances, which is every ``nj``-th.
 
     Args:
-        args: See ``espnet_kd.bin.pseudo_label``.
-        number: From 1.
-        settings: The teacher's.
-        teacher_hash: By which it is known again.
+        args: The arguments of ``espnet_kd.bin.pseudo_label``.
+        number: Number of the job, from 1.
+        settings: The teacher's settings.
+        teacher_hash: Digest by which the teacher is known again.
     """
 
     def __init__(
@@ -57,32 +58,42 @@ class Job:
         self.audio = audio_of(args.data_dir, takes_features)
         self.utts = list(read_table(self.audio[0]))[number - 1 :: args.nj]
         folder = args.output_dir / "logdir"
+        # The name that unfinished directories on disk already have.
         self.path = folder / f"heard.{number}of{args.nj}.jsonl"
         self.message = folder / f"decode.{number}.log"
 
     def log(self) -> HypothesisLog:
-        """What was heard so far."""
+        """Open the log of what was decoded so far.
+
+        Raises:
+            KDError: If it was begun with another teacher, search or set of utterances.
+        """
         utts = hashlib.sha256("\n".join(self.utts).encode()).hexdigest()
         made_from = {"teacher": self.teacher_hash, "search": self.search}
         return HypothesisLog(self.path, made_from | {"utterances": utts})
 
     @property
     def done(self) -> int:
-        """How many utterances were heard, seen from outside."""
+        """The number of utterances decoded, as other processes see it."""
         if not self.path.exists():
             return 0
-        return max(self.path.read_bytes().count(b"\n") - 1, 0)
+        lines: int = self.path.read_bytes().count(b"\n")
+        return max(lines - 1, 0)
 
 
 def jobs_of(args: argparse.Namespace, numbers: Iterable[int]) -> list[Job]:
-    """Some of the jobs, for which the teacher is opened once."""
+    """Make some of the jobs, for which the teacher is opened once."""
     with open_experiment(args.exp, args.file) as teacher:
         shared = (teacher.settings, teacher.digest)
     return [Job(args, number, *shared) for number in numbers]
 
 
-def hear(job: Job, ngpu: int) -> None:
-    """Hear what is missing of one job, in this process.
+def decode_job(job: Job, ngpu: int) -> None:
+    """Decode what is missing of one job, in this process.
+
+    Args:
+        job: The job.
+        ngpu: 0 for the CPU.
 
     Raises:
         KDError: If utterances have no audio.
@@ -99,19 +110,19 @@ def hear(job: Job, ngpu: int) -> None:
         keys = Path(stack.enter_context(TemporaryDirectory())) / "keys"
         keys.write_text("".join(f"{utt} x\n" for utt in todo), encoding="utf-8")
         data = [f"{job.audio[0]},speech,{job.audio[1]}"]
-        options = {"batch_size": 1, "key_file": keys}
-        for utts, batch in stream(task_class("asr"), job.settings, data, **options):
-            log.add(_heard(search, utts[0], batch["speech"][0], job.search))
+        batches = stream(task_class("asr"), job.settings, data, batch_size=1, key_file=keys)
+        for utts, batch in batches:
+            log.add(_decoded(search, utts[0], batch["speech"][0], job.search))
     if missing := set(job.utts) - log.found.keys():
         raise KDError(f"{len(missing)} utterances have no audio, first '{min(missing)}'")
 
 
-def hear_all(jobs: list[Job], arguments: list[str]) -> None:
-    """Hear everything, a process a job, and tell how far they are.
+def decode_all(jobs: list[Job], arguments: list[str]) -> None:
+    """Decode every job in a process of its own, and tell how far all of them are.
 
     Args:
-        jobs: All of them.
-        arguments: Of this program, to which a process' number is added.
+        jobs: All jobs.
+        arguments: Arguments of the command, to which a job's number is added.
 
     Raises:
         KDError: If a process failed, with the end of its log.
@@ -122,16 +133,17 @@ def hear_all(jobs: list[Job], arguments: list[str]) -> None:
     first = sum(job.done for job in jobs)
     print(f"{first} of {total} are there; logs: {jobs[0].message.parent}", file=sys.stderr)
     with ExitStack() as stack:
-        running = {}
+        running: dict[Job, Process] = {}
         for job in unfinished:
             out = stack.enter_context(open(job.message, "w", encoding="utf-8"))
-            options = {"stdout": out, "stderr": subprocess.STDOUT}
-            running[job] = subprocess.Popen([*command, str(job.number)], **options)
+            running[job] = subprocess.Popen(
+                [*command, str(job.number)], stdout=out, stderr=subprocess.STDOUT
+            )
         stack.callback(_end, list(running.values()))
         while any(process.poll() is None for process in running.values()):
             _wait(list(running.values()))
             done = sum(job.done for job in jobs)
-            if done > first:  # before, the models are being loaded
+            if done > first:  # until then the models are being loaded
                 rate = (done - first) / (time.monotonic() - start)
                 left = f"{rate:.1f} a second, {(total - done) / rate:.0f} s left"
                 print(f"{done}/{total}, {left}", file=sys.stderr)
@@ -140,7 +152,11 @@ def hear_all(jobs: list[Job], arguments: list[str]) -> None:
 
 
 def search_options(config: Path | None) -> dict[str, Any]:
-    """Options of ESPnet's recogniser from a decoding configuration."""
+    """Read options of ESPnet's recogniser from a decoding configuration.
+
+    Raises:
+        KDError: If the file cannot be read or holds no options.
+    """
     if config is None:
         return {}
     try:
@@ -154,14 +170,17 @@ def search_options(config: Path | None) -> dict[str, Any]:
 
 def open_recogniser(
     settings: dict[str, Any], weights: Path, search: dict[str, Any], device: str
-) -> Callable[..., list[tuple]]:
-    """ESPnet's recogniser of a model, from files that hold weights and no code.
+) -> Recogniser:
+    """Open ESPnet's recogniser of a model, from files that hold weights and no code.
 
     Args:
-        settings: The model's, its paths resolved.
-        weights: Its checkpoint, or a compressed model.
+        settings: The model's settings, with resolved paths.
+        weights: The model's checkpoint, or a compressed model.
         search: Options of ``asr_inference``.
-        device: Where it runs.
+        device: Where the model runs.
+
+    Raises:
+        KDError: If the weights cannot be trusted, or an option is unknown.
     """
     options = {key: value for key, value in search.items() if key != "batch_size"}
     for path in filter(None, (weights, options.get("lm_file"))):
@@ -176,21 +195,23 @@ def open_recogniser(
     return found
 
 
-def _heard(search, utt: str, speech: torch.Tensor, options: dict[str, Any]) -> Heard:
+def _decoded(
+    search: Recogniser, utt: str, speech: torch.Tensor, options: dict[str, Any]
+) -> Decoded:
     try:
         answers = search(speech=speech)
     except Exception as error:
         # By name: where the class lives differs between releases.
         if type(error).__name__ != "TooShortUttError":
             raise
-        return Heard(utt, len(speech), ())
+        return Decoded(utt, len(speech), ())
     penalty = float(options.get("penalty", 0.0))
     nbest = [Hypothesis(a[0], _confidence(a[2], a[3], penalty)) for a in answers]
-    return Heard(utt, len(speech), tuple(nbest))
+    return Decoded(utt, len(speech), tuple(nbest))
 
 
 def _confidence(labels: list[int], hypothesis: Any, penalty: float) -> float:
-    """Probability of a token by the search's score, without its reward for length."""
+    """The mean probability of a token, without the search's reward for length."""
     score = float(hypothesis.score)
     if penalty:
         reward = (getattr(hypothesis, "scores", None) or {}).get("length_bonus", 0.0)
@@ -198,14 +219,14 @@ def _confidence(labels: list[int], hypothesis: Any, penalty: float) -> float:
     return round(min(exp(score / (len(labels) + 1)), 1.0), 6)
 
 
-def _wait(processes: list[subprocess.Popen]) -> None:
-    """Until the next report is due, or all have ended."""
+def _wait(processes: list[Process]) -> None:
+    """Wait until the next report is due, or all processes have ended."""
     due = time.monotonic() + REPORT_SECONDS
     while time.monotonic() < due and any(p.poll() is None for p in processes):
         time.sleep(0.2)
 
 
-def _refuse_failed(running: dict[Job, subprocess.Popen]) -> None:
+def _refuse_failed(running: dict[Job, Process]) -> None:
     for job, process in running.items():
         if process.poll():
             lines = job.message.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -216,7 +237,7 @@ def _refuse_failed(running: dict[Job, subprocess.Popen]) -> None:
             )
 
 
-def _end(processes: list[subprocess.Popen]) -> None:
+def _end(processes: list[Process]) -> None:
     for process in processes:
         process.terminate()
     for process in processes:

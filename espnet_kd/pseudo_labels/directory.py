@@ -1,19 +1,20 @@
-"""A Kaldi data directory of what a teacher heard."""
+"""A Kaldi data directory of what a teacher transcribed."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from espnet_kd.alignment.words import word_error_rate
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
 from espnet_kd.host.kaldi_dir import read_table, write_speakers, write_table
-from espnet_kd.pseudo_labels.hypotheses import Heard
+from espnet_kd.pseudo_labels.hypotheses import Decoded
 from espnet_kd.pseudo_labels.select import Limits, Selection, name_of, select
 
-# By utterance; what else may lie in such a directory is not copied.
+# Tables that are keyed by utterance; other files of a data directory are not copied.
 TABLES = (
     *("wav.scp", "feats.scp", "utt2num_samples", "utt2num_frames", "utt2dur"),
     *("feats_shape", "speech_shape"),
@@ -21,7 +22,11 @@ TABLES = (
 
 
 def audio_of(data_dir: Path, takes_features: bool) -> tuple[Path, str]:
-    """The table of audio that a model takes, and its type as ESPnet calls it.
+    """Find the table of audio that a model takes, and its type as ESPnet calls it.
+
+    Args:
+        data_dir: The data directory.
+        takes_features: Whether the model takes features, not waveforms.
 
     Raises:
         KDError: If it is not there, or tells of segments of longer recordings.
@@ -41,12 +46,23 @@ def audio_of(data_dir: Path, takes_features: bool) -> tuple[Path, str]:
 def write_labels(
     data_dir: Path,
     output_dir: Path,
-    everything: Sequence[Heard],
+    everything: Sequence[Decoded],
     limits: Limits,
     reference: Path | None,
-    settings: dict,
-) -> dict:
-    """Write the tables of what is kept, ``dropped``, and ``report.json``; gives that.
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the tables of what is kept, the table ``dropped``, and ``report.json``.
+
+    Args:
+        data_dir: The data directory that was transcribed.
+        output_dir: The data directory to write.
+        everything: The decoded utterances.
+        limits: What a hypothesis must meet.
+        reference: Table of transcripts, where there is one.
+        settings: The teacher and its search, for the report.
+
+    Returns:
+        What ``report.json`` holds.
 
     Raises:
         KDError: If nothing is kept.
@@ -54,24 +70,24 @@ def write_labels(
     references = read_table(reference) if reference is not None else {}
     chosen = select(everything, limits, references)
     report = _report(chosen, limits) | {"teacher": settings}
-    (output_dir / "text").unlink(missing_ok=True)  # of other limits
+    (output_dir / "text").unlink(missing_ok=True)  # a run with other limits left it
     with whole_file(output_dir / "report.json") as file:
         json.dump(report, file, indent=1)
     write_table(output_dir / "dropped", chosen.dropped)
     if not chosen.kept:
         counts = ", ".join(f"{n} {reason}" for reason, n in chosen.reasons.items())
         raise KDError(
-            f"nothing is left of {data_dir} ({counts}); loosen the limits, or listen to "
-            f"what the teacher hears: {output_dir}/dropped"
+            f"nothing is left of {data_dir} ({counts}); loosen the limits, or see "
+            f"what was dropped: {output_dir}/dropped"
         )
-    origins = {name_of(h.utt, n): h.utt for h in everything for n in range(len(h.nbest))}
+    origins = {name_of(d.utt, n): d.utt for d in everything for n in range(len(d.nbest))}
     _copy_tables(data_dir, output_dir, {name: origins[name] for name in chosen.kept})
     write_table(output_dir / "text", chosen.kept)  # last: it says that all is there
     return report
 
 
-def _report(chosen: Selection, limits: Limits) -> dict:
-    report = {
+def _report(chosen: Selection, limits: Limits) -> dict[str, Any]:
+    report: dict[str, Any] = {
         "hypotheses": len(chosen.kept) + len(chosen.dropped),
         "kept": len(chosen.kept),
         "dropped": chosen.reasons,

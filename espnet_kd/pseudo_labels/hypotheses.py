@@ -15,9 +15,9 @@ class Hypothesis:
     """One answer of a search.
 
     Attributes:
-        text: Its words, as the teacher writes them.
-        confidence: The search's score for each token, as a probability: the exponential
-            of the mean log-probability over tokens and end, 0 to 1.
+        text: Words of the answer, as the teacher writes them.
+        confidence: Mean probability of a token, 0 to 1: the exponential of the search's
+            mean log-probability over tokens and end.
     """
 
     text: str
@@ -25,12 +25,12 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the teacher heard in one utterance.
+class Decoded:
+    """What the teacher's search found in one utterance.
 
     Attributes:
-        utt: The utterance.
-        length: Samples or frames of its audio.
+        utt: Name of the utterance.
+        length: Number of samples or frames of the audio.
         nbest: Hypotheses, best first; none if the audio is too short for the teacher.
     """
 
@@ -40,17 +40,21 @@ class Heard:
 
 
 class HypothesisLog:
-    """A file of ``Heard``, one job's.
+    """The file of one job's ``Decoded``, an utterance a line.
 
-    The first line says what it was made from. A line that a kill cut off is dropped, and
-    its utterance heard again.
+    The first line says what the file was made from. A line that a kill cut off is dropped,
+    and the utterance is decoded again.
 
     Args:
         path: The file; made if it is not there.
-        made_from: Teacher, search and utterances; what it was begun with must be this.
+        made_from: Teacher, search and utterances; a file that is there must be begun with
+            the same.
+
+    Attributes:
+        found: Name of an utterance to what was found in it.
 
     Raises:
-        KDError: If it was begun with something else.
+        KDError: If the file was begun with something else, or is damaged.
     """
 
     def __init__(self, path: Path, made_from: Mapping[str, Any]) -> None:
@@ -62,17 +66,21 @@ class HypothesisLog:
                 f"{path} was begun with {_difference(json.loads(lines[0]), made_from)}; "
                 "remove it to begin anew, or name another --output_dir"
             )
-        self.found = {heard.utt: heard for heard in map(_parsed, lines[1:])}
+        self.found = {decoded.utt: decoded for decoded in map(_parsed, lines[1:])}
         if lines:
             os.truncate(path, sum(len(line.encode()) + 1 for line in lines))
         else:
             path.unlink(missing_ok=True)
             self._append(json.dumps(made_from))
 
-    def add(self, heard: Heard) -> None:
-        """Append one utterance, so that it is there after a kill."""
-        self.found[heard.utt] = heard
-        self._append(json.dumps(asdict(heard), ensure_ascii=False))
+    def add(self, decoded: Decoded) -> None:
+        """Append one utterance, so that it is there after a kill.
+
+        Raises:
+            KDError: If the disk is full.
+        """
+        self.found[decoded.utt] = decoded
+        self._append(json.dumps(asdict(decoded), ensure_ascii=False))
 
     def _append(self, line: str) -> None:
         try:
@@ -100,10 +108,10 @@ def _whole_lines(path: Path) -> list[str]:
     return lines
 
 
-def _parsed(line: str) -> Heard:
+def _parsed(line: str) -> Decoded:
     raw = json.loads(line)
     nbest = tuple(Hypothesis(**hypothesis) for hypothesis in raw["nbest"])
-    return Heard(raw["utt"], raw["length"], nbest)
+    return Decoded(raw["utt"], raw["length"], nbest)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

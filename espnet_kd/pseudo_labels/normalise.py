@@ -6,7 +6,7 @@ KEPT_PUNCTUATION = "'"
 
 
 def normalise(text: str) -> str:
-    """A transcript without case, punctuation and spare blanks.
+    """Strip a transcript of case, punctuation and spare blanks.
 
     Compatibility forms are unified (NFKC), curly apostrophes straightened; an apostrophe
     inside a word stays, every other mark of punctuation and every symbol becomes a blank.

@@ -7,7 +7,7 @@ from statistics import median
 
 from espnet_kd.alignment.words import word_error_rate
 from espnet_kd.config.check import Check
-from espnet_kd.pseudo_labels.hypotheses import Heard, Hypothesis
+from espnet_kd.pseudo_labels.hypotheses import Decoded, Hypothesis
 from espnet_kd.pseudo_labels.normalise import normalise
 
 
@@ -16,11 +16,14 @@ class Limits:
     """What a hypothesis must meet.
 
     Attributes:
-        max_wer: Word error rate against the reference, in percent.
-        min_confidence: See ``Hypothesis``.
-        min_ratio: Its characters beside those of the reference; without a reference,
-            beside what the audio's length makes expect at the median rate of all.
-        max_ratio: The same, from above.
+        max_wer: Highest word error rate against the reference, in percent.
+        min_confidence: Least confidence, see ``Hypothesis``.
+        min_ratio: Least ratio of the hypothesis' characters to the reference's; without a
+            reference, to what the audio's length makes expect at the median rate of all.
+        max_ratio: Greatest such ratio.
+
+    Raises:
+        ArgumentsError: If a limit is out of range.
     """
 
     max_wer: float = inf
@@ -45,10 +48,10 @@ class Selection:
 
     Attributes:
         kept: Utterance (``nbN-`` in front for the N-th best) to transcript.
-        dropped: Utterance to why.
-        reasons: Kind of reason to how many.
+        dropped: Utterance to the reason why it is not kept.
+        reasons: Kind of reason to the number of hypotheses dropped for it.
         pairs: Reference and hypothesis, normalised, of every first hypothesis.
-        kept_pairs: Of those that are kept.
+        kept_pairs: The pairs of the hypotheses that are kept.
     """
 
     kept: dict[str, str] = field(default_factory=dict)
@@ -58,13 +61,13 @@ class Selection:
     kept_pairs: list[tuple[str, str]] = field(default_factory=list)
 
     def drop(self, utt: str, kind: str, detail: str = "") -> None:
-        """Note one that is not kept."""
+        """Note a hypothesis that is not kept, with its reason."""
         self.dropped[utt] = f"{kind} {detail}".strip()
         self.reasons[kind] = self.reasons.get(kind, 0) + 1
 
 
 def select(
-    everything: Sequence[Heard],
+    everything: Sequence[Decoded],
     limits: Limits,
     references: Mapping[str, str] | None = None,
 ) -> Selection:
@@ -74,44 +77,44 @@ def select(
     as a better one (normalised) is dropped silently: it would only count twice.
 
     Args:
-        everything: What was heard.
-        limits: What is asked of a hypothesis.
-        references: Transcripts, where there are any.
+        everything: The decoded utterances.
+        limits: What a hypothesis must meet.
+        references: Utterance to transcript, where there are any.
     """
     result, references = Selection(), references or {}
     rate = _characters_a_unit(everything)
-    for heard in everything:
-        if not heard.nbest:
-            result.drop(heard.utt, "too short for the teacher")
+    for decoded in everything:
+        if not decoded.nbest:
+            result.drop(decoded.utt, "too short for the teacher")
         said: set[str] = set()
-        for place, hypothesis in enumerate(heard.nbest):
+        for place, hypothesis in enumerate(decoded.nbest):
             text = normalise(hypothesis.text)
             if place and text in said:
                 continue
             said.add(text)
-            _judge(result, heard, place, limits, references.get(heard.utt), rate)
+            _judge(result, decoded, place, limits, references.get(decoded.utt), rate)
     return result
 
 
 def name_of(utt: str, place: int) -> str:
-    """What an utterance is called with its hypothesis at a place, from 0."""
+    """Name an utterance with the hypothesis at a place, from 0, of its n-best list."""
     return utt if place == 0 else f"nb{place + 1}-{utt}"
 
 
 def _judge(
     result: Selection,
-    heard: Heard,
+    decoded: Decoded,
     place: int,
     limits: Limits,
     reference: str | None,
     rate: float,
 ) -> None:
-    hypothesis, name = heard.nbest[place], name_of(heard.utt, place)
+    hypothesis, name = decoded.nbest[place], name_of(decoded.utt, place)
     text = normalise(hypothesis.text)
     wanted = None if reference is None else normalise(reference)
     if wanted is not None and place == 0:
         result.pairs.append((wanted, text))
-    expected = heard.length * rate if wanted is None else _size(wanted)
+    expected = decoded.length * rate if wanted is None else _size(wanted)
     reason = _why_not(hypothesis, text, wanted, expected, limits)
     if reason:
         result.drop(name, *reason)
@@ -144,12 +147,12 @@ def _why_not(
     return None
 
 
-def _characters_a_unit(everything: Sequence[Heard]) -> float:
-    """Median over the utterances of characters a sample (or frame)."""
+def _characters_a_unit(everything: Sequence[Decoded]) -> float:
+    """The median over the utterances of the characters in a sample (or frame)."""
     rates = [
-        _size(normalise(heard.nbest[0].text)) / heard.length
-        for heard in everything
-        if heard.length and heard.nbest and normalise(heard.nbest[0].text)
+        _size(normalise(decoded.nbest[0].text)) / decoded.length
+        for decoded in everything
+        if decoded.length and decoded.nbest and normalise(decoded.nbest[0].text)
     ]
     return median(rates) if rates else 0.0
 

@@ -13,10 +13,10 @@ class Interval:
     """Difference of two systems' word error rates, in percent absolute.
 
     Attributes:
-        difference: Of the first from the second; negative if the first errs less.
+        difference: Rate of the first minus the second's; negative if the first errs less.
         low: Lower end of the interval.
-        high: Its upper end.
-        better: Part of the drawn sets on which the first errs less.
+        high: Upper end of the interval.
+        better: Share of the drawn sets on which the first errs less, 0 to 1.
     """
 
     difference: float
@@ -39,7 +39,9 @@ def paired_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    r"""Bootstrap interval of :math:`100 (\sum_u e^1_u - \sum_u e^2_u) / \sum_u n_u`.
+    r"""Find the bootstrap interval of the difference of two word error rates.
+
+    .. math:: 100 \Big( \sum_u e^1_u - \sum_u e^2_u \Big) / \sum_u n_u
 
     As many utterances as there are, drawn with replacement, the same for both systems;
     percentiles of the differences found. Utterances are taken as independent, which they
@@ -47,11 +49,11 @@ def paired_interval(
 
     Args:
         first: Word errors of the first system in each utterance.
-        second: Of the second.
-        words: Reference words.
-        draws: Sets drawn.
-        level: Part of them inside the interval.
-        seed: Of the drawing.
+        second: Word errors of the second system in each utterance.
+        words: Number of reference words in each utterance.
+        draws: Number of sets drawn.
+        level: Share of the drawn sets inside the interval.
+        seed: Seed of the drawing.
 
     Raises:
         KDError: If the three are not of one length, or there is no word.

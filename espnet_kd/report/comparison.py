@@ -11,7 +11,12 @@ Texts = Mapping[str, str]
 
 
 def agreement_section(reference: Texts, systems: Mapping[str, Texts]) -> Section:
-    """Error rate of each system, and its agreement with the first, in percent."""
+    """Tell each system's error rate and agreement with the first, in percent.
+
+    Args:
+        reference: Utterance to transcript.
+        systems: Name of a system to its utterances' words, the teacher first.
+    """
     first = next(iter(systems.values()))
     rows = []
     for name, texts in systems.items():
@@ -25,7 +30,14 @@ def agreement_section(reference: Texts, systems: Mapping[str, Texts]) -> Section
 def interval_section(
     reference: Texts, systems: Mapping[str, Texts], *, draws: int = 10000, seed: int = 0
 ) -> Section:
-    """Difference of every pair's error rates, with its bootstrap interval."""
+    """Tell the difference of every pair's error rates, with a bootstrap interval.
+
+    Args:
+        reference: Utterance to transcript.
+        systems: Name of a system to its utterances' words.
+        draws: Number of test sets drawn.
+        seed: Seed of the drawing.
+    """
     words = [len(text.split()) for text in reference.values()]
     errors = {
         name: [word_errors(reference[u], texts[u]) for u in reference]

@@ -21,12 +21,12 @@ HEAD = (
 def cost_section(
     results: Mapping[str, Any], names: Mapping[str, str] | None = None, figure: str = ""
 ) -> Section:
-    """A row a model, ratios to the first.
+    """Tell what each model costs, a row a model, with its speed beside the first's.
 
     Args:
         results: What ``espnet_kd.bin.measure`` writes.
-        names: Of the models, by their directory, which is shown otherwise.
-        figure: Of them.
+        names: Experiment directory to the name shown; without one, the directory.
+        figure: SVG of the same numbers.
     """
     models = results["models"]
     first = next(iter(models.values()))

@@ -1,4 +1,4 @@
-"""How trainings went, read from ESPnet's logs."""
+"""Curves of trainings, read from ESPnet's logs."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ Curves = dict[str, dict[str, list[float | None]]]
 
 
 def read_curves(log: Path) -> Curves:
-    """Values of every epoch that a training log tells of, the last word on each.
+    """Read the values of every epoch in a training log; of a repeated epoch the last.
 
     Args:
-        log: What ESPnet's trainer wrote; missing is as if empty.
+        log: File that ESPnet's trainer wrote; a missing one counts as empty.
 
     Returns:
         For ``train`` and ``valid``, a list as long as there are epochs for each name.
@@ -36,11 +36,12 @@ def read_curves(log: Path) -> Curves:
 
 
 def shown_names(trainings: Mapping[str, Curves], prefix: str = "") -> list[str]:
-    """What the trainings' validation told, in order of appearance.
+    """List the values of the trainings' validation to show, in order of appearance.
 
     Args:
-        trainings: By model's name.
-        prefix: All names with it; without, the task's own figures and every KD loss.
+        trainings: Name of a model to its curves.
+        prefix: Names that begin with it are shown; without one, the task's own values
+            and every KD loss.
     """
     told = dict.fromkeys(n for curves in trainings.values() for n in curves["valid"])
     if prefix:
@@ -49,18 +50,18 @@ def shown_names(trainings: Mapping[str, Curves], prefix: str = "") -> list[str]:
 
 
 def training_section(trainings: Mapping[str, Curves], figure: str = "") -> Section:
-    """Values on the validation set after the last epoch, a row a training.
+    """Tell the validation set's values after the last epoch, a row a training.
 
     Args:
-        trainings: By model's name.
-        figure: The curves.
+        trainings: Name of a model to its curves.
+        figure: SVG of the curves.
     """
     title = "Training, validation set, last epoch"
     return _section(title, trainings, shown_names(trainings), figure)
 
 
 def alignment_section(trainings: Mapping[str, Curves], figure: str = "") -> Section:
-    """What ``diagnose`` found after the last epoch, a row a distilled training."""
+    """Tell what ``diagnose`` found after the last epoch, a row a distilled training."""
     names = shown_names(trainings, DIAGNOSTIC)
     distilled = {
         m: curves for m, curves in trainings.items() if {*names} & {*curves["valid"]}

@@ -20,7 +20,12 @@ METADATA = ("Creator", "Date", "Format", "Type")
 
 
 def plot(runs: Sequence[Run], path: Path) -> None:
-    """Draw WER against parameters as PNG, a panel for each test set and decoding."""
+    """Draw WER against parameters as PNG, a panel for each test set and decoding.
+
+    Args:
+        runs: The runs of all sets and decodings.
+        path: The file to write.
+    """
     panels = groups(runs)
     figure, axes = _panels(len(panels))
     for axis, group in zip(axes, panels, strict=True):
@@ -32,7 +37,7 @@ def plot(runs: Sequence[Run], path: Path) -> None:
 
 
 def size_figure(runs: Sequence[Run]) -> str:
-    """WER against parameters, of one test set and decoding, with the Pareto front."""
+    """Draw WER against parameters of one test set and decoding, with the Pareto front."""
     figure, (axis,) = _panels(1)
     _by_size(axis, runs)
     points = [(run.parameters / 1e6, run.wer) for run in runs]
@@ -42,10 +47,10 @@ def size_figure(runs: Sequence[Run]) -> str:
 
 
 def speed_figure(points: Mapping[str, tuple[str, float, float]]) -> str:
-    """WER against real-time factor, with the Pareto front.
+    """Draw WER against real-time factor, with the Pareto front.
 
     Args:
-        points: Of each model its role, real-time factor and WER.
+        points: Name of a model to its role, real-time factor and WER.
     """
     figure, (axis,) = _panels(1)
     colours = colours_of(role for role, _, _ in points.values())
@@ -63,11 +68,11 @@ def speed_figure(points: Mapping[str, tuple[str, float, float]]) -> str:
 
 
 def curves_figure(trainings: Mapping[str, Curves], names: Sequence[str]) -> str:
-    """A figure for each name, a line for each training: train dotted, validation solid.
+    """Draw a figure for each name, a line for each training; that of train is dotted.
 
     Args:
-        trainings: By model, which is named by its role and seed.
-        names: What is drawn.
+        trainings: Name of a model, its role and seed, to its curves.
+        names: The values drawn.
     """
     return "".join(_curves(trainings, name) for name in names)
 
@@ -117,7 +122,12 @@ def _by_size(axis: Any, runs: Sequence[Run]) -> None:
 
 
 def spread(values: Sequence[float], apart: float) -> list[float]:
-    """Where labels of some values stand, from the lowest up, none on another."""
+    """Find heights for the labels of values, from the lowest up, none on another.
+
+    Args:
+        values: The labelled values, in any order.
+        apart: Least distance of two labels.
+    """
     heights: list[float] = []
     for value in sorted(values):
         heights.append(max(value, heights[-1] + apart) if heights else value)
@@ -149,8 +159,7 @@ def _svg(figure: Any) -> str:
 
     out = io.StringIO()
     # Text as text: readable, searchable, small. No date: the same results, the same file.
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "espnet_kd"}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "espnet_kd"}):
         figure.savefig(out, format="svg", metadata=dict.fromkeys(METADATA))
     text = out.getvalue()
     return text[text.index("<svg") :]

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -12,21 +13,26 @@ from espnet_kd.host.packed import ExperimentFiles
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, int]:
-    """Trainable parameters of each top-level part, a shared one counted once."""
+    """Count the parameters of each top-level part, a shared one once."""
     counts: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
         counts[name.split(".")[0]] += parameter.numel()
     return dict(counts)
 
 
-def parameters_of(config: Path, task: type) -> int:
-    """Parameters of the model that an experiment's config describes."""
+def parameters_of(config: Path, task: type[Any]) -> int:
+    """Count the parameters of the model that an experiment's config describes."""
     files = ExperimentFiles(config, config.parent / "unused")
     return sum(parameters_by_part(build_model(task, read_settings(files))).values())
 
 
 def gap_recovered(teacher: float, control: float, distilled: float) -> float:
-    """Share of the control's distance to the teacher that distillation closed.
+    """Compute the share of the control's distance to the teacher that was closed.
+
+    Args:
+        teacher: Error rate of the teacher.
+        control: Error rate of the student without distillation.
+        distilled: Error rate of the distilled student.
 
     Returns:
         (control - distilled) / (control - teacher); 1 reaches the teacher, negative is

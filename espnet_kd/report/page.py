@@ -13,17 +13,23 @@ TEMPLATE = "page.html.j2"
 def page(
     title: str, sections: Sequence[Section], environment: Sequence[str], note: str = ""
 ) -> str:
-    """HTML of a report.
+    """Render a report as HTML.
 
     Args:
-        title: Of the page.
-        sections: In order; their figures are put in as they are, all else is escaped.
+        title: Title of the page.
+        sections: The sections in order; figures are put in as they are, all else is
+            escaped.
         environment: What the results depend on, a line each.
         note: A warning above everything.
     """
-    folder = FileSystemLoader(Path(__file__).parent)
-    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    jinja = Environment(loader=folder, autoescape=True, **options)
-    return jinja.get_template(TEMPLATE).render(
+    jinja = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html: str = jinja.get_template(TEMPLATE).render(
         title=title, sections=sections, environment=environment, note=note
     )
+    return html

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points that no other equals or beats in both coordinates, by the first.
+    """Find the points that no other beats in both costs, ordered by the first cost.
 
     Args:
         points: Two costs each; smaller is better.

@@ -1,7 +1,7 @@
 """The parts that models play in a report: their titles, order and colours.
 
 A role is ``teacher``, ``control`` or ``distilled``; ``distilled:NAME`` for students that
-had other things of the same teacher, by which they are told apart.
+learned otherwise from the same teacher and are told apart by NAME.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ TITLES = {
 }
 DISTILLED = "distilled"
 COLOURS = {"teacher": "#333333", "control": "#c0504d", "distilled": "#1f77b4"}
-# Of further students, in order; the last serves all that are left.
+# Colours of further students, in order; the last serves all that are left.
 FURTHER = ("#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17a2b8", "#777777")
 
 
@@ -25,25 +25,25 @@ def is_role(text: str) -> bool:
 
 
 def is_distilled(role: str) -> bool:
-    """Whether a model of this role had something of the teacher."""
+    """Whether a model of this role learned from the teacher."""
     return _kind(role) == DISTILLED
 
 
 def title_of(role: str) -> str:
-    """What a reader calls it."""
+    """Give the role's name for a reader."""
     kind, _, name = role.partition(":")
     return f"{TITLES[kind]} ({name})" if name else TITLES[kind]
 
 
 def in_order(roles: Iterable[str]) -> list[str]:
-    """Each once: teacher, control, other students as they came, the run's own last."""
+    """Sort distinct roles: teacher, control, named students, ``distilled`` itself last."""
     kinds = [*TITLES]
     ranks = {role: kinds.index(_kind(role)) for role in roles}
     return sorted(ranks, key=lambda role: (ranks[role], role == DISTILLED))
 
 
 def colours_of(roles: Iterable[str]) -> dict[str, str]:
-    """A colour for each, in order; the same roles, the same colours."""
+    """Give each role a colour, in order; the same roles get the same colours."""
     further = chain(FURTHER, repeat(FURTHER[-1]))
     return {role: COLOURS.get(role) or next(further) for role in in_order(roles)}
 

@@ -22,11 +22,11 @@ class Score:
     Attributes:
         sentences: Number of utterances.
         words: Number of reference words (or characters).
-        correct: Of them, right.
-        substitutions: Of them, replaced.
-        deletions: Of them, missing.
-        insertions: Words that the reference does not have.
-        wrong_sentences: Utterances with any error.
+        correct: Number of reference words that are right.
+        substitutions: Number of reference words that are replaced.
+        deletions: Number of reference words that are missing.
+        insertions: Number of words that the reference does not have.
+        wrong_sentences: Number of utterances with any error.
     """
 
     sentences: int
@@ -39,13 +39,13 @@ class Score:
 
     @property
     def error_rate(self) -> float:
-        """Errors a hundred reference words, in percent; 0 without a word."""
+        """Errors in a hundred reference words, in percent; 0 without a word."""
         errors = self.substitutions + self.deletions + self.insertions
         return 100.0 * errors / self.words if self.words else 0.0
 
 
 def find_sclite(name: str | None = None) -> str:
-    """Path of sclite.
+    """Find sclite, by a path or where Debian puts it.
 
     Raises:
         KDError: If it is not installed, with how to install it.
@@ -61,12 +61,12 @@ def find_sclite(name: str | None = None) -> str:
 
 
 def split_words(text: str) -> list[str]:
-    """Words of a transcript."""
+    """Split a transcript into words."""
     return text.split()
 
 
 def split_characters(text: str) -> list[str]:
-    """Characters of a transcript, a space written as ESPnet writes it."""
+    """Split a transcript into characters, a space written as ESPnet writes it."""
     return [c if c != " " else "<space>" for c in " ".join(text.split())]
 
 
@@ -85,7 +85,7 @@ def score(
     speakers: Mapping[str, str] | None = None,
     sclite: str | None = None,
 ) -> Score:
-    """Score hypotheses by sclite; leaves ref.trn, hyp.trn and result.txt in ``folder``.
+    """Score hypotheses by sclite; ref.trn, hyp.trn and result.txt stay in ``folder``.
 
     Args:
         reference: Utterance to transcript.
@@ -93,7 +93,7 @@ def score(
         folder: Where the three files go.
         unit: ``wer`` or ``cer``.
         speakers: Utterance to speaker, for sclite's table by speaker.
-        sclite: The program, if it is not found by itself.
+        sclite: Path of the program; without one it is looked for.
 
     Raises:
         KDError: If sclite is absent or its answer is not understood.
@@ -122,7 +122,7 @@ def parse_result(text: str, source: Path) -> Score:
     """Read the counts from sclite's raw table.
 
     Raises:
-        KDError: If there is none.
+        KDError: If the text has no such table.
     """
     found = RAW_SUM.search(text)
     if found is None:

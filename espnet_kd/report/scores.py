@@ -18,12 +18,12 @@ class Run:
 
     Attributes:
         role: See ``espnet_kd.report.roles``.
-        seed: Of the training.
+        seed: Seed of the training.
         decode: Name of the decoding configuration.
         test_set: Name of the set.
-        parameters: Of the model.
-        wer: In percent.
-        cer: In percent.
+        parameters: Number of the model's parameters.
+        wer: Word error rate, in percent.
+        cer: Character error rate, in percent.
     """
 
     role: str
@@ -36,38 +36,38 @@ class Run:
 
 
 def groups(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """Each (test set, decoding) there is, in order of appearance."""
+    """List every (test set, decoding), in order of appearance."""
     return list(dict.fromkeys((run.test_set, run.decode) for run in runs))
 
 
 def within(runs: Sequence[Run], group: tuple[str, str]) -> list[Run]:
-    """The runs of one (test set, decoding)."""
+    """Pick the runs of one (test set, decoding)."""
     return [run for run in runs if (run.test_set, run.decode) == group]
 
 
 def of_role(runs: Sequence[Run], role: str) -> list[Run]:
-    """The runs of one role."""
+    """Pick the runs of one role."""
     return [run for run in runs if run.role == role]
 
 
 def score_sections(
     runs: Sequence[Run], figures: Mapping[tuple[str, str], str] | None = None
 ) -> list[Section]:
-    """A table for each test set and decoding.
+    """Make a table for each test set and decoding.
 
     Args:
-        runs: All of them.
-        figures: SVG of each (test set, decoding).
+        runs: The runs of all sets and decodings.
+        figures: (test set, decoding) to its SVG.
     """
     return [_section(runs, group, (figures or {}).get(group, "")) for group in groups(runs)]
 
 
 def _section(runs: Sequence[Run], group: tuple[str, str], figure: str) -> Section:
-    mine = within(runs, group)
-    seeds = sorted({r.seed for r in mine})
+    shown = within(runs, group)
+    seeds = sorted({run.seed for run in shown})
     names = [f"seed {seed}" for seed in seeds]
     head = ["model", "parameters", "ratio", "WER %", *names, "CER %", "gap"]
-    rows = [_row(mine, role, seeds) for role in in_order(run.role for run in mine)]
+    rows = [_row(shown, role, seeds) for role in in_order(run.role for run in shown)]
     return Section(", ".join(group), head, rows, strong=3, figure=figure)
 
 

@@ -9,10 +9,10 @@ class Section:
     """A table, and a figure of the same numbers.
 
     Attributes:
-        title: Of the section.
-        head: Of the table's columns.
-        rows: Its cells, as text.
-        strong: Column that is printed bold.
+        title: Heading of the section.
+        head: Headings of the table's columns.
+        rows: Cells of the table, as text.
+        strong: Index of the column that is printed bold; None for none.
         figure: An SVG, or nothing.
         text: A remark below the table.
     """
@@ -26,7 +26,7 @@ class Section:
 
 
 def markdown(section: Section) -> str:
-    """The section for RESULTS.md; its figure is on the page only."""
+    """Write a section for RESULTS.md; the figure is on the page only."""
     lines = [f"#### {section.title}\n"]
     if section.rows:
         lines += [_line(section.head), "|---" * len(section.head) + "|"]

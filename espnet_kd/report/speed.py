@@ -16,7 +16,7 @@ class Timing:
     """Times of one call over several utterances.
 
     Attributes:
-        rtf: Real-time factor: time over the length of the audio, all utterances.
+        rtf: Real-time factor, the time over the length of the audio of all utterances.
         latency: Median time of an utterance, in seconds.
         slowest: Time that 9 of 10 utterances stay below, in seconds.
     """
@@ -27,13 +27,21 @@ class Timing:
 
     @classmethod
     def of(cls, times: Sequence[float], seconds: Sequence[float]) -> "Timing":
-        """Sum up the times of utterances of some lengths."""
+        """Sum up the times of utterances, both in seconds, of at least one utterance."""
         slowest = quantiles(times, n=10)[-1] if len(times) > 1 else times[0]
         return cls(sum(times) / sum(seconds), median(times), slowest)
 
 
 def time_call(call: Callable[[], object], *, warm_up: int = 0) -> float:
-    """Seconds that a call takes, without gradient, after some that do not count."""
+    """Time a call without gradient.
+
+    Args:
+        call: What is timed.
+        warm_up: Number of calls before the one that counts.
+
+    Returns:
+        Seconds.
+    """
     with torch.no_grad():
         for _ in range(warm_up):
             call()
@@ -45,17 +53,18 @@ def time_call(call: Callable[[], object], *, warm_up: int = 0) -> float:
 
 
 def count_macs(call: Callable[[], object]) -> int:
-    """Multiply-accumulates of the matrix products and convolutions of a call.
+    """Count the multiply-accumulates of a call's matrix products and convolutions.
 
-    Element-wise work (norms, activations, softmax) is not counted, as nowhere.
+    Element-wise work (norms, activations, softmax) is not counted, as is usual.
     """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         call()
-    return counter.get_total_flops() // 2  # a multiplication and an addition
+    operations: int = counter.get_total_flops()
+    return operations // 2  # a multiplication and an addition
 
 
 def peak_memory() -> int:
-    """Most resident memory that this process has had so far, in bytes."""
+    """Give the most resident memory that this process has had so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

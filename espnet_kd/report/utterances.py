@@ -1,4 +1,4 @@
-"""The utterances that a student gets most wrong, beside what the others heard."""
+"""The utterances that a student gets most wrong, beside every system's words."""
 
 import re
 from collections.abc import Mapping
@@ -12,30 +12,33 @@ TRN = re.compile(r"(.*)\(([^()]*)\)\s*$")
 
 
 def read_trn(path: Path) -> dict[str, str]:
-    """Utterances of a file as sclite reads it, ``words (name)`` a line.
+    """Read the utterances of a file in sclite's format, ``words (name)`` a line.
 
     Raises:
-        KDError: If it is missing or another kind of file.
+        KDError: If the file is missing or has another format.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        found = [TRN.fullmatch(line) for line in lines]
-        return {match[2]: match[1].strip() for match in found}
     except OSError:
         raise KDError(f"{path} is missing; run the scoring stage first") from None
-    except TypeError:
-        raise KDError(f"{path} is no .trn file; run the scoring stage again") from None
+    found = {}
+    for line in lines:
+        match = TRN.fullmatch(line)
+        if match is None:
+            raise KDError(f"{path} is no .trn file; run the scoring stage again")
+        found[match[2]] = match[1].strip()
+    return found
 
 
 def worst_section(
     reference: Mapping[str, str], systems: Mapping[str, Mapping[str, str]], count: int = 10
 ) -> Section:
-    """The most wrong utterances of the last system, all systems' words on them.
+    """Show the most wrong utterances of the last system, with all systems' words.
 
     Args:
         reference: Utterance to words.
-        systems: The same by name of the system.
-        count: Utterances at most; those without an error are none of them.
+        systems: Name of a system to its utterances' words.
+        count: Number of utterances at most; those without an error are left out.
     """
     last = list(systems)[-1]
     errors = {u: word_errors(words, systems[last][u]) for u, words in reference.items()}

@@ -23,8 +23,8 @@ class Dim:
 
     Attributes:
         axis: Name of the width whose units lie here; empty where there are none.
-        repeat: How often they come one after the other (gates, halves).
-        inner: Whether each is a run of neighbours (the features of a channel).
+        repeat: How often all units come one after the other (gates, halves).
+        inner: Whether a unit is a run of neighbours (the features of a channel).
     """
 
     axis: str = ""
@@ -32,8 +32,11 @@ class Dim:
     inner: bool = False
 
 
-# Module -> (axis of its outputs, axis of its inputs). {l} is the layer, {s} its side, {m}
-# what a group 'm' matched; '*2' repeats, '/' marks runs of neighbours.
+# Module -> (axis of its outputs, axis of its inputs), by which rows and columns of its
+# weight are named. {l} is the layer, {s} its side, {m} what a group 'm' matched. '*2' says
+# that the units lie there twice, one whole copy after the other (the two halves that a GLU
+# multiplies); '/' that each unit is a run of neighbours (all the features that a channel
+# of the last convolution flattens to).
 _ENCODER, _STREAM = "encoder.stream", "{s}.stream"
 _RULES = [
     (r"(?:encoder|decoder)\.after_norm", _STREAM, ""),
@@ -77,7 +80,11 @@ class Axes:
     """The axes of one model's parameters.
 
     Args:
-        state: Its parameters and buffers.
+        state: The model's parameters and buffers.
+
+    Attributes:
+        dims: Name of a parameter to its dimensions; None where no rule knows it.
+        sizes: Name of an axis to its number of units.
     """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -94,7 +101,14 @@ class Axes:
                     self.sizes.setdefault(dim.axis, length // dim.repeat)
 
     def take(self, value: Tensor, name: str, units: Mapping[str, Tensor]) -> Tensor:
-        """A parameter's rows and columns of some units; an axis not in ``units`` whole."""
+        """Cut a parameter down to the rows and columns of chosen units.
+
+        Args:
+            value: The parameter.
+            name: The parameter's name.
+            units: Axis to the indices of the units that are kept, (k,); an axis that is
+                not named stays whole.
+        """
         for place, dim in enumerate(self.dims[name] or ()):
             if dim.axis in units:
                 flat = _flat(value, name)
@@ -103,12 +117,16 @@ class Axes:
         return value
 
     def spread(self, value: Tensor, name: str, units: Mapping[str, Tensor]) -> Tensor:
-        """Flags of units as flags of a parameter's values: all of its units must be set.
+        """Spread flags of units over a parameter's values.
 
         Args:
             value: The parameter.
-            name: Its name.
-            units: Flags by axis, (n,) bool.
+            name: The parameter's name.
+            units: Axis to the flags of its units, (n,) bool.
+
+        Returns:
+            bool of the parameter's shape, set where the flags of all units are that the
+            value belongs to.
         """
         flags = torch.ones(value.shape, dtype=torch.bool, device=value.device)
         for place, dim in enumerate(self.dims[name] or ()):
@@ -120,31 +138,41 @@ class Axes:
         return flags
 
     def sums(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """For each axis the sum over every parameter's part of each unit, (n,) float64."""
+        """Sum values over every parameter's part of each unit, by axis, (n,) float64."""
         total: dict[str, Tensor] = {}
         for name, value in values.items():
             flat = _flat(value.double(), name)
             for place, dim in enumerate(self.dims.get(name) or ()):
                 if dim.axis:
-                    found = self.by_unit(
-                        flat.transpose(0, place).reshape(flat.shape[place], -1).sum(1), dim
-                    )
-                    total[dim.axis] = total.get(dim.axis, 0.0) + found
+                    rows = flat.transpose(0, place).reshape(flat.shape[place], -1)
+                    found = self.by_unit(rows.sum(1), dim)
+                    before = total.get(dim.axis)
+                    total[dim.axis] = found if before is None else before + found
         return total
 
     def by_unit(self, values: Tensor, dim: Dim) -> Tensor:
-        """Sum what lies along a dimension over each unit's places."""
+        """Sum the values along a dimension over each unit's places.
+
+        Args:
+            values: One value for each place, (repeat * n * run,).
+            dim: The dimension, with an axis.
+
+        Returns:
+            One sum for each unit, (n,).
+        """
         size = self.sizes[dim.axis]
         return values.reshape(dim.repeat, size, -1).sum((0, 2))
 
     def _index(self, dim: Dim, units: Tensor, length: int) -> Tensor:
+        """Indices of the units along a dimension, of every copy and of every run."""
         size = self.sizes[dim.axis]
         run = length // (dim.repeat * size)
+        # (repeat, 1, 1) + (1, k, 1) + (run,): copy by copy, unit by unit, run by run.
         copies = torch.arange(dim.repeat)[:, None, None] * size * run
         return (copies + units[None, :, None] * run + torch.arange(run)).flatten()
 
     def _dims(self, name: str, value: Tensor) -> tuple[Dim, ...] | None:
-        """None without a rule: such a parameter is copied whole or not at all."""
+        """The parameter's dimensions; None without a rule, so that it is copied whole."""
         if recurrent := RECURRENT.fullmatch(name):
             return self._recurrent(int(recurrent[1]), recurrent[2])
         module, _, kind = name.rpartition(".")
@@ -158,7 +186,7 @@ class Axes:
                 return found if value.dim() > 1 else found[:1]
         return None
 
-    def _dim(self, text: str, match: re.Match) -> Dim:
+    def _dim(self, text: str, match: re.Match[str]) -> Dim:
         groups = {name: value for name, value in match.groupdict().items() if value}
         side = match[0].partition(".")[0]
         places = {"s": side, "last": self._last, "deepest": self._deepest}
@@ -175,7 +203,7 @@ class Axes:
 
 
 def _gates(weight_hh: Tensor) -> int:
-    """Four of an LSTM, three of a GRU, stacked."""
+    """The number of gates stacked in a weight: four of an LSTM, three of a GRU."""
     return weight_hh.shape[0] // weight_hh.shape[-1]
 
 

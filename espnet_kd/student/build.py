@@ -1,4 +1,4 @@
-"""Build a teacher and its student, and take the parameters of the latter."""
+"""Build a student of a teacher, and choose the student's parameters."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from espnet_kd.host.compat import build_model
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import Experiment
 from espnet_kd.student.axes import LAYER, Axes
-from espnet_kd.student.importance import KINDS_HEARD, importance_of
+from espnet_kd.student.importance import KINDS_WITH_DATA, importance_of
 from espnet_kd.student.initialise import Initialiser, Origin, Shape
 from espnet_kd.student.layers import layer_map
 
@@ -25,11 +25,11 @@ class Choice:
     """How a student is chosen from its teacher.
 
     Attributes:
-        layers: Of ``encoder`` and ``decoder``, see ``layer_map``.
-        importance: Of units, one of ``espnet_kd.student.importance.KINDS``.
-        data: What is heard for it, ``PATH,NAME,TYPE`` each.
-        batches: Utterances of that.
-        seed: Of what is random.
+        layers: ``encoder`` and ``decoder`` to the choice of layers, see ``layer_map``.
+        importance: Importance of a unit, one of ``espnet_kd.student.importance.KINDS``.
+        data: Data that the importance is measured on, ``PATH,NAME,TYPE`` each.
+        batches: Number of utterances of the data.
+        seed: Seed of the student's random parameters and of the importance ``random``.
     """
 
     layers: Mapping[str, str]
@@ -40,35 +40,43 @@ class Choice:
 
 
 def build_student(
-    task: type, experiment: Experiment, settings: Mapping[str, Any], choice: Choice
+    task: type[Any], experiment: Experiment, settings: Mapping[str, Any], choice: Choice
 ) -> tuple[dict[str, Tensor], list[Origin]]:
-    """Parameters of a student, and where each came from.
+    """Build a student's parameters from its teacher's.
 
     Args:
         task: ESPnet task class of both.
         experiment: The teacher.
-        settings: The student's.
-        choice: How.
+        settings: The student's settings.
+        choice: Which layers and units of the teacher are taken.
+
+    Returns:
+        The student's parameters, and the origin of each.
 
     Raises:
         KDError: If the student cannot be had from this teacher.
     """
-    theirs = experiment.settings
-    check_parts(settings, theirs)
+    check_parts(settings, experiment.settings)
     torch.manual_seed(choice.seed)
     student = build_model(task, settings)
     teacher = experiment.model(task).requires_grad_(True)
-    states = (teacher.state_dict(), student.state_dict())
-    layers = {
-        side: layer_map(choice.layers[side], *_counts(states, side), side) for side in SIDES
-    }
-    importance = _importance(task, theirs, teacher, choice)
-    shapes = (_shape(theirs), _shape(settings))
-    return Initialiser(states[0], importance, layers, shapes)(states[1])
+    student_state, teacher_state = student.state_dict(), teacher.state_dict()
+    layers = {}
+    for side in SIDES:
+        counts = (_count(student_state, side), _count(teacher_state, side))
+        layers[side] = layer_map(choice.layers[side], *counts, side)
+    importance = _importance(task, experiment.settings, teacher, choice)
+    student_shape, teacher_shape = _shape(settings), _shape(experiment.settings)
+    make = Initialiser(teacher_state, importance, layers, student_shape, teacher_shape)
+    return make(student_state)
 
 
 def check_parts(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> None:
     """Require encoders and decoders of the same kind.
+
+    Args:
+        student: The student's settings.
+        teacher: The teacher's settings.
 
     Raises:
         KDError: If they differ.
@@ -83,28 +91,23 @@ def check_parts(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> None:
 
 
 def _importance(
-    task: type, settings: dict, teacher: nn.Module, choice: Choice
+    task: type[Any], settings: dict[str, Any], teacher: nn.Module, choice: Choice
 ) -> dict[str, Tensor]:
-    batches: Iterable[dict] = ()
-    if choice.importance in KINDS_HEARD:
+    batches: Iterable[dict[str, Any]] = ()
+    if choice.importance in KINDS_WITH_DATA:
         if not any(",text," in path for path in choice.data):
             raise KDError(
-                f"--importance {choice.importance} hears data: give it by "
+                f"--importance {choice.importance} is measured on data: give them by "
                 "--data_path_and_name_and_type PATH,speech,TYPE and PATH,text,text"
             )
-        heard = stream(task, settings, choice.data, batch_size=1)
-        batches = (batch for _, batch in islice(heard, choice.batches))
+        found = stream(task, settings, choice.data, batch_size=1)
+        batches = (batch for _, batch in islice(found, choice.batches))
     axes = Axes(teacher.state_dict())
     return importance_of(choice.importance, teacher, axes, batches)
 
 
-def _counts(states: tuple[Mapping, Mapping], side: str) -> tuple[int, int]:
-    """Layers of the student and of the teacher."""
-    theirs, ours = (_count(state, side) for state in states)
-    return ours, theirs
-
-
-def _count(state: Mapping, side: str) -> int:
+def _count(state: Mapping[str, Tensor], side: str) -> int:
+    """The number of a model's layers on one side."""
     found = (LAYER.match(name) for name in state)
     return len({match[2] for match in found if match and match[1].startswith(side)})
 

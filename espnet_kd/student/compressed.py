@@ -1,4 +1,4 @@
-"""Files of models in a smaller form than stock ESPnet can load."""
+"""Files of models in smaller forms, which stock ESPnet cannot load."""
 
 import zipfile
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from espnet_kd.host.files import whole_file
 
 KIND = "espnet_kd compressed"
 FORMAT = f"{KIND} 1"
-# Under the key that stock ESPnet takes for DeepSpeed's, so that it stops there. Without,
-# it would skip what it cannot name and decode with random weights.
+# The note stands under the key that stock ESPnet takes for DeepSpeed's, so that ESPnet
+# stops there. Without it ESPnet would skip what it cannot name, and decode at random.
 NOTE = "module"
 TEXT = "a compressed model: run the decoder by 'python -m espnet_kd -m MODULE ...'"
 
@@ -24,25 +24,28 @@ def write_compressed(path: Path, form: str, content: Mapping[str, Any]) -> None:
 
     Args:
         path: A ``.pth`` that holds tensors and text, and no code.
-        form: Its name.
-        content: What that form needs.
+        form: Name of the form.
+        content: Tensors and text that the form needs.
+
+    Raises:
+        KDError: If the file cannot be written.
     """
     with whole_file(path, "wb") as file:
         torch.save({NOTE: TEXT, "format": FORMAT, "form": form, **content}, file)
 
 
 def read_compressed(path: Path) -> dict[str, Any]:
-    """What ``write_compressed`` wrote.
+    """Read what ``write_compressed`` wrote.
 
     Raises:
-        KDError: If it is damaged, or of another version.
+        KDError: If the file is damaged, or of another version.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if content["format"] == FORMAT:
             return content
     except Exception as error:
-        # Whatever a damaged zip or pickle raises; the file is ours, or it is not.
+        # Damaged zips and pickles raise errors of many kinds; the remedy is the same.
         text = f"{path} is damaged ({type(error).__name__}); make it again"
         raise KDError(text) from None
     raise KDError(f"{path} was written by another version; make it again")
@@ -61,8 +64,13 @@ def is_compressed(path: Path) -> bool:
 def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Give a model all of its parameters.
 
+    Args:
+        model: Changed in place.
+        state: The parameters and buffers.
+        path: The file that they came from, for messages.
+
     Raises:
-        KDError: If they are not of this model.
+        KDError: If they belong to another model.
     """
     try:
         model.load_state_dict(state)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
@@ -24,14 +25,17 @@ ROUNDED = ("MatMul", "Gemm")
 
 
 class EncoderCTC(nn.Module):
-    """What is exported: features to CTC's log-probabilities.
+    """The part of a model that is exported, from features to CTC's log-probabilities.
 
     Args:
         model: An ESPnet model with CTC; its front end, whose features are the input,
             and its normalisation are taken off it.
+
+    Raises:
+        KDError: If the model has no CTC layer.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         path = parts_of(model).ctc_lo
         if path is None:
@@ -45,11 +49,11 @@ class EncoderCTC(nn.Module):
         self.eval()
 
     def forward(self, feats: Tensor, feats_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Hear features.
+        """Compute the log-probabilities of features.
 
         Args:
             feats: (B, T, D), as the front end gives them, before normalisation.
-            feats_lengths: (B,).
+            feats_lengths: Numbers of frames, (B,).
 
         Returns:
             ``ctc_log_probs`` (B, T', V) and ``encoder_out_lens`` (B,).
@@ -59,7 +63,8 @@ class EncoderCTC(nn.Module):
             feats, feats_lengths = self.normalize(feats.clone(), feats_lengths)
         hidden, lens = self.model.encode(feats, feats_lengths)
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        return self.ctc_lo(hidden).log_softmax(-1), lens
+        log_probs: Tensor = self.ctc_lo(hidden).log_softmax(-1)
+        return log_probs, lens
 
 
 def export_onnx(graph: EncoderCTC, example: Tensor, path: Path) -> None:
@@ -68,7 +73,7 @@ def export_onnx(graph: EncoderCTC, example: Tensor, path: Path) -> None:
     Args:
         graph: The model.
         example: (1, T, D) features to trace.
-        path: The ``.onnx``; its metadata name the tokens and blank.
+        path: The ``.onnx`` to write; its metadata name the tokens and blank.
 
     Raises:
         KDError: If onnx is missing, or the model cannot be traced.
@@ -77,7 +82,7 @@ def export_onnx(graph: EncoderCTC, example: Tensor, path: Path) -> None:
     axes = {name: {0: "batch"} for name in (*INPUTS, *OUTPUTS)}
     axes["feats"][1], axes["ctc_log_probs"][1] = "time", "frames"
     _onnx()
-    with TemporaryDirectory() as folder, _quietly(), torch.no_grad():
+    with TemporaryDirectory() as folder, _without_remarks(), torch.no_grad():
         traced = Path(folder) / "traced.onnx"
         try:
             torch.onnx.export(
@@ -90,7 +95,7 @@ def export_onnx(graph: EncoderCTC, example: Tensor, path: Path) -> None:
                 dynamo=False,
             )
         except Exception as error:
-            # Whatever an encoder of the zoo raises, the user needs to know which it is.
+            # Encoders of the zoo raise errors of many kinds; the user needs the name.
             kind = type(graph.model.encoder).__name__
             text = f"{kind} cannot be exported ({type(error).__name__}: {error})"
             raise KDError(text) from None
@@ -99,10 +104,19 @@ def export_onnx(graph: EncoderCTC, example: Tensor, path: Path) -> None:
 
 
 def quantize_onnx(source: Path, path: Path) -> None:
-    """Write a graph's twin whose matrix products are of 8-bit integers (onnxruntime)."""
+    """Write a graph whose matrix products are of 8-bit integers (onnxruntime).
+
+    Args:
+        source: The graph in float.
+        path: The file to write.
+
+    Raises:
+        KDError: If onnxruntime is missing, or the file cannot be written.
+    """
+    _onnx()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with TemporaryDirectory() as folder, _quietly():
+    with TemporaryDirectory() as folder, _without_advice():
         made = Path(folder) / "int8.onnx"
         quantize_dynamic(
             *(source, made),
@@ -114,14 +128,27 @@ def quantize_onnx(source: Path, path: Path) -> None:
 
 
 def run_onnx(session: Any, feats: Tensor, feats_lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Hear features with an exported graph that ``open_onnx`` has opened."""
+    """Run an exported graph on features.
+
+    Args:
+        session: The graph as ``open_onnx`` gives it.
+        feats: (B, T, D) float32.
+        feats_lengths: Numbers of frames, (B,) int64.
+
+    Returns:
+        ``ctc_log_probs`` (B, T', V) and ``encoder_out_lens`` (B,).
+    """
     values = zip(INPUTS, (feats.numpy(), feats_lengths.numpy()), strict=True)
     log_probs, lens = session.run(None, dict(values))
     return torch.from_numpy(log_probs), torch.from_numpy(lens)
 
 
 def open_onnx(path: Path) -> Any:
-    """An exported graph, ready to run by onnxruntime on one CPU thread."""
+    """Open an exported graph in onnxruntime, on one CPU thread.
+
+    Raises:
+        KDError: If onnx or onnxruntime is missing.
+    """
     _onnx()
     import onnxruntime
 
@@ -130,7 +157,7 @@ def open_onnx(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _describe(model: nn.Module, path: Path) -> None:
+def _describe(model: Any, path: Path) -> None:
     onnx = _onnx()
     content = onnx.load(path)
     facts = {
@@ -159,14 +186,41 @@ def _onnx() -> Any:
     return onnx
 
 
+class _ExceptPackage(logging.Filter):
+    """Drop what one package logs below ERROR, and let everything else through."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is let through."""
+        of_package = self.folder in Path(record.pathname).parents
+        return record.levelno >= logging.ERROR or not of_package
+
+
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the tracer's remarks on every check of a shape."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+def _without_advice() -> Iterator[None]:
+    """Silence onnxruntime's advice on quantising, and nothing else.
+
+    It is logged by the root logger, as everybody's messages may be: hence by the file that
+    a record comes from.
+    """
+    import onnxruntime
+
+    quiet = _ExceptPackage(Path(onnxruntime.__file__).parent)
+    root = logging.getLogger()
+    root.addFilter(quiet)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        logging.disable(before)
+        root.removeFilter(quiet)
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Silence the tracer's warnings on every check of a shape, and nothing else."""
+    with warnings.catch_warnings():
+        for category in (TracerWarning, DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
+        yield

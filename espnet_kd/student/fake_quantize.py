@@ -1,4 +1,4 @@
-"""Train a model as its 8-bit twin will compute."""
+"""Train a model with the rounding of 8-bit arithmetic."""
 
 from torch import nn
 
@@ -31,7 +31,7 @@ def fake_quantize(model: nn.Module) -> None:
     averages and loads as before. Convolutions and embeddings train unrounded.
 
     Args:
-        model: In float; changed in place.
+        model: A model in float; changed in place.
 
     Raises:
         KDError: If torchao is missing.

@@ -12,7 +12,11 @@ LOADERS = {quantize.FORM: quantize.load_quantized, low_rank.FORM: low_rank.load_
 
 
 def load_compressed(model: nn.Module, path: Path) -> None:
-    """Give a model, as built from its config, what a compressed file holds.
+    """Give a model, as built from its config, the weights of a compressed file.
+
+    Args:
+        model: Changed in place.
+        path: The file, of any form.
 
     Raises:
         KDError: If the file is damaged, of another version or of another model.

@@ -1,30 +1,33 @@
 """How much each unit of a model matters, by which narrower students are chosen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.student.axes import Axes
+from espnet_kd.student.axes import Axes, Dim
 
-# By what they need: nothing, or data to hear.
-KINDS_STILL = ("norm", "order", "random")
-KINDS_HEARD = ("activation", "taylor")
-KINDS = (*KINDS_STILL, *KINDS_HEARD)
+# The importances that need nothing but the weights, and those that are measured on data.
+KINDS_OF_WEIGHTS = ("norm", "order", "random")
+KINDS_WITH_DATA = ("activation", "taylor")
+KINDS = (*KINDS_OF_WEIGHTS, *KINDS_WITH_DATA)
+Batches = Iterable[Mapping[str, Any]]
+Add = Callable[[nn.Module, Tensor, Dim], None]
 
 
 def importance_of(
-    kind: str, model: nn.Module, axes: Axes, batches: Iterable[Mapping] = ()
+    kind: str, model: nn.Module, axes: Axes, batches: Batches = ()
 ) -> dict[str, Tensor]:
-    """Importance of every unit, by axis, (n,).
+    """Compute the importance of every unit, by axis, (n,).
 
     Args:
         kind: ``norm``, ``activation`` or ``taylor``; ``order``, by which the first units
             are kept; ``random``, drawn from torch's generator.
-        model: Evaluating.
-        axes: Of its parameters.
-        batches: What its forward pass takes, for those that hear.
+        model: A model in eval mode.
+        axes: The axes of the model's parameters.
+        batches: What the model's forward pass takes, for ``activation`` and ``taylor``.
     """
     if kind == "norm":
         return weight_norm(model, axes)
@@ -37,23 +40,27 @@ def importance_of(
 
 
 def weight_norm(model: nn.Module, axes: Axes) -> dict[str, Tensor]:
-    r"""Sum of the squares of every parameter's part that belongs to the unit.
+    r"""Sum the squares of every parameter's part that belongs to the unit.
 
     .. math:: I_u = \sum_{w \in u} w^2
+
+    Args:
+        model: Any model.
+        axes: The axes of the model's parameters.
     """
     return axes.sums({name: p.detach().square() for name, p in model.named_parameters()})
 
 
-def taylor(model: nn.Module, axes: Axes, batches: Iterable[Mapping]) -> dict[str, Tensor]:
-    r"""What taking the unit away would change of the loss, to first order.
+def taylor(model: nn.Module, axes: Axes, batches: Batches) -> dict[str, Tensor]:
+    r"""Estimate to first order what taking the unit away changes of the loss.
 
     .. math:: I_u = \sum_{b} \Big( \sum_{w \in u} w \,
         \frac{\partial L_b}{\partial w} \Big)^2
 
     Args:
-        model: Evaluating; its gradients are left empty.
-        axes: Of its parameters.
-        batches: What its forward pass takes, transcripts included.
+        model: A model in eval mode; its gradients are left empty.
+        axes: The axes of the model's parameters.
+        batches: What the model's forward pass takes, transcripts included.
 
     Source: Molchanov et al. Importance Estimation for Neural Network Pruning. 2019,
     section 3. https://arxiv.org/abs/1906.10771
@@ -73,17 +80,15 @@ def taylor(model: nn.Module, axes: Axes, batches: Iterable[Mapping]) -> dict[str
                 if p.grad is not None
             }
             for axis, found in axes.sums(products).items():
-                total[axis] = total.get(axis, 0.0) + found.square()
+                _accumulate(total, axis, found.square())
     model.zero_grad(set_to_none=True)
     for parameter in frozen:
         parameter.requires_grad_(False)
     return total
 
 
-def activation(
-    model: nn.Module, axes: Axes, batches: Iterable[Mapping]
-) -> dict[str, Tensor]:
-    r"""Mean size of what the unit hands on.
+def activation(model: nn.Module, axes: Axes, batches: Batches) -> dict[str, Tensor]:
+    r"""Average the size of what the unit hands on.
 
     .. math:: I_u = \operatorname{mean}_{n} |x_{nu}|
 
@@ -91,9 +96,9 @@ def activation(
     unit; of the outputs of those that make it where none reads it (queries and keys).
 
     Args:
-        model: Evaluating.
-        axes: Of its parameters.
-        batches: What its forward pass takes.
+        model: A model in eval mode.
+        axes: The axes of the model's parameters.
+        batches: What the model's forward pass takes.
     """
     total: dict[str, Tensor] = {}
     modules, handles = dict(model.named_modules()), []
@@ -120,18 +125,24 @@ def activation(
 
 
 def _add(
-    total: dict[str, Tensor], axes: Axes, module: nn.Module, values: Tensor, dim
+    total: dict[str, Tensor], axes: Axes, module: nn.Module, values: Tensor, dim: Dim
 ) -> None:
     # Channels of a convolution are in the second place, of anything else in the last.
     place = 1 if isinstance(module, nn.Conv1d | nn.Conv2d) else -1
     size = values.detach().abs().double().transpose(0, place)
     size = size.reshape(len(size), -1).mean(1).cpu()
-    total[dim.axis] = total.get(dim.axis, 0.0) + axes.by_unit(size, dim)
+    _accumulate(total, dim.axis, axes.by_unit(size, dim))
 
 
-def _read(add, dim, module: nn.Module, args: tuple) -> None:
+def _accumulate(total: dict[str, Tensor], axis: str, found: Tensor) -> None:
+    total[axis] = total[axis] + found if axis in total else found
+
+
+def _read(add: Add, dim: Dim, module: nn.Module, args: tuple[Tensor, ...]) -> None:
     add(module, args[0], dim)
 
 
-def _made(add, dim, module: nn.Module, args: tuple, output: Tensor) -> None:
+def _made(
+    add: Add, dim: Dim, module: nn.Module, args: tuple[Tensor, ...], output: Tensor
+) -> None:
     add(module, output, dim)

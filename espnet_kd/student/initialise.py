@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from espnet_kd.errors import ConfigError, Problem
-from espnet_kd.student.axes import LAYER, POSITION, VOCABULARY, Axes
+from espnet_kd.student.axes import LAYER, POSITION, VOCABULARY, Axes, Dim
 
 # What a user changes to change the width of an axis, by the axis' end.
 SETTINGS = {
@@ -21,16 +21,16 @@ SETTINGS = {
     "predictor": "decoder_conf.hidden_size",
 }
 
-# What ESPnet multiplies by the root of the width.
+# Parameters whose output ESPnet multiplies by the root of the width.
 EMBEDDED = ("encoder.embed.out", "encoder.embed.1.", "decoder.embed.0")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a model's settings its parameters do not show.
+    """What a model's parameters do not show of its settings.
 
     Attributes:
-        heads: Attention heads of ``encoder`` and ``decoder``.
+        heads: ``encoder`` and ``decoder`` to the number of attention heads.
     """
 
     heads: Mapping[str, int]
@@ -41,10 +41,10 @@ class Origin:
     """Where a parameter of the student came from.
 
     Attributes:
-        name: The student's parameter.
-        source: The teacher's; empty if it stayed random.
+        name: Name of the student's parameter.
+        source: Name of the teacher's parameter; empty if the student's stayed random.
         how: ``copied``, ``cut`` (some of the teacher's units) or why it stayed random.
-        size: Its number of values.
+        size: Number of the parameter's values.
     """
 
     name: str
@@ -54,47 +54,55 @@ class Origin:
 
 
 class Initialiser:
-    """Takes a student's parameters from a teacher's.
+    """The choice of a student's parameters among a teacher's.
 
     Args:
-        teacher: The teacher's parameters and buffers.
-        importance: Of every unit, by axis, as ``espnet_kd.student.importance`` gives it.
-        layers: For ``encoder`` and ``decoder``, the teacher's layer of each of the
-            student's.
-        shapes: Of teacher and student.
+        teacher_state: The teacher's parameters and buffers.
+        importance: Axis of the teacher to the importance of its units, (n,), as
+            ``espnet_kd.student.importance`` gives it.
+        layers: ``encoder`` and ``decoder`` to the teacher's layer of each of the
+            student's layers.
+        student_shape: The student's numbers of heads.
+        teacher_shape: The teacher's numbers of heads.
     """
 
     def __init__(
         self,
-        teacher: Mapping[str, Tensor],
+        teacher_state: Mapping[str, Tensor],
         importance: Mapping[str, Tensor],
         layers: Mapping[str, Sequence[int]],
-        shapes: tuple[Shape, Shape],
+        student_shape: Shape,
+        teacher_shape: Shape,
     ) -> None:
-        self.teacher = teacher
-        self.axes = Axes(teacher)
+        self.teacher_state = teacher_state
+        self.teacher_axes = Axes(teacher_state)
         self.importance = importance
         self.layers = layers
-        self.shapes = shapes
+        self.student_shape = student_shape
+        self.teacher_shape = teacher_shape
 
     def __call__(
-        self, student: Mapping[str, Tensor]
+        self, student_state: Mapping[str, Tensor]
     ) -> tuple[dict[str, Tensor], list[Origin]]:
-        """Parameters for a student, and where each came from.
+        """Choose parameters for a student.
 
         Args:
-            student: Its parameters as they are now; what the teacher cannot give stays.
+            student_state: The student's parameters and buffers as they are now; what
+                the teacher cannot give stays.
+
+        Returns:
+            The student's new parameters and buffers, and the origin of each.
 
         Raises:
             ConfigError: With every width in which the student exceeds its teacher.
         """
-        ours = Axes(student)
-        self._refuse_wider(ours)
-        chosen = self._units(ours)
+        student_axes = Axes(student_state)
+        self._refuse_wider(student_axes)
+        chosen = self._units(student_axes)
         state, origins = {}, []
-        for name, value in student.items():
+        for name, value in student_state.items():
             source = self._source(name)
-            found, how = self._value(name, source, value, ours, chosen)
+            found, how = self._value(source, value, student_axes.dims[name], chosen)
             state[name] = found
             origins.append(
                 Origin(name, source if found is not value else "", how, value.numel())
@@ -110,12 +118,12 @@ class Initialiser:
         layer = layers[index] if index < len(layers) else index
         return f"{match[1]}.{layer}.{name[match.end() :]}"
 
-    def _units(self, ours: Axes) -> dict[str, Tensor]:
+    def _units(self, student_axes: Axes) -> dict[str, Tensor]:
         """For each of the student's axes the teacher's units, in the teacher's order."""
         chosen: dict[str, Tensor] = {}
-        for axis, size in ours.sizes.items():
-            theirs = self._source(axis + ".").removesuffix(".")
-            full = self.axes.sizes.get(theirs)
+        for axis, size in student_axes.sizes.items():
+            teacher_axis = self._source(axis + ".").removesuffix(".")
+            full = self.teacher_axes.sizes.get(teacher_axis)
             if full is None or axis == VOCABULARY:
                 continue
             if size == full and not self._heads_differ(axis):
@@ -123,58 +131,61 @@ class Initialiser:
             elif axis == POSITION:
                 chosen[axis] = _frequencies(size, full)
             elif axis.endswith((".qk", ".v")):
-                chosen[axis] = self._head_units(axis, theirs, size, full)
+                chosen[axis] = self._head_units(axis, teacher_axis, size, full)
             else:
-                chosen[axis] = _greatest(self.importance[theirs], size)
+                chosen[axis] = _greatest(self.importance[teacher_axis], size)
         return chosen
 
-    def _head_units(self, axis: str, theirs: str, size: int, full: int) -> Tensor:
+    def _head_units(self, axis: str, teacher_axis: str, size: int, full: int) -> Tensor:
         """The most important heads, then in each the most important dimensions."""
         side = axis.partition(".")[0]
-        before, after = (shape.heads[side] for shape in self.shapes)
-        attention = theirs.rpartition(".")[0]
-        parts = [
-            self.importance[f"{attention}.{p}"].reshape(before, -1) for p in ("qk", "v")
-        ]
-        heads = _greatest(sum(part.sum(1) for part in parts), after)
-        scores = self.importance[theirs].reshape(before, -1)
-        width = full // before
-        rows = [head * width + _greatest(scores[head], size // after) for head in heads]
+        student_heads = self.student_shape.heads[side]
+        teacher_heads = self.teacher_shape.heads[side]
+        attention = teacher_axis.rpartition(".")[0]
+        # A head matters as much as its queries, keys and values together.
+        qk, v = (
+            self.importance[f"{attention}.{part}"].reshape(teacher_heads, -1).sum(1)
+            for part in ("qk", "v")
+        )
+        heads = _greatest(qk + v, student_heads)
+        scores = self.importance[teacher_axis].reshape(teacher_heads, -1)
+        width, kept = full // teacher_heads, size // student_heads
+        rows = [head * width + _greatest(scores[head], kept) for head in heads]
         return torch.cat(rows)
 
     def _heads_differ(self, axis: str) -> bool:
         side = axis.partition(".")[0]
-        heads = [shape.heads.get(side) for shape in self.shapes]
-        return axis.endswith((".qk", ".v")) and heads[0] != heads[1]
+        student_heads = self.student_shape.heads.get(side)
+        differ = student_heads != self.teacher_shape.heads.get(side)
+        return differ and axis.endswith((".qk", ".v"))
 
     def _value(
         self,
-        name: str,
         source: str,
         value: Tensor,
-        ours: Axes,
+        student_dims: tuple[Dim, ...] | None,
         chosen: Mapping[str, Tensor],
     ) -> tuple[Tensor, str]:
-        if source not in self.teacher:
+        """The value of a student's parameter from its source, and how it was had."""
+        if source not in self.teacher_state:
             return value, "the teacher has none"
-        theirs = self.teacher[source]
-        dims = ours.dims[name]
-        if dims is None or self.axes.dims[source] is None:
-            same = theirs.shape == value.shape
-            return (theirs.clone(), "copied") if same else (value, "of another shape")
-        pairs = zip(dims, self.axes.dims[source], strict=True)
+        whole, teacher_dims = self.teacher_state[source], self.teacher_axes.dims[source]
+        if student_dims is None or teacher_dims is None:
+            same = whole.shape == value.shape
+            return (whole.clone(), "copied") if same else (value, "of another shape")
+        pairs = zip(student_dims, teacher_dims, strict=True)
         units = {t.axis: chosen[s.axis] for s, t in pairs if s.axis in chosen}
-        found = self.axes.take(theirs, source, units)
+        found = self.teacher_axes.take(whole, source, units)
         found = _cropped(found, value) if found.dim() == value.dim() > 1 else found
         if found.numel() != value.numel():
             return value, "of another shape"
-        narrower = any(len(u) < self.axes.sizes[axis] for axis, u in units.items())
+        narrower = any(len(u) < self.teacher_axes.sizes[axis] for axis, u in units.items())
         scale = self._scale(source, chosen) if narrower else 1.0
         found = (found * scale if scale != 1.0 else found.clone()).reshape(value.shape)
         return found.to(value.dtype), "cut" if narrower else "copied"
 
     def _scale(self, source: str, chosen: Mapping[str, Tensor]) -> float:
-        """Undo what depends on the width of what is read or made.
+        """The factor that undoes what depends on the width of what is read or made.
 
         ESPnet multiplies embeddings by the root of the width; a sum over fewer sampled
         frequencies of a position is smaller by their number.
@@ -182,52 +193,52 @@ class Initialiser:
         side = source.partition(".")[0]
         stream = f"{side}.stream"
         if source.startswith(EMBEDDED) and stream in chosen:
-            return math.sqrt(self.axes.sizes[stream] / len(chosen[stream]))
+            return math.sqrt(self.teacher_axes.sizes[stream] / len(chosen[stream]))
         if source.endswith(".linear_pos.weight") and POSITION in chosen:
-            return self.axes.sizes[POSITION] / len(chosen[POSITION])
+            return self.teacher_axes.sizes[POSITION] / len(chosen[POSITION])
         return 1.0
 
-    def _refuse_wider(self, ours: Axes) -> None:
-        problems = {}
-        for axis, size in ours.sizes.items():
-            theirs = self._source(axis + ".").removesuffix(".")
-            full = self.axes.sizes.get(theirs, size)
+    def _refuse_wider(self, student_axes: Axes) -> None:
+        problems: dict[str, Problem] = {}
+        for axis, size in student_axes.sizes.items():
+            teacher_axis = self._source(axis + ".").removesuffix(".")
+            full = self.teacher_axes.sizes.get(teacher_axis, size)
             if size > full and axis not in (VOCABULARY, POSITION):
                 setting = _setting(axis)
                 text = f"is {size}, wider than the teacher's {full}; {full} is the most"
                 problems[setting] = Problem(setting, text)
         for side in ("encoder", "decoder"):
-            self._check_heads(side, ours, problems)
+            if problem := self._heads_problem(side, student_axes):
+                problems.setdefault(problem.path, problem)
         if problems:
             raise ConfigError(problems.values(), "the student beside its teacher")
 
-    def _check_heads(self, side: str, ours: Axes, problems: dict[str, Problem]) -> None:
-        heads = [shape.heads.get(side) for shape in self.shapes]
-        stream = f"{side}.stream"
-        if None in heads or stream not in ours.sizes or stream not in self.axes.sizes:
-            return
-        theirs, own = (
-            a.sizes[stream] // h for a, h in zip((self.axes, ours), heads, strict=True)
-        )
+    def _heads_problem(self, side: str, student_axes: Axes) -> Problem | None:
+        """What is wrong with the student's number of heads, if anything."""
+        student_heads = self.student_shape.heads.get(side)
+        teacher_heads = self.teacher_shape.heads.get(side)
+        student_stream = student_axes.sizes.get(f"{side}.stream")
+        teacher_stream = self.teacher_axes.sizes.get(f"{side}.stream")
+        if not (student_heads and teacher_heads and student_stream and teacher_stream):
+            return None
         path = f"{side}_conf.attention_heads"
-        if heads[1] > heads[0]:
-            text = (
-                f"is {heads[1]}, more than the teacher's {heads[0]}; {heads[0]} is the most"
-            )
-            problems.setdefault(path, Problem(path, text))
-        elif own > theirs:
-            fitting = [
-                h for h in range(1, heads[0] + 1) if _fits(ours.sizes[stream], h, theirs)
-            ]
-            way_out = (
-                f"attention_heads: {fitting[0]}" if fitting else "a smaller output_size"
-            )
-            text = f"of {own} dimensions, wider than the teacher's {theirs}; try {way_out}"
-            problems.setdefault(path, Problem(path, f"makes heads {text}"))
+        if student_heads > teacher_heads:
+            most = f"more than the teacher's {teacher_heads}; {teacher_heads} is the most"
+            return Problem(path, f"is {student_heads}, {most}")
+        student_width = student_stream // student_heads
+        teacher_width = teacher_stream // teacher_heads
+        if student_width <= teacher_width:
+            return None
+        counts = range(1, teacher_heads + 1)
+        fitting = (n for n in counts if _fits(student_stream, n, teacher_width))
+        first = next(fitting, None)
+        way_out = f"attention_heads: {first}" if first else "a smaller output_size"
+        wider = f"wider than the teacher's {teacher_width}; try {way_out}"
+        return Problem(path, f"makes heads of {student_width} dimensions, {wider}")
 
 
 def summary(origins: Sequence[Origin]) -> str:
-    """A Markdown table: what came from where, a row for each layer or part."""
+    """Tell in a Markdown table what came from where, a row for each layer or part."""
     rows: dict[tuple[str, str, str], int] = {}
     for origin in origins:
         key = (_part(origin.name), _part(origin.source) or "random", origin.how)

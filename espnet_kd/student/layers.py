@@ -1,24 +1,22 @@
 """Which layer of the teacher each layer of the student starts as."""
 
-from collections.abc import Sequence
-
 from espnet_kd.errors import KDError
 
 KINDS = ("uniform", "first", "last")
 
 
 def layer_map(how: str, student: int, teacher: int, side: str) -> list[int]:
-    """The teacher's layers, from 0, that a student's layers are made of, in order.
+    """Find the teacher's layers, from 0, that the student's layers start as, in order.
 
     Args:
         how: ``uniform`` (spread over the teacher's, its first and last among them),
             ``first``, ``last``, or indices with commas.
-        student: Its number of layers.
-        teacher: Its number of layers.
+        student: Number of the student's layers.
+        teacher: Number of the teacher's layers.
         side: ``encoder`` or ``decoder``, for messages.
 
     Raises:
-        KDError: If there are not that many, or an index is not there.
+        KDError: If the teacher has fewer layers, or an index is not one of its layers.
     """
     if how in KINDS and student > teacher:
         twice = ",".join(str(index * teacher // student) for index in range(student))
@@ -62,5 +60,4 @@ def _listed(how: str, student: int, teacher: int, side: str) -> list[int]:
 
 
 def _suggestion(student: int, teacher: int) -> str:
-    chosen: Sequence[int] = _uniform(student, teacher)
-    return ",".join(map(str, chosen))
+    return ",".join(map(str, _uniform(student, teacher)))

@@ -1,4 +1,4 @@
-"""Linear layers as two thin ones."""
+"""Linear layers in the form of two thin ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ class LowRankLinear(nn.Module):
         self.bias = None if bias is None else nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., I) to (..., O)."""
+        """Map (..., I) to (..., O)."""
         return nn.functional.linear(x @ self.down.T, self.up, self.bias)
 
 
@@ -66,7 +66,7 @@ def low_rank(model: nn.Module, energy: float) -> dict[str, int]:
         The rank of every layer that was replaced, by its name.
 
     Raises:
-        KDError: If it would pay nowhere.
+        KDError: If no layer would become smaller.
     """
     ranks = {}
     for path, layer in list(model.named_modules()):
@@ -85,7 +85,16 @@ def low_rank(model: nn.Module, energy: float) -> dict[str, int]:
 
 
 def write_low_rank(path: Path, model: nn.Module, ranks: Mapping[str, int]) -> None:
-    """Write a model that ``low_rank`` has changed."""
+    """Write a model that ``low_rank`` has changed.
+
+    Args:
+        path: A ``.pth`` of tensors.
+        model: The changed model.
+        ranks: Name of a replaced layer to its rank, as ``low_rank`` gives them.
+
+    Raises:
+        KDError: If the file cannot be written.
+    """
     write_compressed(path, FORM, {"ranks": dict(ranks), "state": dict(model.state_dict())})
 
 
@@ -94,7 +103,7 @@ def load_low_rank(model: nn.Module, content: Mapping[str, Any], path: Path) -> N
 
     Args:
         model: Changed in place.
-        content: Of the file.
+        content: Content of the file, as ``read_compressed`` gives it.
         path: The file, for messages.
 
     Raises:
@@ -102,7 +111,7 @@ def load_low_rank(model: nn.Module, content: Mapping[str, Any], path: Path) -> N
     """
     for name, rank in content["ranks"].items():
         try:
-            layer = model.get_submodule(name)
+            layer: Any = model.get_submodule(name)
             size = (layer.in_features, layer.out_features)
         except AttributeError:
             text = f"it has no layer {name}"

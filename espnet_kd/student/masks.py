@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -17,13 +18,14 @@ UNITS = ("feed_forward", "feed_forward_macaron")
 
 
 class Masks(TrainingPart):
-    r"""Take a growing part of a model's weights away.
+    r"""Take a growing part of a model's weights away while it trains.
 
     .. math:: s(t) = s_f \left(1 - \left(1 - \tfrac{t - t_0}{t_1 - t_0}\right)^3\right)
 
-    of the weights are 0 at update ``t``: the least by ``|w|``, or by the sum of
-    ``(w dL/dw)^2`` over the updates since the last choice (``taylor``). What is gone stays
-    gone: it is zeroed before every pass and in every ``state_dict``, its gradient is 0.
+    is the share of the weights that are 0 at update ``t``: the least by ``|w|``, or by the
+    sum of ``(w dL/dw)^2`` over the updates since the last choice (``taylor``). What is gone
+    stays gone: a masked weight is zeroed before every pass and in every ``state_dict``, and
+    its gradient is 0.
     Weights that are exactly 0 to begin with are taken for pruned before, so that a resumed
     or fine-tuned model keeps its mask.
 
@@ -31,12 +33,15 @@ class Masks(TrainingPart):
     in each, which ``espnet_kd.bin.prune`` can then cut out without changing anything.
 
     Args:
-        model: Its parameters are changed in place. Embeddings, norms, biases (but a unit's
-            own) stay, and whatever is frozen.
-        config: How.
+        model: A model whose parameters are changed in place. Embeddings, norms, biases
+            (but a unit's own) and frozen parameters stay whole.
+        config: Schedule, importance and amount of the pruning.
 
     Attributes:
-        sparsity: Part of the weights that are gone.
+        sparsity: Share of the weights that are gone, 0 to 1.
+
+    Raises:
+        KDError: If the model has nothing that can be pruned in this way.
 
     Sources: Zhu, Gupta. To Prune, or Not to Prune. 2017, section 3.
     https://arxiv.org/abs/1710.01878 (schedule). Molchanov et al. Importance Estimation for
@@ -56,10 +61,12 @@ class Masks(TrainingPart):
         self.sparsity = 0.0
         self._products: dict[str, Tensor] = {}
         self._chosen_at = -1
-        self._handles = [model.register_state_dict_pre_hook(self._on_saving)]
+        # torch leaves the two methods that register hooks untyped.
+        on_saving: Any = model.register_state_dict_pre_hook
+        self._handles = [on_saving(self._on_saving)]
         for name, weight in self._weights.items():
-            hook = partial(self._on_gradient, name)
-            self._handles.append(weight.register_post_accumulate_grad_hook(hook))
+            on_gradient: Any = weight.register_post_accumulate_grad_hook
+            self._handles.append(on_gradient(partial(self._on_gradient, name)))
 
     def before_pass(self, training_pass: TrainingPass) -> None:
         """Choose and zero before a training pass, zero before any other."""
@@ -73,10 +80,10 @@ class Masks(TrainingPart):
         return {"kd_sparsity": self.sparsity}
 
     def step(self, update: int) -> None:
-        """Before a training pass: choose if it is time, then zero what is gone.
+        """Choose anew if it is time, then zero what is gone, before a training pass.
 
         Args:
-            update: Optimizer updates made so far.
+            update: Number of optimizer updates made so far.
         """
         if not self._masks:
             self._keep({n: w.detach() != 0 for n, w in self._weights.items()})
@@ -87,17 +94,17 @@ class Masks(TrainingPart):
         self.apply()
 
     def apply(self) -> None:
-        """Zero what is gone."""
+        """Zero the weights that are gone."""
         with torch.no_grad():
             for name, mask in self._masks.items():
                 self._weights[name].mul_(mask.to(self._weights[name].device))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a resumed run needs beside the weights: what was heard for ``taylor``."""
+        """Give what a resumed run needs beside the weights, the sums of ``taylor``."""
         return dict(self._products)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take up an interrupted run."""
+        """Take up an interrupted run by what ``state_dict`` gave."""
         self._products = {
             name: product.to(self._weights[name].device) for name, product in state.items()
         }
@@ -108,7 +115,7 @@ class Masks(TrainingPart):
             handle.remove()
 
     def part_at(self, update: int) -> float:
-        """How far along the schedule an update is, from 0 to 1."""
+        """Tell how far along the schedule an update is, from 0 to 1."""
         start, end = self.config.start, self.config.end
         way = min(max((update - start) / (end - start), 0.0), 1.0)
         return 1 - (1 - way) ** 3
@@ -118,7 +125,7 @@ class Masks(TrainingPart):
         if update < config.start or update == last or last >= config.end:
             return False
         if config.importance == "taylor" and not self._products:
-            return False  # nothing was heard yet
+            return False  # no gradient was seen yet
         # By the count of updates alone, so that a resumed run chooses when it would have.
         return update >= config.end or (update - config.start) % config.every == 0
 
@@ -130,7 +137,7 @@ class Masks(TrainingPart):
         elif wanted <= self.sparsity:
             return  # a resumed run, or a model that was thinner to begin with
         elif self._axes is not None:
-            found = self._units(wanted)
+            found = self._units(self._axes, wanted)
         else:
             found = least_zeroed(self._scores(), wanted, self.config.scope)
         self._keep({name: found[name] & mask for name, mask in self._masks.items()})
@@ -151,18 +158,18 @@ class Masks(TrainingPart):
             for name, weight in self._weights.items()
         }
 
-    def _units(self, part: float) -> dict[str, Tensor]:
+    def _units(self, axes: Axes, part: float) -> dict[str, Tensor]:
         scores = self._scores()
         if self.config.importance == "magnitude":
             scores = {name: score.square() for name, score in scores.items()}
-        sums = self._axes.sums({name: s.cpu() for name, s in scores.items()})
+        sums = axes.sums({name: s.cpu() for name, s in scores.items()})
         kept = {}
-        for axis in filter(_is_cut, self._axes.sizes):
-            gone = round(part * self._axes.sizes[axis])
+        for axis in filter(_is_cut, axes.sizes):
+            gone = round(part * axes.sizes[axis])
             least = sums[axis].argsort(stable=True)[:gone]
-            kept[axis] = torch.ones(self._axes.sizes[axis], dtype=torch.bool)
+            kept[axis] = torch.ones(axes.sizes[axis], dtype=torch.bool)
             kept[axis][least] = False
-        return {n: self._axes.spread(w, n, kept) for n, w in self._weights.items()}
+        return {n: axes.spread(w, n, kept) for n, w in self._weights.items()}
 
     def _of(self, model: nn.Module) -> dict[str, nn.Parameter]:
         if self._axes is not None:
@@ -174,18 +181,21 @@ class Masks(TrainingPart):
             found = {name: p for name, p in named.items() if any(map(_is_cut, axes[name]))}
         else:
             found = {
-                f"{path}.weight": layer.weight
+                f"{path}.weight": layer.get_parameter("weight")
                 for path, layer in model.named_modules()
                 if isinstance(layer, PRUNED)
             }
         return {name: weight for name, weight in found.items() if weight.requires_grad}
 
     def _on_gradient(self, name: str, weight: nn.Parameter) -> None:
+        if weight.grad is None:
+            return
         if name in self._masks:
             weight.grad.mul_(self._masks[name].to(weight.device))
         if self.config.importance == "taylor":
             product = (weight.detach() * weight.grad).float().square()
-            self._products[name] = self._products.get(name, 0.0) + product
+            before = self._products.get(name)
+            self._products[name] = product if before is None else before + product
 
     def _on_saving(self, *_: object) -> None:
         self.apply()
@@ -194,15 +204,15 @@ class Masks(TrainingPart):
 def least_zeroed(
     scores: Mapping[str, Tensor], part: float, scope: str = "global"
 ) -> dict[str, Tensor]:
-    """Masks without the least of some scores.
+    """Make masks that leave the least scores out.
 
     Args:
-        scores: By name, of any shape, at least 0.
-        part: How many of them go.
+        scores: Name to scores of any shape, at least 0.
+        part: Share of the scores that are left out, 0 to 1.
         scope: ``global``, the least of all together; ``layer``, of each by itself.
 
     Returns:
-        bool of the shapes of the scores. Of equals at the edge all go.
+        bool of the scores' shapes. Of equal scores at the edge all are left out.
     """
     if scope == "layer":
         return {n: least_zeroed({n: score}, part)[n] for n, score in scores.items()}

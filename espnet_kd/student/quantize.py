@@ -27,7 +27,8 @@ def write_quantized(path: Path, model: nn.Module, arithmetic: str) -> None:
     Args:
         path: A ``.pth`` of plain tensors.
         model: An ESPnet model in float; it is not changed.
-        arithmetic: ``float`` or ``int8``, how it is to be computed with when loaded.
+        arithmetic: Arithmetic of the linear layers when the file is loaded, ``float`` or
+            ``int8``.
 
     Raises:
         KDError: If torchao is missing, a weight is not finite, or there is nothing to
@@ -51,7 +52,7 @@ def load_quantized(model: nn.Module, content: Mapping[str, Any], path: Path) -> 
 
     Args:
         model: Changed in place; with ``int8`` arithmetic its linear layers are torchao's.
-        content: Of the file.
+        content: Content of the file, as ``read_compressed`` gives it.
         path: The file, for messages.
 
     Raises:
@@ -67,7 +68,7 @@ def load_quantized(model: nn.Module, content: Mapping[str, Any], path: Path) -> 
 
 
 def rounded_weights(model: nn.Module) -> list[str]:
-    """Names of the weights that are rounded: of linear layers, convolutions, embeddings."""
+    """Name the weights that are rounded: of linear layers, convolutions, embeddings."""
     return [
         f"{path}.weight" if path else "weight"
         for path, layer in model.named_modules()
@@ -76,7 +77,7 @@ def rounded_weights(model: nn.Module) -> list[str]:
 
 
 def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Round a weight.
+    """Round a weight to 8-bit integers, a scale for each output channel.
 
     Args:
         weight: (O, ...), finite.
@@ -89,12 +90,12 @@ def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
     layer = nn.Linear(rows.shape[1], rows.shape[0], bias=False)
     layer.weight = nn.Parameter(rows, requires_grad=False)
     _torchao().quantize_(layer, _torchao().Int8WeightOnlyConfig())
-    packed = layer.weight
+    packed: Any = layer.weight
     return packed.qdata.reshape(weight.shape).clone(), packed.scale.flatten().clone()
 
 
 def dynamic_config() -> Any:
-    """Torchao's scheme of ``int8`` arithmetic, which training also imitates."""
+    """Give torchao's scheme of ``int8`` arithmetic, which training also imitates."""
     from torchao.quantization.quant_primitives import MappingType
 
     # Asymmetric, because torchao can imitate only that in training.
@@ -113,7 +114,7 @@ def _compute_in_int8(
     layers = [name for name, layer in model.named_modules() if is_linear(layer, name)]
     _torchao().quantize_(model, dynamic_config(), is_linear)
     for name in layers:
-        packed = model.get_submodule(name).weight
+        packed: Any = model.get_submodule(name).weight
         weight = f"{name}.weight"
         packed.qdata.copy_(rounded[weight])
         packed.scale.copy_(scales[weight].reshape(packed.scale.shape))
@@ -126,7 +127,7 @@ def _as_rows(scale: Tensor, weight: Tensor) -> Tensor:
 def _torchao() -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of parts that are not used here
+            warnings.simplefilter("ignore")  # torchao warns of parts that are not used here
             import torchao.quantization
     except ImportError:
         raise KDError(

@@ -67,7 +67,7 @@ def test_stock_training_starts_from_it(place, features):
     assert all(torch.equal(first[name], start[name]) for name in start)
 
 
-def test_importance_may_be_heard(place):
+def test_importance_may_be_measured_on_data(place):
     folder = place / "data"
     folder.mkdir()
     values = np.random.default_rng(0).standard_normal((60, INPUT_SIZE)).astype(np.float32)
@@ -82,7 +82,7 @@ def test_importance_may_be_heard(place):
     for kind in ("activation", "taylor"):
         main(command(place, "--importance", kind, *data))
         found.append(torch.load(place / "init.pth", weights_only=True))
-        with pytest.raises(SystemExit, match=f"--importance {kind} hears data"):
+        with pytest.raises(SystemExit, match=f"--importance {kind} is measured on data"):
             main(command(place, "--importance", kind))
     assert found[0]["ctc.ctc_lo.weight"].shape == found[1]["ctc.ctc_lo.weight"].shape
 

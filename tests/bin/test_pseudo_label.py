@@ -1,6 +1,5 @@
-"""A data directory heard by a teacher: by hand, killed, resumed, refused."""
+"""A data directory decoded by a teacher: by hand, killed, resumed, refused."""
 
-import argparse
 import json
 
 import kaldiio
@@ -20,7 +19,7 @@ FRAMES = {"u1": 60, "u2": 45, "u3": 3, "u4": 50}
 
 @pytest.fixture
 def place(tmp_path):
-    """A teacher whose CTC always hears 'c', four utterances, and how to search."""
+    """A teacher whose CTC always gives 'c', four utterances, and how to search."""
     data = tmp_path / "data"
     data.mkdir()
     model = build_asr(width=8, blocks=1)
@@ -69,7 +68,7 @@ def test_a_directory_is_written_in_two_processes(place, capsys):
     said = capsys.readouterr().err
     assert "4/4" in said
     assert "2 of 4 hypotheses kept" in said
-    # All is heard: other limits cost no more searching.
+    # All is decoded: other limits cost no more searching.
     for log in (out / "logdir").glob("decode.*.log"):
         log.unlink()
     main(command(place, "--nj", "2"))
@@ -78,21 +77,21 @@ def test_a_directory_is_written_in_two_processes(place, capsys):
 
 
 def test_a_killed_job_goes_on(place, monkeypatch):
-    """One utterance at a time is heard; what a kill leaves is not heard again."""
-    heard = []
-    real = decoding._heard
+    """One utterance at a time is decoded; what a kill leaves is not decoded again."""
+    decoded = []
+    real = decoding._decoded
 
     def watched(search, utt, speech, options):
-        heard.append(utt)
-        if len(heard) == 2:
+        decoded.append(utt)
+        if len(decoded) == 2:
             raise KeyboardInterrupt
         return real(search, utt, speech, options)
 
-    monkeypatch.setattr(decoding, "_heard", watched)
+    monkeypatch.setattr(decoding, "_decoded", watched)
     with pytest.raises(KeyboardInterrupt):
         main(command(place, "--job", "1"))
     main(command(place, "--job", "1"))
-    assert heard == ["u1", "u2", "u2", "u3", "u4"]
+    assert decoded == ["u1", "u2", "u2", "u3", "u4"]
     main(command(place))
     assert set(read_table(place / "out" / "text")) == {"u1", "u2", "u4"}
 
@@ -107,31 +106,6 @@ def test_several_hypotheses_are_copies_of_the_audio(place):
     for name in second:
         assert feats[name] == feats[name.removeprefix("nb2-")]
         assert texts[name] != texts[name.removeprefix("nb2-")]
-
-
-def test_confidence_is_a_probability_of_a_token():
-    """Two tokens and the end in e^-6; with a reward of 0.5 a token, e^-6 all the same."""
-    found = argparse.Namespace(score=-6.0, scores={"length_bonus": 2.0})
-    assert decoding._confidence([4, 5], found, 0.0) == pytest.approx(0.135335)
-    found.score = -5.0
-    assert decoding._confidence([4, 5], found, 0.5) == pytest.approx(0.135335)
-    found.score = 1.0
-    assert decoding._confidence([4, 5], found, 0.0) == 1.0
-
-
-def test_every_fourth_utterance_is_a_job_of_four(place):
-    args = argparse.Namespace(
-        exp=str(place / "teacher"),
-        file=None,
-        data_dir=place / "data",
-        output_dir=place / "out",
-        inference_config=None,
-        nbest=1,
-        nj=3,
-        job=None,
-    )
-    jobs = [job.utts for job in decoding.jobs_of(args, (1, 2, 3))]
-    assert jobs == [["u1", "u4"], ["u2"], ["u3"]]
 
 
 @pytest.mark.parametrize(

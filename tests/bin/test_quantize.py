@@ -1,11 +1,9 @@
 """8-bit files by command: written, decoded with one line, and refused."""
 
 import pytest
-import torch
 from conftest import asr_options, build_asr, write_exp, write_features
 from training import module
 
-from espnet_kd.bin.compression import sqnr
 from espnet_kd.bin.quantize import main
 from espnet_kd.student.compressed import is_compressed
 from espnet_kd.tasks.asr import KDASRTask
@@ -34,21 +32,6 @@ def test_it_says_how_small_and_how_far(place, capsys):
     assert 35 < float(said.split()[-2]) < 70
 
 
-def test_sqnr_by_hand():
-    class Says(torch.nn.Module):
-        def __init__(self, factor):
-            super().__init__()
-            self.factor = factor
-
-        def encode(self, speech, lens):
-            return self.factor * speech, lens
-
-    speech = [torch.ones(1, 4, 2), torch.full((1, 3, 2), 2.0)]
-    # noise is a tenth of the signal everywhere: 10 log10(1 / 0.01)
-    assert sqnr(Says(1.0), Says(1.1), speech) == pytest.approx(20, abs=1e-4)
-    assert sqnr(Says(1.0), Says(1.0), speech) == float("inf")
-
-
 @pytest.mark.parametrize("arithmetic", ["float", "int8"])
 def test_one_line_decodes_it(place, arithmetic):
     main(["--exp", str(place / "exp"), "--arithmetic", arithmetic])
@@ -57,13 +40,13 @@ def test_one_line_decodes_it(place, arithmetic):
     files += ["--asr_model_file", f"{exp}/valid.acc.ave.int8.pth", "--output_dir", f"{out}"]
     search = ["--beam_size", "2", "--maxlenratio", "0.2", "--lm_weight", "0"]
     module("espnet_kd", "-m", "espnet2.bin.asr_inference", *files, *search, *data(place))
-    heard = (out / "1best_recog" / "score").read_text().splitlines()
-    assert [line.split()[0] for line in heard] == ["a", "b", "c"]
+    decoded = (out / "1best_recog" / "score").read_text().splitlines()
+    assert [line.split()[0] for line in decoded] == ["a", "b", "c"]
     model, _ = KDASRTask.build_model_from_file(model_file=f"{exp}/valid.acc.ave.int8.pth")
     assert hasattr(model.ctc.ctc_lo.weight, "qdata") is (arithmetic == "int8")
 
 
-def test_our_students_take_espnets_own_quantisation(place):
+def test_students_take_espnets_own_quantisation(place):
     exp, out = place / "exp", place / "out"
     files = ["--asr_train_config", f"{exp}/config.yaml", "--output_dir", f"{out}"]
     files += [

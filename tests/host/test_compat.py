@@ -1,13 +1,24 @@
-"""What stands between us and ESPnet's releases."""
+"""What stands between this package and ESPnet's releases."""
 
 import importlib.util
 import sys
 
 import pytest
 import torch
+from conftest import asr_options
 
 from espnet_kd.errors import KDError
-from espnet_kd.host.compat import provide_rnnt_loss, rnnt_loss_module
+from espnet_kd.host.compat import (
+    TASKS,
+    build_model,
+    default_settings,
+    provide_rnnt_loss,
+    recogniser,
+    rnnt_loss_module,
+    stock_class,
+    task_class,
+    versions,
+)
 
 
 @pytest.fixture
@@ -50,3 +61,38 @@ def test_what_torchaudio_cannot_do_is_said(absent):
         KDError, match=r"fastemit_lambda needs warprnnt_pytorch.*set it to 0"
     ):
         rnnt_loss_module().RNNTLoss(fastemit_lambda=0.01)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_variant_leads_back_to_the_stock_class(name):
+    stock = task_class(name)
+    assert stock.__module__ == TASKS[name][0]
+    assert stock_class(type("Variant", (stock,), {})) is stock
+
+
+def test_an_unknown_task_is_named():
+    with pytest.raises(KDError, match="unknown task 'asrr'; did you mean 'asr'"):
+        task_class("asrr")
+
+
+def test_settings_are_espnets_own_and_not_the_command_lines(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x", "--max_epoch", "7"])
+    assert default_settings(task_class("asr"))["max_epoch"] == 40
+
+
+def test_a_model_is_built_from_settings():
+    model = build_model(task_class("asr"), asr_options(width=12, blocks=3))
+    assert len(model.encoder.encoders) == 3
+    assert model.ctc.ctc_lo.weight.shape == (11, 12)
+
+
+def test_an_unknown_option_of_the_search_is_named():
+    with pytest.raises(KDError, match="no option of asr_inference: did you mean 'beam_siz"):
+        recogniser("config.yaml", None, "cpu", {"beam_sise": 3})
+
+
+def test_versions_are_in_one_line():
+    line = versions()
+    assert line.startswith("espnet 20")
+    assert "torch " in line
+    assert f"python {sys.version.split()[0]}" in line

@@ -1,6 +1,5 @@
 """Teachers on disk: found, read safely, checked whole."""
 
-import pickle
 import zipfile
 
 import pytest
@@ -11,9 +10,8 @@ from espnet2.tasks.asr import ASRTask
 
 from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.errors import ExperimentError, TeacherError
-from espnet_kd.host.checkpoint import read_weights
 from espnet_kd.host.experiment import open_experiment, read_settings
-from espnet_kd.host.packed import ExperimentFiles, unpack
+from espnet_kd.host.packed import ExperimentFiles
 from espnet_kd.teachers.build import load_teacher
 
 
@@ -160,33 +158,6 @@ def test_a_text_file_is_no_checkpoint(recipe):
         load(recipe)
 
 
-class Bomb:
-    """A pickle that would run code when loaded."""
-
-    def __init__(self, mark):
-        self.mark = mark
-
-    def __reduce__(self):
-        return (open, (str(self.mark), "w"))
-
-
-@pytest.mark.parametrize("writer", ["torch", "pickle"])
-def test_a_pickle_that_executes_code_is_refused_unexecuted(tmp_path, writer):
-    mark, path = tmp_path / "executed", tmp_path / "bomb.pth"
-    if writer == "torch":
-        torch.save({"a": Bomb(mark)}, path)
-    else:
-        path.write_bytes(pickle.dumps({"a": Bomb(mark)}))
-    with pytest.raises(ExperimentError, match="could execute code when loaded; refused"):
-        read_weights(path)
-    assert not mark.exists()
-
-
-def test_resume_points_of_training_are_understood(tmp_path):
-    torch.save({"model": {"w": torch.ones(1)}, "optimizers": []}, tmp_path / "c.pth")
-    assert read_weights(tmp_path / "c.pth")["w"].item() == 1
-
-
 def packed(path, members):
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in members.items():
@@ -194,24 +165,10 @@ def packed(path, members):
     return path
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "..\\evil"])
-def test_a_zip_that_leaves_its_folder_is_refused(tmp_path, name):
-    archive = packed(tmp_path / "m.zip", {"meta.yaml": "{}", name: "x"})
-    folder = tmp_path / "in"
-    folder.mkdir()
-    with pytest.raises(ExperimentError, match="would be written outside"):
-        unpack(archive, folder)
-    assert not list(folder.iterdir())
-    assert not (tmp_path / "evil").exists()
-
-
 def test_a_zip_that_is_no_packed_model_is_refused(tmp_path):
     archive = packed(tmp_path / "m.zip", {"readme.txt": "hi"})
     with pytest.raises(ExperimentError, match="neither an experiment directory nor a zip"):
         open_model(archive)
-    archive = packed(tmp_path / "n.zip", {"meta.yaml": "files: {}\nyaml_files: {}"})
-    with pytest.raises(ExperimentError, match=r"espnet2.bin.pack"):
-        unpack(archive, tmp_path)
 
 
 def test_a_zip_packed_by_espnet_loads(recipe, tmp_path):

@@ -1,13 +1,13 @@
-"""Hypotheses on disk: what was heard survives a kill, and nothing else is taken for it."""
+"""Hypotheses on disk: what was decoded survives a kill; other work is refused."""
 
 import pytest
 
 from espnet_kd.errors import KDError
-from espnet_kd.pseudo_labels.hypotheses import Heard, Hypothesis, HypothesisLog
+from espnet_kd.pseudo_labels.hypotheses import Decoded, Hypothesis, HypothesisLog
 
 MADE_FROM = {"teacher": "t", "search": {"beam_size": 5}}
-ONE = Heard("utt-1", 100, (Hypothesis("GR\u00dcN UND", 0.5), Hypothesis("", 0.1)))
-TWO = Heard("utt-2", 7, ())
+ONE = Decoded("utt-1", 100, (Hypothesis("GR\u00dcN UND", 0.5), Hypothesis("", 0.1)))
+TWO = Decoded("utt-2", 7, ())
 
 
 @pytest.fixture
@@ -19,11 +19,11 @@ def log(tmp_path):
     return path
 
 
-def test_what_was_heard_is_read_again(log):
+def test_what_was_decoded_is_read_again(log):
     assert HypothesisLog(log, MADE_FROM).found == {"utt-1": ONE, "utt-2": TWO}
 
 
-def test_a_line_cut_anywhere_is_heard_again(log):
+def test_an_utterance_whose_line_is_cut_is_decoded_again(log):
     """Bytes of umlauts included; what follows is appended as if nothing had been."""
     whole = log.read_bytes()
     first = whole.index(b"\n") + 1
@@ -35,9 +35,9 @@ def test_a_line_cut_anywhere_is_heard_again(log):
             size == len(whole)
         )
         again = HypothesisLog(log, MADE_FROM)
-        for heard in (ONE, TWO):
-            if heard.utt not in again.found:
-                again.add(heard)
+        for decoded in (ONE, TWO):
+            if decoded.utt not in again.found:
+                again.add(decoded)
         assert log.read_bytes() == whole
 
 
@@ -61,4 +61,4 @@ def test_a_full_disk_is_named(log, monkeypatch):
     filled = HypothesisLog(log, MADE_FROM)
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(KDError, match=r"No space left on device. Free some space.*is kept"):
-        filled.add(Heard("utt-3", 1, ()))
+        filled.add(Decoded("utt-3", 1, ()))

@@ -1,10 +1,11 @@
-"""Training logs and sclite's files, read by hand-written examples."""
+"""Training logs, read from examples written by hand."""
 
-import pytest
-
-from espnet_kd.errors import KDError
-from espnet_kd.report.curves import read_curves, shown_names, training_section
-from espnet_kd.report.utterances import read_trn, worst_section
+from espnet_kd.report.curves import (
+    alignment_section,
+    read_curves,
+    shown_names,
+    training_section,
+)
 
 
 def test_values_of_epochs_and_a_resumed_one_counts_last(tmp_path):
@@ -34,23 +35,24 @@ def test_all_kd_losses_are_shown_and_no_clock():
     assert shown_names(trainings, "kd_") == ["kd_x"]
 
 
-def test_trn_lines_may_hold_brackets_and_nothing(tmp_path):
-    (tmp_path / "a.trn").write_text("A (B) C (s-u1)\n (s-u2)\n")
-    assert read_trn(tmp_path / "a.trn") == {"s-u1": "A (B) C", "s-u2": ""}
-    (tmp_path / "a.trn").write_text("words\n")
-    with pytest.raises(KDError, match=r"no \.trn file"):
-        read_trn(tmp_path / "a.trn")
-    with pytest.raises(KDError, match="run the scoring stage first"):
-        read_trn(tmp_path / "b.trn")
+def test_the_last_value_told_is_shown():
+    valid = {
+        "acc": [0.1, 0.25, None],
+        "loss_kd": [None, None, 2.0],
+        "kd_x": [0.5, 0.75, 1.0],
+    }
+    trainings = {"distilled 1": {"train": {}, "valid": valid}}
+    section = training_section(trainings, "<svg>")
+    assert section.head == ["model", "epochs", "acc", "loss_kd"]
+    assert section.rows == [["distilled 1", "3", "0.250", "2.000"]]
+    assert section.figure == "<svg>"
 
 
-def test_the_worst_are_the_last_systems():
-    reference = {"u1": "a b", "u2": "c", "u3": "d e f", "u4": "g"}
-    first = dict(reference, u4="x")
-    last = {"u1": "a", "u2": "c", "u3": "x", "u4": ""}
-    rows = worst_section(reference, {"teacher": first, "student": last}, count=2).rows
-    assert rows == [
-        ["u3", "d e f", "d e f (0)", "x (3)"],
-        ["u1", "a b", "a b (0)", "a (1)"],
-    ]
-    assert "student makes no error" in worst_section(reference, {"student": reference}).text
+def test_only_distilled_trainings_are_diagnosed():
+    trainings = {
+        "control 1": {"train": {}, "valid": {"acc": [0.5]}},
+        "distilled 1": {"train": {}, "valid": {"acc": [0.5], "kd_agree_ctc": [0.75]}},
+    }
+    section = alignment_section(trainings)
+    assert section.head == ["model", "epochs", "kd_agree_ctc"]
+    assert section.rows == [["distilled 1", "1", "0.750"]]

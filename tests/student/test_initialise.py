@@ -2,60 +2,13 @@
 
 import pytest
 import torch
-from conftest import ENCODER, build_asr, clone
+from conftest import clone
+from families import DECODERS, HEADS, HIDDEN, KINDS, build, embedding, losses
 
 from espnet_kd.errors import ConfigError
 from espnet_kd.student.axes import Axes
 from espnet_kd.student.importance import activation, taylor, weight_norm
 from espnet_kd.student.initialise import Initialiser, Shape, summary
-
-WIDTH, HIDDEN, HEADS = 8, 16, 2
-KINDS = {
-    "transformer": {},
-    "conformer": {
-        "macaron_style": True,
-        "rel_pos_type": "latest",
-        "pos_enc_layer_type": "rel_pos",
-        "selfattention_layer_type": "rel_selfattn",
-        "use_cnn_module": True,
-        "cnn_module_kernel": 7,
-    },
-    "e_branchformer": {
-        "cgmlp_linear_units": 24,
-        "cgmlp_conv_kernel": 7,
-        "use_ffn": True,
-        "macaron_ffn": True,
-        "attention_layer_type": "rel_selfattn",
-        "pos_enc_layer_type": "rel_pos",
-        "rel_pos_type": "latest",
-    },
-}
-DECODERS = {
-    "attention": {},
-    "transducer": {
-        "decoder": "transducer",
-        "decoder_conf": {"rnn_type": "lstm", "num_layers": 2, "hidden_size": 6},
-        "joint_net_conf": {"joint_space_size": 10},
-    },
-    "gru": {
-        "decoder": "transducer",
-        "decoder_conf": {"rnn_type": "gru", "num_layers": 1, "hidden_size": 6},
-        "joint_net_conf": {"joint_space_size": 10},
-    },
-}
-
-
-def build(kind="transformer", seed=1, blocks=2, decoder="attention", **changes):
-    conf = ENCODER | KINDS[kind] | {"output_size": WIDTH, "num_blocks": blocks}
-    conf |= {"linear_units": HIDDEN, "attention_heads": HEADS, "input_layer": "conv2d"}
-    options = DECODERS[decoder] | {"encoder": kind, "encoder_conf": conf | changes}
-    return build_asr(seed, **options).eval()
-
-
-def embedding(model):
-    """The linear layer behind the convolutions, under either release's name."""
-    out = model.encoder.embed.out
-    return out if isinstance(out, torch.nn.Linear) else out[0]
 
 
 def heads(encoder=HEADS, decoder=2):
@@ -67,41 +20,33 @@ def made(teacher, student, layers=None, importance=None, shapes=None):
     weights = teacher.state_dict()
     importance = importance or weight_norm(teacher, Axes(weights))
     layers = {"encoder": range(2), "decoder": range(1)} | (layers or {})
-    make = Initialiser(weights, importance, layers, shapes or (heads(), heads()))
+    student_shape, teacher_shape = shapes or (heads(), heads())
+    make = Initialiser(weights, importance, layers, student_shape, teacher_shape)
     state, origins = make(student.state_dict())
     student.load_state_dict(state)
     return origins
-
-
-def losses(model, batch):
-    with torch.no_grad():
-        return torch.stack([v for v in model(**clone(batch))[0].flatten()])
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_the_teachers_shape_it_is_the_teacher(kind, decoder, batch):
     teacher, student = (build(kind, seed, decoder=decoder) for seed in (1, 2))
-    axes = Axes(teacher.state_dict())
-    ruled = {name for name, dims in axes.dims.items() if dims is None}
-    assert all("num_batches_tracked" in name for name in ruled), "every part has a rule"
     origins = made(teacher, student)
     assert {origin.how for origin in origins} == {"copied"}
     assert all(origin.source == origin.name for origin in origins)
-    for (name, ours), theirs in zip(
-        student.state_dict().items(), teacher.state_dict().values(), strict=True
-    ):
-        assert torch.equal(ours, theirs), name
+    expected = teacher.state_dict()
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, expected[name]), name
     torch.testing.assert_close(losses(student, batch), losses(teacher, batch))
 
 
 def test_layers_are_where_the_map_says():
     teacher, student = build(blocks=4), build(seed=2, blocks=2)
     made(teacher, student, {"encoder": [1, 3]})
-    theirs, ours = teacher.encoder.encoders, student.encoder.encoders
-    for own, source in ((0, 1), (1, 3)):
-        weights = (ours[own].state_dict(), theirs[source].state_dict())
-        assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[1])
+    for layer, source in ((0, 1), (1, 3)):
+        found = student.encoder.encoders[layer].state_dict()
+        expected = teacher.encoder.encoders[source].state_dict()
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def kill(teacher, kind):
@@ -149,67 +94,12 @@ def test_a_dead_head_is_the_one_left_out(batch):
             attention.linear_out.weight[:, dead] = 0
     weights = teacher.state_dict()
     importance = weight_norm(teacher, Axes(weights))
-    shapes = (heads(4), heads(3))
-    make = Initialiser(weights, importance, {"encoder": range(2), "decoder": [0]}, shapes)
+    layers = {"encoder": range(2), "decoder": [0]}
+    make = Initialiser(weights, importance, layers, heads(3), heads(4))
     units = make._head_units(
         "encoder.encoders.0.self_attn.v", "encoder.encoders.0.self_attn.v", 9, 12
     )
     assert units.tolist() == [0, 1, 2, 3, 4, 5, 9, 10, 11]
-
-
-def test_halves_gates_and_runs_of_neighbours_are_cut_alike():
-    teacher = build("conformer", decoder="transducer")
-    axes, weights = Axes(teacher.state_dict()), teacher.state_dict()
-    units = torch.tensor([1, 4])
-    glu = "encoder.encoders.0.conv_module.pointwise_conv1.weight"
-    cut = axes.take(weights[glu], glu, {"encoder.encoders.0.conv": units})
-    assert torch.equal(cut, weights[glu][[1, 4, 1 + WIDTH, 4 + WIDTH]])
-    gates = "decoder.decoder.0.weight_ih_l0"
-    cut = axes.take(weights[gates], gates, {"predictor.0": units})
-    assert torch.equal(cut, weights[gates][[1, 4, 7, 10, 13, 16, 19, 22]])
-    out = next(name for name in weights if name.startswith("encoder.embed.out"))
-    run = weights[out].shape[1] // WIDTH
-    cut = axes.take(weights[out], out, {"encoder.embed.2": units})
-    assert torch.equal(
-        cut, weights[out][:, [*range(run, 2 * run), *range(4 * run, 5 * run)]]
-    )
-
-
-def test_importance_by_hand():
-    """One linear layer's worth: the axis sums rows here and columns there."""
-    teacher = build()
-    axes = Axes(teacher.state_dict())
-    part = teacher.encoder.encoders[0].feed_forward
-    expected = (part.w_1.weight**2).sum(1) + part.w_1.bias**2 + (part.w_2.weight**2).sum(0)
-    found = weight_norm(teacher, axes)["encoder.encoders.0.feed_forward"]
-    torch.testing.assert_close(found, expected.detach().double())
-
-
-def test_activation_by_hand(batch):
-    teacher, seen = build(), []
-    hook = teacher.encoder.encoders[0].feed_forward.w_2.register_forward_pre_hook(
-        lambda module, args: seen.append(args[0].detach())
-    )
-    axes = Axes(teacher.state_dict())
-    found = activation(teacher, axes, [clone(batch)])["encoder.encoders.0.feed_forward"]
-    hook.remove()
-    torch.testing.assert_close(found, seen[0].abs().double().mean((0, 1)))
-
-
-def test_taylor_by_hand(batch):
-    teacher = build()
-    part = teacher.encoder.encoders[0].feed_forward
-    loss, *_ = teacher(**clone(batch))
-    loss.sum().backward()
-    grads = [
-        (p.detach() * p.grad) for p in (part.w_1.weight, part.w_1.bias, part.w_2.weight)
-    ]
-    expected = (grads[0].sum(1) + grads[1] + grads[2].sum(0)) ** 2
-    teacher.zero_grad()
-    found = taylor(teacher, Axes(teacher.state_dict()), [clone(batch)])
-    torch.testing.assert_close(
-        found["encoder.encoders.0.feed_forward"], expected.double(), rtol=1e-4, atol=1e-9
-    )
 
 
 def test_the_residual_stream_is_one_choice_everywhere():
@@ -227,8 +117,8 @@ def test_the_residual_stream_is_one_choice_everywhere():
         assert torch.equal(get(student), get(teacher)[kept])
     assert torch.equal(student.ctc.ctc_lo.weight, teacher.ctc.ctc_lo.weight[:, kept])
     # ESPnet multiplies the embedding by the root of the width: what it makes stays.
-    ours, theirs = (embedding(model).bias for model in (student, teacher))
-    torch.testing.assert_close(ours * 4**0.5, theirs[kept] * 8**0.5)
+    found, whole = (embedding(model).bias for model in (student, teacher))
+    torch.testing.assert_close(found * 4**0.5, whole[kept] * 8**0.5)
 
 
 def test_a_linear_input_layer_is_scaled_behind_its_normalisation():
@@ -275,10 +165,10 @@ def test_longer_kernels_keep_their_middle():
     teacher = build("conformer")
     student = build("conformer", seed=2, cnn_module_kernel=5)
     made(teacher, student)
-    ours, theirs = (
+    found, whole = (
         m.encoder.encoders[0].conv_module.depthwise_conv.weight for m in (student, teacher)
     )
-    assert torch.equal(ours, theirs[:, :, 1:6])
+    assert torch.equal(found, whole[:, :, 1:6])
 
 
 @pytest.mark.parametrize(
@@ -286,10 +176,10 @@ def test_longer_kernels_keep_their_middle():
     [
         ({"output_size": 12}, None, r"encoder_conf.output_size: is 12, wider .* 8 is the"),
         ({"linear_units": 20}, None, r"encoder_conf.linear_units: is 20, wider .* 16"),
-        ({"attention_heads": 4}, (heads(), heads(4)), r"attention_heads: is 4, more than"),
+        ({"attention_heads": 4}, (heads(4), heads()), r"attention_heads: is 4, more than"),
         (
             {"attention_heads": 1},
-            (heads(), heads(1)),
+            (heads(1), heads()),
             r"heads of 8 dim.*attention_heads: 2",
         ),
     ],

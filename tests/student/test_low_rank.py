@@ -53,12 +53,12 @@ def test_only_layers_where_it_pays_become_thin(tmp_path, batch):
     ranks = low_rank(model, 1 - 1e-9)
     assert ranks == dict.fromkeys(thin, 1)
     write_low_rank(tmp_path / "w.pth", model, ranks)
-    twin = build_asr(2, encoder="conformer", width=16).eval()
-    load_compressed(twin, tmp_path / "w.pth")
-    assert twin.ctc.ctc_lo.down.shape == (1, 16)
-    assert type(twin.encoder.encoders[1].feed_forward.w_1) is nn.Linear
+    loaded = build_asr(2, encoder="conformer", width=16).eval()
+    load_compressed(loaded, tmp_path / "w.pth")
+    assert loaded.ctc.ctc_lo.down.shape == (1, 16)
+    assert type(loaded.encoder.encoders[1].feed_forward.w_1) is nn.Linear
     with torch.no_grad():
-        after = twin.encode(*(x.clone() for x in inputs))[0]
+        after = loaded.encode(*(x.clone() for x in inputs))[0]
     torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-4)
 
 
@@ -73,7 +73,3 @@ def test_what_does_not_pay_or_fit_is_refused(tmp_path):
         load_compressed(shallow, tmp_path / "w.pth")
     with pytest.raises(KDError, match=r"not of the model in config\.yaml: "):
         load_compressed(build_asr(1, encoder="conformer", width=8), tmp_path / "w.pth")
-    content = torch.load(tmp_path / "w.pth", weights_only=True)
-    torch.save(content | {"form": "zip"}, tmp_path / "w.pth")
-    with pytest.raises(KDError, match="another version; make it again"):
-        load_compressed(shallow, tmp_path / "w.pth")

@@ -1,0 +1,45 @@
+"""Files are written whole or not at all; digests are of contents."""
+
+import hashlib
+import os
+
+import pytest
+
+from espnet_kd.errors import KDError
+from espnet_kd.host.files import hash_files, whole_file
+
+
+def fail_in_the_middle(path):
+    with whole_file(path) as file:
+        file.write("half")
+        raise ValueError("interrupted")
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    with whole_file(path) as file:
+        file.write("first")
+    with pytest.raises(ValueError, match="interrupted"):
+        fail_in_the_middle(path)
+    assert path.read_text() == "first"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    def full(_fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    message = r"No space left on device. Free some space"
+    with pytest.raises(KDError, match=message), whole_file(tmp_path / "a") as file:
+        file.write("x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_digest_is_of_contents_in_order_and_apart(tmp_path):
+    for name, content in (("a", b"12"), ("b", b"3"), ("c", b"1"), ("d", b"23")):
+        (tmp_path / name).write_bytes(content)
+    one, two, three, four = (tmp_path / name for name in "abcd")
+    assert hash_files([one, two]) == hashlib.sha256(b"12\0" + b"3\0").hexdigest()
+    assert hash_files([one, two]) != hash_files([two, one])
+    assert hash_files([one, two]) != hash_files([three, four]), "12 3 and 1 23 differ"
