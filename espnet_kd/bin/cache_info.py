@@ -1,10 +1,12 @@
 """Print what a cache holds, its size, and whether every entry can be read."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_kd.bin.command import command_parser, run_command
-from espnet_kd.cache.header import HEADER, INDEX, read_header
+from espnet_kd.cache.codec import Entry
+from espnet_kd.cache.header import HEADER, INDEX, Header, read_header
 from espnet_kd.cache.reader import Cache
 from espnet_kd.host.kaldi_dir import read_table
 
@@ -47,11 +49,13 @@ def describe(directory: Path, key_file: Path | None) -> list[str]:
     header = read_header(directory / HEADER)
     cache = Cache([directory])
     keys = list(read_table(directory / INDEX))
-    frames = sum(entry.frames for utt in keys for entry in cache.read([utt]))
+    entries = [entry for utt in keys for entry in cache.read([utt])]
+    frames = sum(entry.frames for entry in entries)
     size = sum(path.stat().st_size for path in directory.glob("targets.*.ark"))
     dense = 2 * frames * header.vocabulary
     shown = vars(header) | {"token_list": f"{header.vocabulary} tokens"}
     lines = [f"{name}: {value}" for name, value in shown.items()]
+    lines += _losses(entries, header)
     lines.append(
         f"{size / 1e6:.2f} MB, {frames} frames, {size / max(frames, 1):.1f} bytes a frame, "
         f"{100 * size / max(dense, 1):.2f} % of dense half-precision CTC posteriors"
@@ -60,6 +64,22 @@ def describe(directory: Path, key_file: Path | None) -> list[str]:
         wanted = list(read_table(key_file))
         cache.check_coverage(wanted, str(key_file))
         lines.append(f"covers all {len(wanted)} utterances of {key_file}")
+    return lines
+
+
+def _losses(entries: Sequence[Entry], header: Header) -> list[str]:
+    """What the posteriors lose as they are stored, rounding included."""
+    lines = []
+    for part in header.parts:
+        rows = [entry.rows[part] for entry in entries if part in entry.rows]
+        count = sum(int(r.runs.sum()) for r in rows)
+        for place, temperature in enumerate(header.temperatures_of(part) if rows else ()):
+            total = sum(float(r.lost[place, 0]) for r in rows)
+            most = max(float(r.lost[place, 1]) for r in rows)
+            lines.append(
+                f"{part} at temperature {temperature:g}: {count} rows lose "
+                f"{total / max(count, 1):.2g} nats in the mean, {most:.2g} at most"
+            )
     return lines
 
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,10 +34,13 @@ from espnet_kd.host.compat import task_class
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.kaldi_dir import read_table
+from espnet_kd.masking import length_mask
 from espnet_kd.model.forward import runs_along_labels
 from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.model.parts import parts_of
 from espnet_kd.model.request import Labels, Request
+from espnet_kd.model.table import posterior_rows
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.build import load_teacher
 from espnet_kd.teachers.live import LiveTeacher
@@ -50,6 +52,7 @@ python -m espnet_kd.bin.cache_teacher --exp exp/asr_teacher --parts ctc,decoder 
     --key_file dump/train/text --output_dir exp/asr_teacher/targets/train
 """
 PARTS = ("ctc", "decoder", "nbest")
+POSTERIORS = tuple(row.name for row in posterior_rows())
 REPORT_SECONDS = 10
 ESTIMATED = 20
 
@@ -84,8 +87,11 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     add("--nbest", type=int, default=4, help=text)
     text = "Greatest loss of a posterior by leaving tokens out, in nats."
     add("--tolerance", type=float, default=1e-3, help=text)
-    text = "Greatest number of tokens kept of a posterior."
-    add("--max_k", type=int, default=32, help=text)
+    for name, default in (("ctc", "1"), ("decoder", "1,2")):
+        text = f"Temperatures at which the {name} posteriors keep that, with commas."
+        add(f"--{name}_temperatures", default=default, help=text)
+    text = "Greatest number of tokens kept of a posterior whatever it loses; 0: no limit."
+    add("--max_k", type=int, default=0, help=text)
     text = "Precision of the numbers on disk."
     add("--dtype", default="float16", choices=("float16", "float32"), help=text)
 
@@ -204,11 +210,10 @@ class Writer:
                 "--data_path_and_name_and_type PATH,text,text"
             )
         text, lens = batch["text"], batch["text_lengths"]
-        model: Any = self.teacher.model
-        eos = int(model.eos)
-        start = torch.full_like(text[:, :1], eos)
-        real = torch.arange(text.shape[1], device=text.device) < lens[:, None]
-        return Labels(torch.cat([start, text.masked_fill(~real, eos)], 1), lens + 1)
+        parts = parts_of(self.teacher.model)
+        start = torch.full_like(text[:, :1], parts.sos_id)
+        text = text.masked_fill(~length_mask(lens, text.shape[1]), parts.eos_id)
+        return Labels(torch.cat([start, text], 1), lens + 1)
 
     def _request(self) -> Request:
         parts = self.args.parts.split(",")
@@ -222,17 +227,22 @@ class Writer:
         )
 
     def _header(self, teacher_hash: str) -> Header:
-        model: Any = self.teacher.model
-        request = self.request
+        request, vocabulary = self.request, self.teacher.vocabulary
         header = Header(
             teacher=self.args.exp,
             teacher_hash=teacher_hash,
-            token_list=tuple(model.token_list),
-            blank_id=getattr(model, "blank_id", 0),
+            token_list=vocabulary.text,
+            ctc_token_list=vocabulary.ctc if vocabulary.ctc != vocabulary.text else (),
+            blank_id=parts_of(self.teacher.model).blank_id,
             parts=tuple(name for name in PARTS if name in request),
             taps=request.listed("taps"),
             nbest=request.count("nbest"),
             tolerance=self.args.tolerance,
+            temperatures={
+                name: _temperatures(name, getattr(self.args, f"{name}_temperatures"))
+                for name in POSTERIORS
+                if name in request
+            },
             max_k=self.args.max_k,
             dtype=self.args.dtype,
         )
@@ -246,6 +256,18 @@ class Writer:
         return tuple(
             targets.hidden[tap].values.shape[-1] for tap in self.request.listed("taps")
         )
+
+
+def _temperatures(part: str, text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(sorted({float(number) for number in text.split(",")}))
+    except ValueError:
+        found = ()
+    if not found or not 0 < found[0] <= found[-1] < float("inf"):
+        raise KDError(
+            f"--{part}_temperatures {text}: needs numbers above 0 with commas, such as 1,2"
+        )
+    return found
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ def read_schedule(check: Check, raw: object) -> ScheduleConfig:
     if schedule is None:
         return ScheduleConfig()
     decay, steps = schedule.decay, schedule.decay_steps
+    if decay == "none" and isinstance(raw, Mapping) and "final" in raw:
+        text = "is what a weight falls to, and 'decay' is 'none'; remove it or set a decay"
+        check.add("schedule.final", text)
     if (decay != "none") != (steps > 0):
         text = f"'decay: {decay}' and 'decay_steps: {steps}' do not go together"
         check.add("schedule.decay_steps", text)

@@ -19,6 +19,10 @@ class Reads(Protocol):
     def teacher(self) -> bool:
         """Whether it reads a teacher."""
 
+    @property
+    def two_views(self) -> bool:
+        """Whether it needs the batch twice in one pass."""
+
 
 class Loss(Protocol):
     """What a configuration knows of a loss."""
@@ -82,6 +86,9 @@ class TermReader:
         loss = self._build(check, kind, options)
         if confidence and loss is not None:
             _check_confidence(check, kind, loss)
+        if weight == 0 and loss is not None and loss.needs().two_views:
+            text = f"is 0, and '{kind}' needs every batch twice: it cannot be watched only"
+            check.add("weight", f"{text}; give it a weight, or remove the term")
         return LossTermConfig(kind, weight or 0.0, name, options, confidence, schedule)
 
     def _build(self, check: Check, kind: str, options: Mapping[str, Any]) -> Loss | None:

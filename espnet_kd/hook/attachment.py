@@ -44,7 +44,7 @@ class Attachment:
     Attributes:
         parts: What takes part in the training, in the order in which it acts.
         step: Optimizer updates made so far, for schedules. Counted from the calls unless
-            a trainer sets it, as ours does so that it survives a resume.
+            a trainer sets it, as this package does so that it survives a resume.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Attachment:
             except KDError as error:
                 problems.append(Problem("losses", str(error)))
         if problems:
-            raise ConfigError(problems)
+            raise ConfigError(problems, self.objective.source)
         lists = token_lists(self.teacher_request)
         if "forced" in self.student_request:
             lists.add("text")
@@ -119,7 +119,8 @@ class Attachment:
                 self.parts.append(make(model))
         except KDError as error:
             self.disconnect()
-            raise ConfigError([Problem("", str(error))]) from None
+            problems = [Problem("", str(error))]
+            raise ConfigError(problems, self.objective.source) from None
         learned = self.objective.projections()
         if len(learned):
             self.parts.append(Projections(model, learned))

@@ -90,8 +90,8 @@ class Needs:
 class DistillationLoss(nn.Module):
     """A registered loss: its keyword-only constructor is its configuration.
 
-    A constructor checks its arguments with ``ArgumentCheck`` and builds nothing of a
-    model's size; ``build`` does, once the widths are known.
+    A constructor checks its arguments with ``espnet_kd.config.check.Check`` and builds
+    nothing of a model's size; ``build`` does, once the widths are known.
 
     Attributes:
         per_utterance: Whether the value is a sum over utterances, so that each may be

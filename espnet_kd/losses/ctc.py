@@ -155,7 +155,11 @@ class CTCFrameKL(CTCFrameLoss, measure=ctc_frame_kl):
         return Needs(ctc=(self.options["temperature"],), interctc=self.heads)
 
     def check_together(self, check: Check) -> None:
-        """Neighbours need frames to be chosen."""
+        """Neighbours and a threshold need frames to be chosen by them."""
+        frames = self.options["frames"]
+        if "threshold" in self.said and frames != "threshold":
+            text = f"is read with 'frames: threshold', and it is '{frames}'; remove it"
+            check.add("threshold", text)
         if self.options["context"] and self.options["frames"] == "all":
             check.add("context", "needs 'frames: nonblank'; 'all' keeps every frame")
 

@@ -53,6 +53,7 @@ class MeasuredLoss(DistillationLoss):
     Attributes:
         own: The options that the measure does not know, a frozen dataclass.
         options: The options of the measure.
+        said: Names of the options that were given, not left at their defaults.
 
     Raises:
         ArgumentsError: With all that is wrong with the options.
@@ -80,6 +81,7 @@ class MeasuredLoss(DistillationLoss):
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
+        self.said = frozenset(options)
         bound = _signature(type(self)).bind(**options)
         bound.apply_defaults()
         own = {option.name for option in options_of(self.schema)}

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from espnet_kd.config.check import Check
 from espnet_kd.config.options import NotNegative, Ordinal
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.ctc import CTCLoss, HeadOptions
@@ -148,6 +149,7 @@ def token_nbest(
     nbest: NBest,
     *,
     eos_id: int,
+    sos_id: int | None = None,
     scale: NotNegative = 1.0,
     weights: Tensor | None = None,
 ) -> Tensor:
@@ -162,7 +164,8 @@ def token_nbest(
     Args:
         decode: The student's decoder, see ``Decode``; called once for all hypotheses.
         nbest: The teacher's hypotheses.
-        eos_id: Index of start and end of sentence.
+        eos_id: Index of the end of a sentence.
+        sos_id: Index of its start; None if it is the same.
         scale: Sharpness of the posterior; 0 weighs all alike.
         weights: Factor :math:`w_b` of each utterance, (B,); None for 1.
 
@@ -181,11 +184,12 @@ def token_nbest(
     width = int(lengths.max()) if len(lengths) else 0
     real = length_mask(lengths, width)
     tokens = nbest.tokens.flatten(0, 1)[:, :width].masked_fill(~real, eos_id)
-    edge = tokens.new_full((len(tokens), 1), eos_id)
+    end = tokens.new_full((len(tokens), 1), eos_id)
+    start = end if sos_id is None else torch.full_like(end, sos_id)
     rows = torch.arange(batch, device=tokens.device).repeat_interleave(count)
-    logits = decode(torch.cat([edge, tokens], 1), lengths + 1, rows)
+    logits = decode(torch.cat([start, tokens], 1), lengths + 1, rows)
     # Behind the last token the padding is the end of sentence already.
-    wanted = torch.cat([tokens, edge], 1)[..., None]
+    wanted = torch.cat([tokens, end], 1)[..., None]
     keep = length_mask(lengths + 1, width + 1)
     log_probs = real_log_softmax(logits, keep).gather(2, wanted)[..., 0]
     values = -(log_probs * keep).sum(-1).view(batch, count)
@@ -237,6 +241,13 @@ class CTCNBest(CTCLoss, measure=ctc_nbest, own=CTCSearchOptions):
         """Hypotheses of a beam; 0 for greedy ones."""
         return self.own.nbest if self.own.search == "beam" else 0
 
+    def check_together(self, check: Check) -> None:
+        """A greedy search finds one hypothesis, of no rival's weight."""
+        for name in ("nbest", "scale"):
+            if name in self.said and self.own.search == "greedy":
+                text = "is of a beam's hypotheses, and greedy search finds one; remove it"
+                check.add(name, text)
+
     def needs(self) -> Needs:
         """The student's CTC logits and the teacher's hypotheses."""
         return Needs(ctc=True, interctc=self.heads, nbest=self.nbest)
@@ -273,6 +284,7 @@ class TokenNBest(MeasuredLoss, measure=token_nbest, own=SearchOptions):
             given(student.decode, "decode"),
             first(given(teacher.nbest, "nbest"), self.own.nbest),
             eos_id=student.eos_id,
+            sos_id=student.sos_id,
             weights=teacher.weights,
         )
 

@@ -1,6 +1,7 @@
 """Terms times weights times schedule: one loss, and the stats that explain it."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,7 @@ from espnet_kd.config.schema import KDConfig, LossTermConfig
 from espnet_kd.errors import KDError
 from espnet_kd.losses import LOSSES, DistillationLoss, Needs
 from espnet_kd.losses.confidence import confidence
+from espnet_kd.model.forward import fork_rng
 from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.request import Request
@@ -50,6 +52,7 @@ class Objective:
     """
 
     def __init__(self, config: KDConfig) -> None:
+        self.source = config.source
         self.task_weight = config.task_weight
         self.schedule = config.schedule
         self.diagnostics = config.diagnostics
@@ -197,7 +200,10 @@ class Objective:
 
 def _evaluate(term: Term, student: ModelOutputs, teacher: TeacherTargets | None) -> Tensor:
     """The term's value, with its graph if the student learns from it."""
-    with torch.set_grad_enabled(torch.is_grad_enabled() and term.is_trained):
+    # Observed terms leave the student's random numbers alone, whatever they run.
+    device = student.encoder_out_lens.device
+    passive = nullcontext() if term.is_trained else fork_rng(device)
+    with passive, torch.set_grad_enabled(torch.is_grad_enabled() and term.is_trained):
         value: Tensor = term.loss(student, teacher)
     if torch.is_grad_enabled():
         seen = value.detach() != 0

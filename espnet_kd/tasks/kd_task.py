@@ -26,7 +26,7 @@ from espnet_kd.tasks.trainer import with_distillation
 
 Value = TypeVar("Value")
 
-# Where the optimizer's state holds ours.
+# Where the optimizer's state holds the attachment's.
 STATE = "espnet_kd"
 # Models built for inference or as somebody's part are never attached.
 _FROM_FILE: ContextVar[bool] = ContextVar("espnet_kd_from_file", default=False)

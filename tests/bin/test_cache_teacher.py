@@ -47,6 +47,8 @@ def test_an_utterance_without_audio_is_named(teacher_command, tmp_path):
         (["--parts", "ctc,attention"], "'attention' is none of ctc, decoder, nbest"),
         (["--parts", "decoder"], "add --data_path_and_name_and_type PATH,text,text"),
         (["--tap", "decoder"], "hidden representations of encoders only"),
+        (["--ctc_temperatures", "1,x"], "ctc_temperatures 1,x: needs numbers above 0"),
+        (["--ctc_temperatures", "0,1"], "ctc_temperatures 0,1: needs numbers above 0"),
     ],
 )
 def test_what_cannot_be_written_is_said(teacher_command, more, text):

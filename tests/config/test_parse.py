@@ -312,3 +312,13 @@ def test_problem_paths_join_as_users_write_them():
     assert str(Problem("[1].weight", "bad").under("losses")) == "losses[1].weight: bad"
     assert str(Problem("", "bad").under("losses")) == "losses: bad"
     assert suggest("x", []) == "known: none"
+
+
+def test_a_loss_that_doubles_the_batch_cannot_be_watched_only():
+    found = problems({"losses": [{"type": "cr_ctc", "weight": 0}]})
+    assert "'cr_ctc' needs every batch twice" in found["losses[0].weight"]
+
+
+def test_what_a_weight_falls_to_needs_a_decay():
+    found = problems({**GOOD, "schedule": {"final": 0.5}})
+    assert "'decay' is 'none'; remove it or set a decay" in found["schedule.final"]

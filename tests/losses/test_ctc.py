@@ -85,6 +85,12 @@ def test_constructor_reports_every_bad_argument():
     assert "reduction: got 'mean'; " in text
 
 
+def test_a_threshold_that_nothing_reads_is_a_mistake():
+    with pytest.raises(ArgumentsError, match=r"threshold: is read with 'frames"):
+        CTCFrameKL(frames="nonblank", threshold=0.2)
+    CTCFrameKL(frames="threshold", threshold=0.2)
+
+
 def test_context_without_nonblank_is_a_mistake():
     with pytest.raises(ArgumentsError, match="context: needs 'frames: nonblank'"):
         CTCFrameKL(context=1)

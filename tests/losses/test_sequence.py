@@ -66,3 +66,9 @@ def test_constructor_names_what_is_wrong():
     text = str(error.value)
     for part in ("nbest: must", "search: got 'viterbi'", "scale: must", "head: must"):
         assert part in text
+
+
+@pytest.mark.parametrize("option", ["nbest", "scale"])
+def test_options_of_a_beam_are_no_options_of_a_greedy_search(option):
+    with pytest.raises(ArgumentsError, match=f"{option}: is of a beam's.*greedy"):
+        CTCNBest(search="greedy", **{option: 2})

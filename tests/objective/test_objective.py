@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from conftest import clone
 
+import espnet_kd
 from espnet_kd.config.parse import parse_config
 from espnet_kd.errors import KDError
 from espnet_kd.losses import LOSSES
@@ -123,3 +125,19 @@ def test_trained_terms_alone_bring_parameters():
     goal.build(student, TeacherTargets(torch.tensor([1]), hidden=hidden))
     assert list(goal.projections()) == ["kept"]
     assert [term.config.name for term in goal.terms] == ["hidden_mse", "kept"]
+
+
+def test_an_observed_term_that_runs_the_decoder_draws_none_of_the_students_numbers(
+    student, teacher, batch
+):
+    """The student's decoder has dropout, and runs once more along the hypotheses."""
+    conf = {"losses": [{"type": "token_nbest", "weight": 0}]}
+    states = []
+    for attached in (False, True):
+        if attached:
+            espnet_kd.attach(student, conf, teacher)
+        torch.manual_seed(3)
+        stats = student.train()(**clone(batch))[1]
+        states.append(torch.random.get_rng_state())
+    assert stats["loss_kd_token_nbest"].item() > 0
+    assert torch.equal(*states)

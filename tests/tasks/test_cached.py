@@ -87,7 +87,6 @@ def same(student, teacher, batch, tmp_path):
     request = Request(ctc=True, decoder=True, taps=("encoder",))
     said = guest(Question(batch, request, Labels(labels, lens)))
     said.ys_in_pad, said.ys_in_lens = labels, lens
-    vocabulary = len(teacher.token_list)
     header = Header(
         "exp/t",
         "t",
@@ -97,7 +96,7 @@ def same(student, teacher, batch, tmp_path):
         ("encoder",),
         (12,),
         tolerance=0.0,
-        max_k=vocabulary,
+        temperatures={"decoder": (1.0, 2.0)},
         dtype="float32",
     )
     shard = Shard(tmp_path / "c", 1, header)
