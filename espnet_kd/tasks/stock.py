@@ -1,7 +1,7 @@
 """What a mix-in may expect of the stock class that it stands in front of.
 
-ESPnet carries no types, and its classes come second among the bases of KD classes. To a type
-checker these classes stand for them; in a running program they are ``object``.
+ESPnet carries no types, and its classes come second among the bases of KD classes. To a
+type checker these classes stand for them; in a running program they are ``object``.
 """
 
 import argparse
