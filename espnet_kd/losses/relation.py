@@ -21,7 +21,8 @@ def hidden_cka(student_hidden: Tensor, teacher_hidden: Tensor, lengths: Tensor) 
 
     with X the student's and Y the teacher's frames, centred. Blind to rotation and
     scale, and defined between different widths. Few frames overrate it: it wants more
-    frames a batch than either model is wide.
+    frames a batch than either model is wide. Of several processes each compares the
+    frames of its own part of a batch, which is another value than the whole batch's.
 
     Args:
         student_hidden: (B, T, D), widened to float32.
@@ -61,6 +62,8 @@ def similarity(student_hidden: Tensor, teacher_hidden: Tensor, lengths: Tensor) 
     with the rows of :math:`\hat G` of length 1 and Z the mean over each utterance's
     frames. The paper flattens images; utterances differ in length.
 
+    Of several processes each compares the utterances of its own part of a batch.
+
     Args:
         student_hidden: (B, T, D), widened to float32.
         teacher_hidden: (B, T, D'). Receives no gradient.
@@ -97,6 +100,8 @@ def rkd(
 
     over pairs and triples of different utterances, each the mean of its frames;
     distances d in units of their mean, a the cosine of the angle at j, h Huber's loss.
+
+    Of several processes each compares the utterances of its own part of a batch.
 
     Args:
         student_hidden: (B, T, D), widened to float32.

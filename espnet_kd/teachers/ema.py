@@ -64,9 +64,10 @@ class EMATeacher(LiveTeacher, TrainingPart):
             )
         first = self.updates < 0
         decay = 0.0 if first else min(self.decay, (1 + step) / (10 + step))
+        averaged = {name for name, _ in self.model.named_parameters()}
         for name, value in average.items():
             newest = latest[name].to(value)
-            if decay and value.is_floating_point():
+            if decay and name in averaged:
                 value.lerp_(newest, 1 - decay)
             else:
                 value.copy_(newest)

@@ -88,3 +88,18 @@ def test_a_changed_student_is_refused():
 def test_bad_settings_are_named(teacher, message):
     with pytest.raises(ConfigError, match=message):
         espnet_kd.attach(build_asr(), EMA | {"teachers": [teacher]})
+
+
+def test_statistics_are_the_students_newest_and_not_an_average():
+    """A variance between two is not the variance of either's activations."""
+    student = torch.nn.BatchNorm1d(2)
+    teacher = EMATeacher(student, 0.5)
+    for step, mean in enumerate((4.0, 8.0)):
+        with torch.no_grad():
+            student.weight.fill_(mean)
+        student.running_mean.fill_(mean)
+        teacher.update(student, step)
+    assert teacher.model.running_mean.tolist() == [8.0, 8.0]
+    # min(0.5, 2 / 11) of the first, the rest of the second.
+    expected = 4.0 * 2 / 11 + 8.0 * 9 / 11
+    assert teacher.model.weight.tolist() == pytest.approx([expected] * 2)
