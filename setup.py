@@ -17,8 +17,14 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["espnet_kd", "espnet_kd.*"]),
-    package_data={"espnet_kd": ["py.typed"], "espnet_kd.report": ["*.j2"]},
+    # The configurations are found by name wherever the package is installed.
+    packages=[*find_packages(include=["espnet_kd", "espnet_kd.*"]), "espnet_kd.conf"],
+    package_dir={"espnet_kd.conf": "conf"},
+    package_data={
+        "espnet_kd": ["py.typed"],
+        "espnet_kd.conf": ["kd/*.yaml"],
+        "espnet_kd.report": ["*.j2"],
+    },
     python_requires=">=3.10,<3.14",
     install_requires=[
         # Two lines of ESPnet are alive; the interpreter decides which one there is.

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from espnet_kd.config.schema import KDConfig
+from espnet_kd.config.shipped import find_conf
 from espnet_kd.errors import KDError
 
 
@@ -58,14 +59,15 @@ for _dumper in (yaml.SafeDumper, yaml.Dumper):
 def read_kd_conf(path: str | Path) -> NamedConf:
     """Read a YAML file that holds a ``kd_conf``, under that key or bare.
 
+    Args:
+        path: The file, or the name of one that comes with the package.
+
     Raises:
-        KDError: If the file is missing, no YAML, or no mapping.
+        KDError: If there is no such file or name, or it is no YAML, or no mapping.
     """
+    path = find_conf(str(path))
     try:
-        conf = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        text = "no such file; give a YAML file, or key=value to change one setting"
-        raise KDError(text) from None
+        conf = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise KDError(f"cannot be read: {error}") from None
     if isinstance(conf, dict) and set(conf) == {"kd_conf"}:

@@ -16,7 +16,8 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
         attachment: What came of it, connected.
     """
     student = attachment.model
-    yield f"Distillation of {type(student).__name__}, {_size(student)} parameters:"
+    name = f"{type(student).__name__}, {_size(student)} parameters"
+    yield f"Distillation of {name}, by {config.source}:"
     lines = attachment.teacher.describe() if attachment.teacher is not None else ["none"]
     yield from (f"  {line}" for line in lines)
     yield f"  the student's own loss counts {config.task_weight:g}"
