@@ -88,9 +88,9 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     text = "Greatest loss of a posterior by leaving tokens out, in nats."
     add("--tolerance", type=float, default=1e-3, help=text)
     for name, default in (("ctc", "1"), ("decoder", "1,2")):
-        text = f"Temperatures at which the {name} posteriors keep that, with commas."
+        text = f"Temperatures at which {name} posteriors keep the tolerance, with commas."
         add(f"--{name}_temperatures", default=default, help=text)
-    text = "Greatest number of tokens kept of a posterior whatever it loses; 0: no limit."
+    text = "Greatest number of tokens kept of a posterior, whatever the loss; 0: no limit."
     add("--max_k", type=int, default=0, help=text)
     text = "Precision of the numbers on disk."
     add("--dtype", default="float16", choices=("float16", "float32"), help=text)
