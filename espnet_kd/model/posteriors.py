@@ -28,9 +28,10 @@ def missing_interctc(model: nn.Module, parts: Parts, request: Request) -> str | 
         if layer not in parts.interctc:
             has = ", ".join(map(str, parts.interctc)) or "none"
             return (
-                f" has no intermediate CTC for head {layer}, behind that encoder layer "
-                f"(it has: {has}). Name it in encoder_conf.interctc_layer_idx, and set "
-                "model_conf.interctc_weight above 0"
+                f" has no intermediate CTC behind encoder layer {layer}, which "
+                f"'head: {layer}' names (it has: {has}). Name it in "
+                "encoder_conf.interctc_layer_idx, and set model_conf.interctc_weight "
+                "above 0"
             )
     return None
 
