@@ -44,7 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--vocabulary", type=int, default=5000)
     parser.add_argument("--tail", type=float, default=1e-3)
     parser.add_argument("--tolerance", type=float, default=1e-3)
-    parser.add_argument("--max_k", type=int, default=32)
+    parser.add_argument("--max_k", type=int, default=0, help="0: no limit")
     parser.add_argument("--threads", type=int, default=1)
     return parser
 
