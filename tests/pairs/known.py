@@ -44,4 +44,17 @@ KNOWN = (
     ),
 )
 # Mended: each of these went wrong once.
-MENDED: dict[str, str] = {}
+MENDED = (
+    # ESPnet's batched search on a decoder that scores one hypothesis at a time.
+    "token_nbest live teacher_rnn_decoder",
+    # torch packs an RNN's utterances by falling length only.
+    "cr_ctc live rnn",
+    "ctc_frame_kl live teacher_rnn",
+    # What a teacher cannot take was torch's error about two matrices.
+    "ctc_frame_kl live teacher_other_features",
+    # Layers over blocks of an utterance have more rows than utterances.
+    "attention_kl live streaming",
+    "relation_kl live streaming",
+    # torchao's fake quantizer asserts its precision.
+    "ctc_frame_kl live int8 float64",
+)
