@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import KDError
+from espnet_kd.model.parts import has_recurrent_encoder
 from espnet_kd.model.taps import first_tensor
 from espnet_kd.model.training_part import TrainingPart, TrainingPass
 
@@ -21,7 +22,8 @@ class TwoViews(TrainingPart):
         model: A model with SpecAugment.
 
     Raises:
-        KDError: If the model has none, so that two views could not differ.
+        KDError: If the model has none, so that two views could not differ; or a recurrent
+            encoder, for which one batch behind the other is in no order of length.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -30,6 +32,12 @@ class TwoViews(TrainingPart):
                 "cr_ctc compares two augmented views of the same audio, and the student "
                 "has no SpecAugment: give its config 'specaug: specaug' and a "
                 "specaug_conf"
+            )
+        if has_recurrent_encoder(model):
+            raise KDError(
+                "cr_ctc puts each batch twice into one pass, and the student's recurrent "
+                "encoder takes utterances by falling length only. Remove the term, or "
+                "give the student an encoder of another type"
             )
         self.model = model
         self._handle: RemovableHandle | None = None

@@ -16,6 +16,7 @@ from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.divergence import kl_probs
 from espnet_kd.losses.feature import TapLoss, TapOptions, bridged, find_hidden, is_tap
 from espnet_kd.masking import Reduction, length_mask, reduce_positions, widened
+from espnet_kd.model.hidden import check_rows
 from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
 
 RELATIONS = ("q", "k", "v")
@@ -219,7 +220,7 @@ class AttentionKL(TapLoss, measure=attention_kl, own=MapOptions):
         """Require both taps to give attention maps.
 
         Raises:
-            KDError: If a module keeps none.
+            KDError: If a module keeps none, or not one an utterance.
         """
         for outputs, tap, side in self.sides(student, teacher):
             hidden = outputs.hidden.get(tap)
@@ -229,6 +230,7 @@ class AttentionKL(TapLoss, measure=attention_kl, own=MapOptions):
                     "module (encoder.encoders.5.self_attn), and switch off flash "
                     "attention and sdpa, which never make one"
                 )
+            check_rows(hidden.values, outputs, tap, side)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``attention_kl``; 0, attached, if the student dropped that layer."""

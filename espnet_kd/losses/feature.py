@@ -21,6 +21,7 @@ from espnet_kd.masking import (
     reduce_positions,
     widened,
 )
+from espnet_kd.model.hidden import check_rows
 from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
 from espnet_kd.model.taps import parse_tap
 
@@ -247,6 +248,7 @@ def find_hidden(outputs: ModelOutputs, tap: str, side: str) -> Hidden:
             f"the {side}'s tap '{tap}' gives shape {tuple(hidden.values.shape)}; a "
             "hidden loss needs (batch, length, width): tap a layer's output"
         )
+    check_rows(hidden.values, outputs, tap, side)
     return hidden
 
 

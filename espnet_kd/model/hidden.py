@@ -44,6 +44,28 @@ def collect_hidden(recorded: RecordedPass, outputs: ModelOutputs) -> None:
             outputs.hidden[text] = Hidden(values, lengths_of(text, output, outputs))
 
 
+def check_rows(values: Tensor, outputs: ModelOutputs, tap: str, side: str) -> None:
+    """Require a tap to give one row for each utterance.
+
+    Args:
+        values: What it gave, (B, ...).
+        outputs: Of the same pass.
+        tap: Its name, for the message.
+        side: ``student`` or ``teacher``, for the message.
+
+    Raises:
+        KDError: If its rows are something else.
+    """
+    utterances = len(outputs.encoder_out_lens)
+    if len(values) != utterances:
+        raise KDError(
+            f"the {side}'s tap '{tap}' gives {len(values)} rows for {utterances} "
+            "utterance(s): a streaming encoder runs its layers over blocks of an "
+            "utterance. Remove the term, or compare the whole by a hidden_* loss with "
+            "the tap 'encoder'"
+        )
+
+
 def lengths_of(tap: str, output: Any, outputs: ModelOutputs) -> Tensor:
     """A tap's real positions: its own if it returns some, else those of its axis.
 

@@ -59,6 +59,13 @@ def parts_of(model: nn.Module) -> Parts:
     )
 
 
+def has_recurrent_encoder(model: nn.Module) -> bool:
+    """Whether utterances must come by falling length, as torch packs them for its RNNs."""
+    encoder = getattr(model, "encoder", None)
+    modules = encoder.modules() if isinstance(encoder, nn.Module) else ()
+    return any(isinstance(module, nn.RNNBase) for module in modules)
+
+
 def _ctc_path(model: nn.Module) -> str | None:
     if getattr(getattr(model, "ctc", None), "ctc_lo", None) is not None:
         return "ctc.ctc_lo"

@@ -1,8 +1,10 @@
 """Train a model with the rounding of 8-bit arithmetic."""
 
+import torch
 from torch import nn
 
-from espnet_kd.model.training_part import TrainingPart
+from espnet_kd.errors import KDError
+from espnet_kd.model.training_part import TrainingPart, TrainingPass
 from espnet_kd.student.quantize import dynamic_config, is_linear
 
 
@@ -16,6 +18,19 @@ class Rounding(TrainingPart):
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         fake_quantize(model)
+
+    def before_pass(self, training_pass: TrainingPass) -> None:
+        """Require a precision that can be rounded; a trainer may cast what is attached.
+
+        Raises:
+            KDError: If it is another.
+        """
+        parameter = next(self.model.parameters(), None)
+        if parameter is not None and parameter.dtype == torch.float64:
+            raise KDError(
+                "quantize: 'int8' rounds float32 and half precision, and the model is "
+                "float64; train with --train_dtype float32, or remove 'quantize'"
+            )
 
     def remove(self) -> None:
         """Give the model its plain layers back."""
@@ -37,7 +52,6 @@ def fake_quantize(model: nn.Module) -> None:
         KDError: If torchao is missing.
     """
     dynamic_config()  # says what is missing before anything is imported
-    import torch
     from torchao.quantization import quantize_
     from torchao.quantization.qat import IntxFakeQuantizeConfig, QATConfig
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from espnet_kd.errors import KDError, TeacherError, utterance_name
 from espnet_kd.model.forward import fork_rng, run_guest
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
-from espnet_kd.model.parts import parts_of
+from espnet_kd.model.parts import has_recurrent_encoder, parts_of
 from espnet_kd.model.request import Request
 from espnet_kd.model.table import OUTPUTS, check_model
 from espnet_kd.model.training_part import TrainingPart
@@ -49,14 +49,17 @@ class LiveTeacher:
         self.vocabulary = vocabulary_of(model)
         self._tokens = TokenMaps()
         self._front_ends_agree = False
+        self._is_recurrent = has_recurrent_encoder(model)
 
     def __call__(self, question: Question) -> TeacherTargets:
         """Answer for a batch.
 
         Raises:
-            TeacherError: If the targets hold nan or inf at real positions.
+            TeacherError: If it cannot take the batch, or the targets hold nan or inf at
+                real positions.
         """
         self._follow(question.batch["speech"])
+        self._check_order(question.batch["speech_lengths"])
         outputs = self._run(question)
         self._check_finite(outputs, question.batch.get("utt_id"))
         if count := question.request.count("nbest"):
@@ -142,11 +145,13 @@ class LiveTeacher:
         try:
             with front_end:
                 return run_guest(self.model, inputs, question.request, labels)
+        except (KDError, torch.OutOfMemoryError):
+            raise
         except Exception as error:
             # By name: where the class lives differs between releases.
-            if type(error).__name__ != "TooShortUttError":
-                raise
-            raise self._too_short(error, question.batch) from None
+            if type(error).__name__ == "TooShortUttError":
+                raise self._too_short(error, question.batch) from None
+            raise self._failed(error, question.batch) from error
 
     def _prepared(self, question: Question) -> tuple[Tensor, Tensor] | None:
         """Features that the student's pass decides on; None for the teacher's own."""
@@ -166,6 +171,24 @@ class LiveTeacher:
             f"subsampling needs ({error}). Drop such utterances, by --min_seconds in "
             "stage 4 of the recipe."
         )
+
+    def _failed(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
+        shape = ", ".join(map(str, batch["speech"].shape))
+        what, *_ = str(error).splitlines() or [""]
+        return TeacherError(
+            f"teacher {self.name}: it cannot take the student's batch of {shape} "
+            f"({type(error).__name__}: {what}). It needs what it was trained on: audio, or "
+            "features of as many dimensions. Train the student on the same, or name a "
+            "teacher that was trained on the student's"
+        )
+
+    def _check_order(self, lengths: Tensor) -> None:
+        if self._is_recurrent and bool((lengths.diff() > 0).any()):
+            raise TeacherError(
+                f"teacher {self.name}: its recurrent encoder takes the utterances of a "
+                "batch by falling length. Train with a 'batch_type' that sorts them (any "
+                "but 'unsorted'), and without cr_ctc"
+            )
 
     def _follow(self, speech: Tensor) -> None:
         """Move to where the batch is: ESPnet moves the student after building it."""

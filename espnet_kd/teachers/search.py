@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ def find_nbest(model: nn.Module, outputs: ModelOutputs, count: int) -> NBest:
     Returns:
         Up to ``count`` hypotheses, as int64 on the encoder's device.
     """
-    search = beam_search(model, max(count, 2))
+    search = _one_by_one_if_needed(beam_search(model, max(count, 2)))
     encoder_out = outputs.encoder_out
     assert encoder_out is not None, "every pass keeps its encoder's output"
     found = []
@@ -41,6 +42,18 @@ def can_search(model: nn.Module) -> bool:
     """Whether ESPnet's search for the asr task is right for a model."""
     is_asr = hasattr(model, "use_transducer_decoder") and hasattr(model, "ctc")
     return is_asr and not hasattr(model, "src_vocab_size")
+
+
+def _one_by_one_if_needed(search: Any) -> Any:
+    """Let recurrent decoders, which know no batches, score one hypothesis after another.
+
+    ESPnet takes the plain search's class for them in the same way; a transducer's search
+    has no scorers.
+    """
+    scorers = getattr(search, "full_scorers", {}).values()
+    if not all(hasattr(scorer, "batch_init_state") for scorer in scorers):
+        search.__class__ = type(search).__base__
+    return search
 
 
 @contextmanager

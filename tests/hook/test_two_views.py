@@ -89,6 +89,15 @@ def test_without_specaug_it_is_refused(student):
         espnet_kd.attach(student, CR)
 
 
+def test_a_recurrent_encoder_is_refused():
+    """It wants utterances by falling length, which a batch that is there twice has not."""
+    conf = {"hidden_size": 8, "output_size": 8, "num_layers": 1, "subsample": [2, 2]}
+    specaug = {"specaug": "specaug", "specaug_conf": SPECAUG}
+    model = build_asr(seed=1, encoder="rnn", encoder_conf=conf, **specaug)
+    with pytest.raises(ConfigError, match=r"cr_ctc.*recurrent.*Remove the term"):
+        espnet_kd.attach(model, CR)
+
+
 def test_a_teacher_handed_over_that_nobody_reads_is_refused(model, teacher):
     with pytest.raises(KDError, match=r"none of the losses reads a teacher; leave it out"):
         espnet_kd.attach(model, CR, teacher)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import build_asr, clone
+from conftest import ENCODER, build_asr, clone
 
 import espnet_kd
 from espnet_kd.errors import ConfigError, KDError
@@ -121,3 +121,17 @@ def test_a_head_that_is_not_there_is_named(student, teacher):
         ConfigError, match=r"the student has no intermediate CTC .*'head: 4'.*none"
     ):
         espnet_kd.attach(student, conf, teacher)
+
+
+@pytest.mark.parametrize("kind", ["attention_kl", "relation_kl"])
+def test_a_layer_that_runs_over_blocks_is_refused(kind, teacher):
+    """Of a streaming encoder: a row is a block there, of which an utterance has several."""
+    streaming = ENCODER | {"output_size": 8, "num_blocks": 2, "look_ahead": 2}
+    streaming |= {"block_size": 8, "hop_size": 4}
+    model = build_asr(encoder="contextual_block_transformer", encoder_conf=streaming)
+    module = "encoder.encoders.0.self_attn"
+    term = {"type": kind, "weight": 1.0, "student": module, "teacher": module}
+    term |= {"heads": 2} if kind == "relation_kl" else {}
+    example = {"speech": torch.zeros(1, 200, 20), "speech_lengths": torch.tensor([200])}
+    with pytest.raises(KDError, match=r"the student's tap .*blocks.*tap 'encoder'"):
+        espnet_kd.attach(model, {"losses": [term]}, teacher, example=example)

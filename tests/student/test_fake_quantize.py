@@ -87,3 +87,13 @@ def test_another_rounding_is_refused(student, teacher):
     conf = {"losses": [{"type": "ctc_frame_kl", "weight": 1.0}], "quantize": "int4"}
     with pytest.raises(KDError, match=r"quantize: got 'int4'.*int8"):
         attach(student, conf, teacher)
+
+
+def test_double_precision_is_refused_before_it_computes(batch):
+    """ESPnet's train_dtype: the model is cast behind build_model."""
+    model = build_asr(1)
+    conf = {"losses": [{"type": "ctc_frame_kl", "weight": 1.0}], "quantize": "int8"}
+    attach(model, conf, build_asr(2))
+    model.double()
+    with pytest.raises(KDError, match=r"int8.*float64.*--train_dtype float32"):
+        model.train()(**clone(batch) | {"speech": batch["speech"].double()})

@@ -87,3 +87,32 @@ def test_view_same_refuses_two_different_front_ends(batch):
     with pytest.raises(TeacherError, match=r"view: same.*Use 'view: clean'"):
         LiveTeacher(other, view="same").check_front_end(student, audio)
     LiveTeacher(student, view="same").check_front_end(student, audio)
+
+
+RECURRENT = {"hidden_size": 8, "output_size": 8, "num_layers": 1, "subsample": [2, 2]}
+
+
+def test_a_recurrent_teacher_takes_utterances_by_falling_length(batch):
+    guest = LiveTeacher(build_asr(encoder="rnn", encoder_conf=RECURRENT), name="rnn")
+    assert guest(Question(example(batch), Request(ctc=True))).ctc_logits.isfinite().all()
+    rising = {key: value.flip(0) for key, value in example(batch).items()}
+    said = "teacher rnn: its recurrent encoder takes .* by falling length.*'batch_type"
+    with pytest.raises(TeacherError, match=said):
+        guest(Question(rising, Request(ctc=True)))
+
+
+def test_what_a_teacher_cannot_take_is_said(batch):
+    guest = LiveTeacher(build_asr(input_size=30), name="wide")
+    said = r"teacher wide: .*student's batch of 3, 60, 20 \(RuntimeError: mat1.*dimensions"
+    with pytest.raises(TeacherError, match=said):
+        guest(Question(example(batch), Request(ctc=True)))
+
+
+def test_a_device_without_memory_speaks_for_itself(teacher, batch):
+    def exhaust(*_):
+        raise torch.OutOfMemoryError("no memory")
+
+    guest = LiveTeacher(teacher)
+    teacher.encoder.register_forward_pre_hook(exhaust)
+    with pytest.raises(torch.OutOfMemoryError, match="no memory"):
+        guest(Question(example(batch), Request(ctc=True)))

@@ -41,7 +41,13 @@ def test_of_ctc_alone_the_best_is_the_most_probable(batch):
         assert nbest.log_probs[row, 0].item() == pytest.approx(totals[best], abs=0.3)
 
 
-@pytest.mark.parametrize("build", [build_asr, transducer])
+def recurrent(seed: int) -> torch.nn.Module:
+    """A hybrid whose decoder scores one hypothesis at a time."""
+    conf = {"hidden_size": 8, "num_layers": 1}
+    return build_asr(seed=seed, decoder="rnn", decoder_conf=conf)
+
+
+@pytest.mark.parametrize("build", [build_asr, transducer, recurrent])
 def test_hybrids_and_transducers(build, batch):
     model = build(seed=2)
     nbest = find_nbest(model, outputs_of(model, batch), 3)

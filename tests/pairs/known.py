@@ -1,0 +1,60 @@
+"""What draws have found: each defect as the smallest draw that still shows it."""
+
+from dataclasses import dataclass
+
+from pairs.draw import Draw
+
+
+@dataclass(frozen=True)
+class Known:
+    """A defect that is waiting to be mended.
+
+    Attributes:
+        draw: The smallest that shows it.
+        meets: Names or axes of settings, of losses and targets, of which a draw has all
+            if it meets the defect.
+        reason: What goes wrong.
+    """
+
+    draw: str
+    meets: tuple[str, ...]
+    reason: str
+
+    def meets_in(self, draw: Draw) -> bool:
+        """Whether a draw would only show it again."""
+        said = {*str(draw).split(), *(setting.axis for setting in draw.settings)}
+        return said >= set(self.meets)
+
+
+KNOWN = (
+    Known(
+        "ctc_frame_kl live prune_weights freeze_decoder",
+        ("prune", "freeze"),
+        "pruning looks for frozen parameters before ESPnet freezes them",
+    ),
+    Known(
+        "ctc_frame_kl live xavier prune_units",
+        ("prune", "xavier"),
+        "biases that begin at zero are taken for pruned",
+    ),
+    Known(
+        "ctc_frame_kl live accum_3 observed",
+        ("accum_3", "observed"),
+        "loss_task shares its memory with the loss, which ESPnet divides by accum_grad",
+    ),
+)
+# Mended: each of these went wrong once.
+MENDED = (
+    # ESPnet's batched search on a decoder that scores one hypothesis at a time.
+    "token_nbest live teacher_rnn_decoder",
+    # torch packs an RNN's utterances by falling length only.
+    "cr_ctc live rnn",
+    "ctc_frame_kl live teacher_rnn",
+    # What a teacher cannot take was torch's error about two matrices.
+    "ctc_frame_kl live teacher_other_features",
+    # Layers over blocks of an utterance have more rows than utterances.
+    "attention_kl live streaming",
+    "relation_kl live streaming",
+    # torchao's fake quantizer asserts its precision.
+    "ctc_frame_kl live int8 float64",
+)
