@@ -2,10 +2,13 @@
 
 import pytest
 import yaml
-from conftest import REPO
+from conftest import REPO, build_asr, clone
 
 from espnet_kd.config.parse import parse_config
+from espnet_kd.config.read import read_kd_conf
+from espnet_kd.hook.attach import attach
 from espnet_kd.losses import LOSSES
+from espnet_kd.student.layers import layer_map
 
 RECIPE = REPO / "egs" / "librispeech" / "asr_kd1" / "conf"
 AN4 = REPO / "egs" / "an4" / "asr_kd1" / "conf"
@@ -42,6 +45,40 @@ def test_kd_configs_validate(path):
 @pytest.mark.parametrize("path", [*KD, *TRAIN, *DECODE], ids=names([*KD, *TRAIN, *DECODE]))
 def test_every_config_opens_with_its_purpose(path):
     assert path.read_text().startswith("# ")
+
+
+def test_recommended_is_what_was_measured():
+    recommended = read_kd_conf("recommended")
+    measured = yaml.safe_load((AN4 / "kd_scarce.yaml").read_text())
+    assert recommended.get("task_weight", 1.0) == measured["task_weight"]
+    taps = ("student", "teacher")  # of the middle layer, which are the models' own
+    middles = [dict(conf["losses"][3]) for conf in (recommended, measured)]
+    named = [[middle.pop(tap) for tap in taps] for middle in middles]
+    assert middles[0] == middles[1]
+    assert recommended["losses"][:3] == measured["losses"][:3]
+    # Of both files the teacher's layer is the one that the student's is made of.
+    for (student, teacher), depths in zip(named, ((6, 12), (3, 6)), strict=True):
+        layer = int(student.rpartition(".")[2])
+        origin = layer_map("uniform", *depths, "encoder")[layer]
+        assert teacher == f"encoder.encoders.{origin}"
+
+
+@pytest.mark.parametrize("encoder", ["transformer", "conformer", "e_branchformer"])
+def test_recommended_suits_any_encoder_of_its_depths(encoder, batch):
+    student, teacher = (
+        build_asr(
+            encoder_conf={"output_size": 8, "attention_heads": 2, "num_blocks": count},
+            encoder=encoder,
+        )
+        for count in (6, 12)
+    )
+    conf = {**read_kd_conf("recommended")}
+    conf.pop("teachers")
+    example = {name: batch[name] for name in ("speech", "speech_lengths")}
+    attach(student, conf, teacher, example=example)
+    _, stats, _ = student.train()(**clone(batch))
+    names = ("ctc_frame_kl", "token_kl", "hidden_l1_cosine", "middle")
+    assert {f"loss_kd_{name}" for name in names} <= stats.keys()
 
 
 @pytest.mark.parametrize("path", DECODE, ids=names(DECODE))
