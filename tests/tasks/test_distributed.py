@@ -111,3 +111,10 @@ def test_stats_and_gradients_equal_the_single_process(batch, tmp_path):
         torch.testing.assert_close(
             first["grads"][name], parameter.grad, rtol=1e-5, atol=1e-5, msg=name
         )
+
+
+def test_every_case_that_is_refused_is_refused_in_a_sentence(several):
+    world, folder = several
+    for rank in range(world):
+        said = result(folder, "fires nowhere", 1, rank)["said"]
+        assert said.startswith("ctc_frame_kl: exactly 0 in every training step so far")
