@@ -59,6 +59,7 @@ class Attachment:
         self.step = 0
         self.accum_grad = 1
         self.passes = 0
+        self._updates = 0
         self.parts: list[TrainingPart] = teacher.training_parts() if teacher else []
         self.parts += objective.training_parts()
         self.student_request = objective.student_request
@@ -148,11 +149,11 @@ class Attachment:
         finally:
             self._paused = before
 
-    def count_from(self, batches: int, accum_grad: int) -> None:
-        """Set the schedules' position from a trainer's own count of batches."""
+    def count_from(self, updates: int, accum_grad: int) -> None:
+        """Begin to gather batches for the next update, after so many updates."""
         self.accum_grad = max(accum_grad, 1)
-        self.passes = batches
-        self.step = batches // self.accum_grad
+        self.passes = 0
+        self.step = self._updates = updates
 
     def part(self, key: str) -> TrainingPart:
         """A part by the key of its state."""
@@ -214,9 +215,9 @@ class Attachment:
         teacher = self._targets(training_pass, student, calls)
         # Softmax and divergences in float32, whatever the models ran in.
         with torch.autocast(triple.loss.device.type, enabled=False):
-            loss, stats = self.objective(
-                triple.loss, student, teacher, self.step, self._trained_parameters()
-            )
+            trained = (self._trained_parameters(), triple.weight)
+            asked = (triple.loss, student, teacher, self.step, *trained)
+            loss, stats = self.objective(*asked)
         self._count(training_pass.learns)
         for part in self.parts:
             stats |= {key: stat(v, loss.device) for key, v in part.stats().items()}
@@ -246,7 +247,7 @@ class Attachment:
     def _count(self, learns: bool) -> None:
         if learns:
             self.passes += 1
-            self.step = self.passes // self.accum_grad
+            self.step = self._updates + self.passes // self.accum_grad
 
 
 def _kept(batch: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Gradient norms of the terms beside the task's own, and weights balanced by them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.distributed as dist
@@ -52,20 +52,25 @@ class GradientMeter(TrainingPart):
         values: Mapping[str, Tensor],
         parameters: Iterable[nn.Parameter],
         step: int,
+        weight: Tensor | float = 1.0,
     ) -> None:
         """Take the gradients of the unweighted losses and remember the ratios.
+
+        Those of several processes are added up as ESPnet adds up their losses, so that
+        all find what one process would of the joint batch.
 
         Args:
             loss_task: The task's loss, weighted.
             values: Each term's unweighted value.
             parameters: The student's trained parameters.
             step: Updates made so far.
+            weight: What this process's batch counts among all, its utterances.
         """
         self.measured = step
         parameters = list(parameters)
         losses = [loss_task.sum(), *values.values()]
-        norms = torch.stack([_norm(loss, parameters) for loss in losses])
-        task, *others = _over_processes(norms).tolist()
+        norms = [_norm(loss, parameters, weight) for loss in losses]
+        task, *others = torch.stack(norms).tolist()
         for name, norm in zip(values, others, strict=True):
             ratio = norm / task if task > 0 else float("nan")
             if ratio > 0 and ratio != float("inf"):
@@ -92,17 +97,29 @@ class GradientMeter(TrainingPart):
         self.ratios = dict(state)
 
 
-def _norm(loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
-    """Squared norm of a loss's gradient; 0 of one that does not reach the student."""
-    if not loss.requires_grad:
-        return torch.zeros((), device=loss.device)
-    grads = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    squares = [grad.float().square().sum() for grad in grads if grad is not None]
-    return torch.stack(squares).sum() if squares else torch.zeros((), device=loss.device)
-
-
-def _over_processes(squares: Tensor) -> Tensor:
-    """Norms from squared ones, the same on every process."""
+def _norm(loss: Tensor, parameters: list[nn.Parameter], weight: Tensor | float) -> Tensor:
+    """Norm of a loss's gradient; 0 of one that does not reach the student."""
+    grads: Sequence[Tensor | None] = [None] * len(parameters)
+    if loss.requires_grad:
+        grads = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
     if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(squares)
-    return squares.sqrt()
+        grads = [_summed(grads, parameters, weight)]
+    squares = [grad.float().square().sum() for grad in grads if grad is not None]
+    total = torch.stack(squares).sum() if squares else torch.zeros((), device=loss.device)
+    return total.sqrt()
+
+
+def _summed(
+    grads: Sequence[Tensor | None],
+    parameters: list[nn.Parameter],
+    weight: Tensor | float,
+) -> Tensor:
+    """All gradients in a row, weighted and summed over the processes."""
+    # A process that a loss does not reach takes part with zeros, or the others would wait.
+    parts = [
+        torch.zeros_like(p, dtype=torch.float32) if g is None else g.float() * weight
+        for g, p in zip(grads, parameters, strict=True)
+    ]
+    row = torch.cat([part.flatten() for part in parts])
+    dist.all_reduce(row)
+    return row

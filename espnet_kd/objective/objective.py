@@ -1,10 +1,11 @@
 """Terms times weights times schedule: one loss, and the stats that explain it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from espnet_kd.config.schema import KDConfig, LossTermConfig
@@ -113,6 +114,7 @@ class Objective:
         teacher: TeacherTargets | None,
         step: int,
         parameters: Iterable[nn.Parameter] = (),
+        weight: Tensor | float = 1.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Combine the student's own loss with the terms.
 
@@ -122,6 +124,7 @@ class Objective:
             teacher: The teacher's targets; None if no term reads them.
             step: Updates made so far.
             parameters: The student's trained parameters, for their gradients' norms.
+            weight: What the batch counts among those of other processes.
 
         Returns:
             The loss, shaped like ``loss_task``, and detached float32 stats of shape
@@ -135,7 +138,7 @@ class Objective:
         trained = [term.config.name for term in self.terms if term.is_trained]
         if torch.is_grad_enabled() and self.meter.is_due(step):
             measured = {name: values[name] for name in trained}
-            self.meter.measure(loss, measured, parameters, step)
+            self.meter.measure(loss, measured, parameters, step, weight)
         weights = self._weights(step)
         parts = [weights[name] * values[name] for name in trained]
         kd = torch.zeros((), device=loss_task.device)
@@ -153,16 +156,16 @@ class Objective:
         return loss, {key: stat(value, device) for key, value in stats.items()}
 
     def check_fired(self) -> None:
-        """Refuse to go on when a term never contributed.
+        """Refuse to go on when a term never contributed, in any process.
+
+        Every process of a distributed training must call it, and each finds the same.
 
         Raises:
             KDError: Naming each term whose value has been exactly 0 in every step.
         """
-        idle = [
-            term.config.name
-            for term in self.terms
-            if term.is_trained and (term.fired is None or not bool(term.fired))
-        ]
+        trained = [term for term in self.terms if term.is_trained]
+        fired = _anywhere([term.fired for term in trained])
+        idle = [t.config.name for t, did in zip(trained, fired, strict=True) if not did]
         if idle:
             raise KDError(
                 f"{', '.join(idle)}: exactly 0 in every training step so far, so "
@@ -209,6 +212,16 @@ def _evaluate(term: Term, student: ModelOutputs, teacher: TeacherTargets | None)
         seen = value.detach() != 0
         term.fired = seen if term.fired is None else term.fired | seen
     return value
+
+
+def _anywhere(flags: Sequence[Tensor | None]) -> list[bool]:
+    """Which of the flags are set in any process, the same in all of them."""
+    said = torch.tensor([flag is not None and bool(flag) for flag in flags]).int()
+    if dist.is_available() and dist.is_initialized():
+        # nccl knows no memory but the GPU's, also of a process that had no batch.
+        said = said.to("cuda" if "nccl" in dist.get_backend() else "cpu")
+        dist.all_reduce(said, op=dist.ReduceOp.MAX)
+    return [bool(flag) for flag in said]
 
 
 def stat(value: Tensor | float, device: torch.device) -> Tensor:

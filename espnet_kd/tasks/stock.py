@@ -60,6 +60,14 @@ if TYPE_CHECKING:
         """What ``KDTrainer`` goes on to of ESPnet's ``Trainer``."""
 
         @classmethod
+        def run(cls, *, model: nn.Module, trainer_options: Any, **kwargs: Any) -> None:
+            """Train."""
+
+        @classmethod
+        def resume(cls, *, model: nn.Module, reporter: Any, **kwargs: Any) -> None:
+            """Take up an interrupted training."""
+
+        @classmethod
         def train_one_epoch(cls, *, model: nn.Module, **kwargs: Any) -> bool:
             """Train an epoch; whether all of its steps were invalid."""
 

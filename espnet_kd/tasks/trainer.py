@@ -1,5 +1,6 @@
 """What distillation adds to ESPnet's trainers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -14,12 +15,25 @@ class KDTrainer(StockTrainer):
     """Mix-in in front of a stock trainer class."""
 
     @classmethod
+    def run(cls, *, model: nn.Module, trainer_options: Any, **kwargs: Any) -> None:
+        """Train, from the last epoch that was finished on."""
+        _attachment(model).count_from(0, trainer_options.accum_grad)
+        super().run(model=model, trainer_options=trainer_options, **kwargs)
+
+    @classmethod
+    def resume(cls, *, model: nn.Module, reporter: Any, **kwargs: Any) -> None:
+        """Take up an interrupted training, its count of updates as well."""
+        super().resume(model=model, reporter=reporter, **kwargs)
+        attachment = _attachment(model)
+        accum_grad = attachment.accum_grad
+        attachment.count_from(updates_made(reporter.stats, accum_grad), accum_grad)
+
+    @classmethod
     def train_one_epoch(cls, *, model: nn.Module, **kwargs: Any) -> bool:
         """Train an epoch; stop if a term of the objective did nothing in it."""
-        attachment = _attachment(model)
-        options, reporter = kwargs["options"], kwargs["reporter"]
-        # The reporter's count comes back on resume; one of our own would not.
-        attachment.count_from(reporter.get_total_count(), options.accum_grad)
+        attachment, options = _attachment(model), kwargs["options"]
+        # An epoch begins a window of its own, whatever the last one left over.
+        attachment.count_from(attachment.step, options.accum_grad)
         invalid = super().train_one_epoch(model=model, **kwargs)
         if not options.no_forward_run:
             attachment.objective.check_fired()
@@ -35,6 +49,22 @@ class KDTrainer(StockTrainer):
 def with_distillation(trainer: type) -> type:
     """A trainer class like the given one, with distillation."""
     return type(f"KD{trainer.__name__}", (KDTrainer, trainer), {})
+
+
+def updates_made(stats: Mapping[int, Mapping[str, Any]], accum_grad: int) -> int:
+    """Count the updates of finished epochs as ESPnet makes them.
+
+    It updates after every ``accum_grad`` batches of an epoch, and makes none of the
+    batches that are left at its end. Updates that it skips, because their gradients are
+    not finite, are counted.
+
+    Args:
+        stats: Epoch to the reporter's statistics, whose counts of batches run on.
+        accum_grad: Batches to an update.
+    """
+    ends = [stats[epoch]["train"]["total_count"] for epoch in sorted(stats)]
+    batches = (end - start for start, end in zip([0, *ends], ends, strict=False))
+    return sum(count // max(accum_grad, 1) for count in batches)
 
 
 def _attachment(model: nn.Module) -> Attachment:

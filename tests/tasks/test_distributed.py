@@ -1,49 +1,55 @@
-"""Two processes on the CPU say and learn what one does on the joint batch."""
+"""Several processes on the CPU say and learn what one does on the joint batch."""
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from conftest import build_asr
+from processes import (
+    CASES,
+    CTC,
+    HIDDEN,
+    PARTS,
+    TOKEN,
+    models,
+    result,
+    rows,
+    train_in,
+    trained,
+)
 
 import espnet_kd
 
-TERMS = [
-    {"type": "ctc_frame_kl", "weight": 0.3},
-    {"type": "token_kl", "weight": 0.7, "temperature": 2.0},
-    {
-        "type": "hidden_mse",
-        "weight": 0.5,
-        "student": "encoder.encoders.1",
-        "teacher": "encoder.encoders.2",
-    },
-]
+TASKS = [(case, accum_grad) for case in CASES for accum_grad in (1, 3)]
 
 
-def models(batch):
-    """Student and teacher without dropout, alike in every process."""
-    encoder = {"attention_heads": 2, "linear_units": 16, "dropout_rate": 0.0}
-    encoder |= {"positional_dropout_rate": 0.0, "attention_dropout_rate": 0.0}
-    decoder = {"attention_heads": 2, "linear_units": 16, "num_blocks": 1}
-    decoder |= {"dropout_rate": 0.0, "positional_dropout_rate": 0.0}
-    shapes = ((8, 2), (12, 3))
-    student, teacher = (
-        build_asr(
-            seed=seed,
-            encoder_conf=encoder | {"output_size": width, "num_blocks": blocks},
-            decoder_conf=decoder,
-        )
-        for seed, (width, blocks) in enumerate(shapes)
-    )
+@pytest.fixture(
+    scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)], ids=str
+)
+def several(request, tmp_path_factory):
+    """Every case trained in as many processes; their number and where the results lie."""
+    folder = tmp_path_factory.mktemp(f"processes{request.param}")
+    train_in(request.param, folder, TASKS)
+    return request.param, folder
+
+
+@pytest.mark.parametrize("accum_grad", [1, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_several_processes_learn_what_one_does(several, case, accum_grad):
+    world, folder = several
+    expected = trained(case, accum_grad, folder / "cache", PARTS[1][0])
+    for rank in range(world):
+        found = result(folder, case, accum_grad, rank)
+        assert found.keys() == expected.keys(), found.get("said")
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def distilled(batch):
+    """A student that is to be compared by its gradients."""
+    student, teacher = models()
     example = {key: batch[key] for key in ("speech", "speech_lengths")}
-    espnet_kd.attach(student, {"losses": TERMS}, teacher, example=example)
+    espnet_kd.attach(student, {"losses": [CTC, TOKEN, HIDDEN]}, teacher, example=example)
     return student
-
-
-def rows(batch, keep):
-    """A part of a batch; features stay padded as they were."""
-    utts = [batch["utt_id"][i] for i in keep]
-    parts = {k: v[keep].clone() for k, v in batch.items() if k != "utt_id"}
-    return {**parts, "utt_id": utts}
 
 
 def averaged(loss, stats, weight):
@@ -58,7 +64,7 @@ def averaged(loss, stats, weight):
 
 def balanced(rank, batch):
     """What a rank's balancing remembers of a pass over its own part."""
-    conf = {"losses": TERMS[:2], "gradients": {"every": 1, "balance": True}}
+    conf = {"losses": [CTC, TOKEN], "gradients": {"every": 1, "balance": True}}
     student, teacher = build_asr(seed=0), build_asr(seed=1, width=12)
     attachment = espnet_kd.attach(student, conf, teacher)
     student(**rows(batch, [[0, 2], [1]][rank]))
@@ -69,7 +75,7 @@ def worker(rank, store, batch, results):
     """One of two ranks, with two and one utterances."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{store}", world_size=2, rank=rank)
-    student = models(batch)
+    student = distilled(batch)
     parallel = torch.nn.parallel.DistributedDataParallel(student)
     loss, stats = averaged(*parallel(**rows(batch, [[0, 2], [1]][rank])))
     loss.backward()
@@ -94,7 +100,7 @@ def test_stats_and_gradients_equal_the_single_process(batch, tmp_path):
     assert first["stats"] == second["stats"]
     assert set(first["balance"]) == {"ctc_frame_kl", "token_kl"}
     assert first["balance"] == second["balance"], "or the ranks would part"
-    student = models(batch)
+    student = distilled(batch)
     loss, stats, _ = student(**rows(batch, [0, 1, 2]))
     loss.sum().backward()
     for key, value in first["stats"].items():
@@ -105,3 +111,10 @@ def test_stats_and_gradients_equal_the_single_process(batch, tmp_path):
         torch.testing.assert_close(
             first["grads"][name], parameter.grad, rtol=1e-5, atol=1e-5, msg=name
         )
+
+
+def test_every_case_that_is_refused_is_refused_in_a_sentence(several):
+    world, folder = several
+    for rank in range(world):
+        said = result(folder, "fires nowhere", 1, rank)["said"]
+        assert said.startswith("ctc_frame_kl: exactly 0 in every training step so far")
