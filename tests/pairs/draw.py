@@ -7,13 +7,17 @@ from functools import cached_property
 from itertools import combinations
 from typing import TypeVar
 
-from pairs.settings import LOSSES, SETTINGS, TARGETS, Conf, Loss, Setting, Target
+from pairs.kinds import Conf, Loss, Setting, Target
+from pairs.settings import SETTINGS
+from pairs.terms import LOSSES, TARGETS
 from pairs.world import changed
 
 Item = TypeVar("Item")
 BY_NAME = {s.name: s for s in SETTINGS}
 LOSS = {loss.name: loss for loss in LOSSES}
 TARGET = {target.name: target for target in TARGETS}
+# Whatever can be asked for together.
+PAIRS = [pair for pair in combinations(SETTINGS, 2) if pair[0].axis != pair[1].axis]
 # The term of pairs/plugin.py, and what it taps of both models.
 PLUGIN = {"type": "pairs_plugin", "weight": 0.1}
 PLUGIN_TAP = "encoder"
@@ -125,9 +129,8 @@ def draws(seed: int, count: int) -> list[Draw]:
 
 def _endless(seed: int) -> Iterator[Draw]:
     order = random.Random(seed)
-    pairs = [p for p in combinations(SETTINGS, 2) if p[0].axis != p[1].axis]
     losses, targets = _cycle(order, LOSSES), _cycle(order, TARGETS)
-    for pair in _cycle(order, pairs):
+    for pair in _cycle(order, PAIRS):
         yield Draw(next(losses), next(targets), pair)
 
 

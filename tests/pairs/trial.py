@@ -2,23 +2,17 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import torch
 import yaml
 from conftest import INPUT_SIZE
 from pairs.draw import PLUGIN, PLUGIN_TAP, Draw
-from pairs.settings import Conf, encoder
+from pairs.kinds import Conf, encoder
+from pairs.verdict import check, refusal
+from pairs.watch import Watch, autocast, watching
 from pairs.world import World, tokens_of
-from torch.optim.optimizer import (
-    register_optimizer_step_post_hook,
-    register_optimizer_step_pre_hook,
-)
 
 from espnet_kd.errors import KDError
 from espnet_kd.losses import LOSSES
@@ -48,38 +42,6 @@ STUDENT = encoder("transformer") | {
 # What a teacher's model takes over from the student's.
 SHARED = ("data", "token_list", "frontend", "frontend_conf", "input_size", "model_conf")
 PLUGIN_MODULE = "pairs.plugin"
-NEVER_FIRED = "exactly 0 in every training step so far"
-
-
-class OutcomeError(Exception):
-    """Neither trained nor refused by a sentence; says what happened instead."""
-
-
-@dataclass
-class Watch:
-    """What was seen of a training.
-
-    Attributes:
-        updates: Steps of the optimizer.
-        passes: Stats of every pass, with ``train`` or ``valid``.
-        model: The student.
-        frozen: Parameters that may not change, as they were before the first update.
-    """
-
-    updates: int = 0
-    passes: list[tuple[str, Conf]] = field(default_factory=list)
-    model: Any = None
-    frozen: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    def before_update(self, *_: Any) -> None:
-        """Keep what is frozen."""
-        if not self.updates:
-            named = self.model.named_parameters()
-            self.frozen = {n: p.clone() for n, p in named if not p.requires_grad}
-
-    def after_update(self, *_: Any) -> None:
-        """Count."""
-        self.updates += 1
 
 
 def run(draw: Draw, world: World, folder: Path) -> str:
@@ -194,59 +156,6 @@ def wanted(draw: Draw) -> tuple[set[str], set[str]]:
 TERM = ("type", "weight", "name", "confidence", "schedule")
 
 
-@contextmanager
-def watching(watch: Watch) -> Iterator[None]:
-    """Count updates, and keep the stats of every pass."""
-    from espnet2.train.reporter import SubReporter
-
-    stock = SubReporter.register
-
-    def register(self: Any, stats: Conf, weight: Any = None) -> None:
-        if "loss" in stats:  # not of what the optimizer does
-            numbers = {k: float(v) for k, v in stats.items() if v is not None}
-            watch.passes.append((self.key, numbers))
-        stock(self, stats, weight)
-
-    handles = [
-        register_optimizer_step_pre_hook(watch.before_update),
-        register_optimizer_step_post_hook(watch.after_update),
-    ]
-    try:
-        with mock.patch.object(SubReporter, "register", register):
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def autocast() -> Iterator[None]:
-    """What ``--use_amp`` is on a GPU, with bfloat16, on a CPU."""
-
-    def half(*_: Any, **__: Any) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16)
-
-    with mock.patch("espnet2.train.trainer.autocast", half):
-        yield
-
-
-def refusal(error: KDError, watch: Watch) -> str:
-    """A refusal's sentence, if it came in time.
-
-    Raises:
-        OutcomeError: If updates were made before.
-    """
-    text = str(error)
-    if NEVER_FIRED in text:
-        names = text.partition(":")[0].split(", ")
-        trained = [stats for phase, stats in watch.passes if phase == "train"]
-        if all(not stats[f"loss_kd_{name}"] for name in names for stats in trained):
-            return text
-    if watch.updates:
-        raise OutcomeError(f"refused after {watch.updates} updates: {text}") from error
-    return text
-
-
 def stock_fails_too(draw: Draw, world: World, folder: Path, error: BaseException) -> bool:
     """Whether the same training without a ``kd_conf`` ends in the same way."""
     watch = Watch()
@@ -256,60 +165,3 @@ def stock_fails_too(draw: Draw, world: World, folder: Path, error: BaseException
     except (Exception, SystemExit) as stock:
         return type(stock) is type(error)
     return False
-
-
-def check(draw: Draw, watch: Watch, folder: Path) -> None:
-    """Require what a training must leave.
-
-    Raises:
-        OutcomeError: With everything that is missing.
-    """
-    problems = [*check_passes(draw, watch), *check_student(watch)]
-    if watch.updates != draw.updates:
-        problems.append(f"{watch.updates} updates instead of {draw.updates}")
-    try:
-        load_in_stock(folder / "exp", draw.epochs[-1])
-    except Exception as error:  # of ESPnet or torch, whatever it is
-        problems.append(f"stock ESPnet does not load it: {error}")
-    if problems:
-        raise OutcomeError("; ".join(dict.fromkeys(problems)))
-
-
-def check_passes(draw: Draw, watch: Watch) -> Iterator[str]:
-    """What is missing of the stats, or is no number."""
-    if {phase for phase, _ in watch.passes} != {"train", "valid"}:
-        yield "no training or no validation"
-    for phase, stats in watch.passes:
-        for name in draw.names:
-            if f"loss_kd_{name}" not in stats:
-                yield f"{phase}: no loss_kd_{name}"
-        for key, value in stats.items():
-            if "loss" in key and not abs(value) < float("inf"):
-                yield f"{phase}: {key} is {value}"
-        whole = draw.task_weight * stats["loss_task"] + stats["loss_kd"]
-        scale = draw.accum_grad if phase == "train" else 1
-        if abs(whole - scale * stats["loss"]) > 1e-3 * max(1.0, abs(whole)):
-            yield f"{phase}: loss {stats['loss']} is not its parts', {whole} / {scale}"
-        if draw.sparsity is not None and stats["kd_sparsity"] > draw.sparsity + 0.02:
-            yield f"{phase}: sparsity {stats['kd_sparsity']}"
-
-
-def check_student(watch: Watch) -> Iterator[str]:
-    """What changed though it was frozen, or is no number."""
-    for name, value in watch.model.named_parameters():
-        if not value.isfinite().all():
-            yield f"{name} is not finite"
-        if name in watch.frozen and not torch.equal(value, watch.frozen[name]):
-            yield f"{name} was frozen and has changed"
-
-
-def load_in_stock(exp: Path, epoch: int) -> None:
-    """Load a student as whoever has never heard of this package."""
-    from espnet2.tasks.asr import ASRTask
-
-    model, args = ASRTask.build_model_from_file(exp / "config.yaml", None, "cpu")
-    state = torch.load(exp / f"{epoch}epoch.pth", weights_only=True)
-    strict = not getattr(args, "use_adapter", False)
-    missing = model.load_state_dict(state, strict=strict)
-    if missing.unexpected_keys:
-        raise OutcomeError(f"it has {missing.unexpected_keys}")

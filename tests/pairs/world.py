@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import torch
 from conftest import INPUT_SIZE, LETTERS, TOKENS, asr_options, write_exp
-from pairs.settings import Conf, encoder
+from pairs.kinds import Conf, encoder
 
 from espnet_kd.bin import cache_teacher, merge_cache
 from espnet_kd.host.compat import build_model, language_model_task
