@@ -128,7 +128,7 @@ def parameters(path, tmp_path, vocabulary):
             0.25,
         ),
         ("960h", 5000, [("teacher_conformer", "student_conformer")], 0.25),
-        (AN4, 30, [("teacher", "student")], 0.25),
+        (AN4, 30, [(f"teacher{k}", f"student{k}") for k in ("", "_audio")], 0.25),
     ],
 )
 def test_trainings_dry_run_and_students_are_small(

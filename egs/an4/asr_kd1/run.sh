@@ -1,37 +1,61 @@
 #!/usr/bin/env bash
-# AN4 (42 minutes of real speech, as features): small enough to train on two CPU cores.
+# AN4 (42 minutes of real speech): small enough to train on two CPU cores.
 #
 #   ./run.sh [EXPERIMENT] --an4_dir DIR [--option value ...]     see ../../librispeech
+#   ./run.sh audio --an4_audio DIR [--option value ...]
 #
+# From features (39 coefficients):
 # hybrid   (default) teacher, control and distilled student on all of AN4
 # cached   the same student, from the teacher's targets on disk
 # labels   a quarter is transcribed: the control has just that, the other student also the
 #          rest of the audio, with the teacher's transcripts (sequence-level distillation)
 # scarce   students of a quarter of the teacher's size have a quarter of its transcripts and
 #          no more: what of the teacher makes up for that? (see RESULTS.md)
+#
+# From audio, in ESPnet's own split (848, 100 and 130 utterances), at three speeds:
+# audio    a teacher that stands beside published results, and students of a quarter of its
+#          size; everything is kept apart, in data/audio, dump/audio and exp/audio
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 experiment=hybrid
 case "${1:-}" in
-    hybrid | cached | labels | scarce) experiment=$1; shift ;;
+    hybrid | cached | labels | scarce | audio) experiment=$1; shift ;;
 esac
-if [ "${1:-}" != --an4_dir ] || [ $# -lt 2 ]; then
-    echo "run.sh: --an4_dir DIR comes first: a folder of {train,dev,test}/{feats.ark,text,utt2spk}" >&2
+case "${experiment}" in
+    audio) source_option=--an4_audio; holds="train.tsv, test.tsv and the audio they list" ;;
+    *) source_option=--an4_dir; holds="{train,dev,test}/{feats.ark,text,utt2spk}" ;;
+esac
+if [ "${1:-}" != "${source_option}" ] || [ $# -lt 2 ]; then
+    echo "run.sh: ${source_option} DIR comes first: a folder of ${holds}" >&2
     exit 2
 fi
-an4_dir=$2; shift 2
+source_dir=$2; shift 2
 
 # shellcheck source=egs/TEMPLATE/asr_kd1/path.sh
 . ./path.sh
-if [ ! -f data/train_75/text ]; then
-    "${python}" local/prepare.py --source "${an4_dir}" --output_dir data
+options=(--corpus an4 --nbpe 30
+    --inference_configs "conf/decode_beam.yaml conf/decode_ctc_greedy.yaml")
+if [ "${experiment}" = audio ]; then
+    if [ ! -f data/audio/train_nodev/text ]; then
+        "${python}" local/prepare_audio.py --source "${source_dir}" --output_dir data/audio
+    fi
+    # Stage 1 is done; the template's knows corpora in LibriSpeech's layout.
+    options+=(--stage 2 --datadir data/audio --dumpdir dump/audio --expdir exp/audio
+        --n_mels 40 --speed_perturb_factors "0.9 1.0 1.1" --train_set train_nodev
+        --student_train_set train_nodev --valid_set train_dev --test_sets "test train_dev"
+        --teacher_config conf/teacher_audio.yaml --student_config conf/student_audio.yaml
+        --kd_config conf/kd_audio.yaml
+        --inference_configs "conf/decode_beam_audio.yaml conf/decode_ctc_greedy.yaml")
+    exec ./asr_kd.sh "${options[@]}" "$@"
 fi
 
-options=(--prepared data --corpus an4 --n_mels 39 --nbpe 30 --valid_set dev --test_sets test
+if [ ! -f data/train_75/text ]; then
+    "${python}" local/prepare.py --source "${source_dir}" --output_dir data
+fi
+options+=(--prepared data --n_mels 39 --valid_set dev --test_sets test
     --train_set train --student_train_set train --teacher_config conf/teacher.yaml
-    --student_config conf/student.yaml --kd_config conf/kd.yaml
-    --inference_configs "conf/decode_beam.yaml conf/decode_ctc_greedy.yaml")
+    --student_config conf/student.yaml --kd_config conf/kd.yaml)
 case "${experiment}" in
     cached) options+=(--cache_targets true --tag cached) ;;
     labels) options+=(--student_train_set train_25 --unlabelled_set train_75 --kd_config none

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Lay AN4's audio out as Kaldi data directories, split as ESPnet's own recipe does.
+
+The source holds train.tsv and test.tsv (utterance, file, transcript; the speaker is what
+stands before the first hyphen) and the files that they name. The first hundred utterances
+of train, sorted by name, become train_dev; the rest becomes train_nodev.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import write_speakers, write_table
+
+FIELDS = 3
+SAMPLING_RATE = 16000
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One row of a list."""
+
+    utterance: str
+    audio: Path
+    text: str
+
+    @property
+    def speaker(self) -> str:
+        """The name before the first hyphen."""
+        return self.utterance.partition("-")[0]
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Write train_nodev, train_dev and test."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--dev_utterances", type=int, default=100)
+    args = parser.parse_args(cmd)
+    try:
+        prepare(args.source, args.output_dir, args.dev_utterances)
+    except KDError as error:
+        sys.exit(f"prepare_audio: {error}")
+
+
+def prepare(source: Path, output_dir: Path, dev_utterances: int) -> None:
+    """Write the three directories; train_nodev last, which says that all are whole."""
+    train = read_list(source / "train.tsv")
+    if len(train) <= dev_utterances:
+        raise KDError(
+            f"{source / 'train.tsv'} has {len(train)} utterances, which leaves none to "
+            f"train on beside the {dev_utterances} of train_dev; lower --dev_utterances"
+        )
+    write_set(output_dir / "test", read_list(source / "test.tsv"))
+    write_set(output_dir / "train_dev", train[:dev_utterances])
+    write_set(output_dir / "train_nodev", train[dev_utterances:])
+
+
+def read_list(path: Path) -> list[Recording]:
+    """Read a list, sorted by utterance."""
+    if not path.is_file():
+        raise KDError(
+            f"{path} is missing; --an4_audio names a folder with train.tsv, test.tsv and "
+            "the audio that they list"
+        )
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [_recording(path, number, line) for number, line in enumerate(lines, 1)]
+    return sorted(rows, key=lambda row: row.utterance)
+
+
+def _recording(path: Path, number: int, line: str) -> Recording:
+    fields = line.split("\t")
+    if len(fields) != FIELDS:
+        raise KDError(
+            f"{path}, line {number} has {len(fields)} fields instead of {FIELDS}: "
+            "utterance, file and transcript, with tabs between them"
+        )
+    utterance, file, text = fields
+    return Recording(utterance, (path.parent / file).resolve(), " ".join(text.split()))
+
+
+def write_set(folder: Path, recordings: list[Recording]) -> None:
+    """Write one directory; its text last."""
+    lengths = {row.utterance: str(samples_of(row.audio)) for row in recordings}
+    write_table(folder / "wav.scp", {r.utterance: str(r.audio) for r in recordings})
+    write_table(folder / "utt2num_samples", lengths)
+    write_speakers(folder, {r.utterance: r.speaker for r in recordings})
+    write_table(folder / "text", {r.utterance: r.text for r in recordings})
+
+
+def samples_of(audio: Path) -> int:
+    """Length of a file in samples."""
+    try:
+        info = soundfile.info(audio)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise KDError(f"{audio} cannot be read ({error}); copy the corpus anew") from None
+    if info.samplerate != SAMPLING_RATE:
+        raise KDError(
+            f"{audio} is at {info.samplerate} Hz; resample it to {SAMPLING_RATE} Hz"
+        )
+    return int(info.frames)
+
+
+if __name__ == "__main__":
+    main()

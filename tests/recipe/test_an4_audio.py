@@ -1,0 +1,169 @@
+"""AN4 from audio: its lists, ESPnet's split of them, and the recipe's way to features."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from conftest import REPO, SHARED
+
+from espnet_kd.errors import KDError
+from espnet_kd.kaldi_dir import read_table
+
+AN4 = REPO / "egs" / "an4" / "asr_kd1"
+AUDIO = SHARED / "an4_audio"
+WORDS = ["ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE", "ZERO"]
+
+
+def load_script():
+    """The recipe's local/prepare_audio.py, as a module."""
+    path = AN4 / "local" / "prepare_audio.py"
+    spec = importlib.util.spec_from_file_location("prepare_audio", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
+
+
+prepare_audio = load_script()
+
+
+def write_list(folder, name, speakers, fs=16000):
+    """A list of two short recordings a speaker, the last speaker first."""
+    rows, random = [], np.random.default_rng(0)
+    for speaker in sorted(speakers, reverse=True):
+        for number in (1, 2):
+            utterance = f"{speaker}-an{number}-b"
+            path = folder / name / f"{utterance}.flac"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, random.uniform(-0.5, 0.5, 8000 + number), fs)
+            text = "  ".join(random.choice(WORDS, 3))
+            rows.append(f"{utterance}\t{name}/{utterance}.flac\t{text}\n")
+    (folder / f"{name}.tsv").write_text("".join(rows))
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Six speakers to train on, one to test on."""
+    write_list(tmp_path / "an4_audio", "train", ["fa", "fb", "mc", "md", "me", "mf"])
+    write_list(tmp_path / "an4_audio", "test", ["fz"])
+    return tmp_path / "an4_audio"
+
+
+def test_the_first_utterances_by_name_are_for_validation(corpus, tmp_path):
+    out = tmp_path / "data"
+    prepare_audio.prepare(corpus, out, 3)
+    assert list(read_table(out / "train_dev/text")) == ["fa-an1-b", "fa-an2-b", "fb-an1-b"]
+    assert len(read_table(out / "train_nodev/text")) == 9
+    assert read_table(out / "test/utt2spk") == {"fz-an1-b": "fz", "fz-an2-b": "fz"}
+    assert read_table(out / "test/utt2num_samples")["fz-an2-b"] == "8002"
+    wav = read_table(out / "train_dev/wav.scp")["fb-an1-b"]
+    assert wav == str(corpus / "train" / "fb-an1-b.flac")
+
+
+def test_blanks_in_a_transcript_are_single(corpus, tmp_path):
+    prepare_audio.prepare(corpus, tmp_path / "data", 3)
+    texts = read_table(tmp_path / "data/train_nodev/text").values()
+    assert all(len(text.split(" ")) == 3 for text in texts)
+
+
+def refusal(corpus, out, dev_utterances=3):
+    with pytest.raises(KDError) as error:
+        prepare_audio.prepare(corpus, out, dev_utterances)
+    assert not (out / "train_nodev").exists()
+    return str(error.value)
+
+
+def test_what_cannot_be_prepared_is_named_with_a_remedy(corpus, tmp_path):
+    out = tmp_path / "data"
+    assert "lower --dev_utterances" in refusal(corpus, out, 12)
+    soundfile.write(corpus / "train/mf-an2-b.flac", np.zeros(100), 8000)
+    assert "mf-an2-b.flac is at 8000 Hz; resample it" in refusal(corpus, out)
+    (corpus / "train/mf-an2-b.flac").unlink()
+    assert "mf-an2-b.flac cannot be read" in refusal(corpus, out)
+    (corpus / "train.tsv").write_text("fa-an1-b\ttrain/fa-an1-b.flac\n")
+    assert "train.tsv, line 1 has 2 fields instead of 3" in refusal(corpus, out)
+    (corpus / "train.tsv").unlink()
+    assert "train.tsv is missing; --an4_audio names a folder" in refusal(corpus, out)
+
+
+@pytest.mark.skipif(not AUDIO.is_dir(), reason="needs AN4 as audio")
+def test_the_split_is_espnets(tmp_path):
+    prepare_audio.main(["--source", str(AUDIO), "--output_dir", str(tmp_path)])
+    sets = {
+        name: read_table(tmp_path / name / "text") for name in ("train_nodev", "train_dev")
+    }
+    sets["test"] = read_table(tmp_path / "test" / "text")
+    sizes = {name: len(table) for name, table in sets.items()}
+    assert sizes == {"train_nodev": 848, "train_dev": 100, "test": 130}
+    assert max(sets["train_dev"]) < min(sets["train_nodev"])
+    assert sum(len(text.split()) for text in sets["test"].values()) == 773
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A copy of the recipe to run in, for a run writes beside its run.sh."""
+    root = tmp_path / "checkout"
+    root.mkdir()
+    for name in ("espnet_kd", "conf"):
+        (root / name).symlink_to(REPO / name)
+    for name in ("TEMPLATE", "an4"):
+        target = root / "egs" / name / "asr_kd1"
+        subprocess.run(["mkdir", "-p", str(target)], check=True)
+        kept = [
+            p
+            for p in (REPO / "egs" / name / "asr_kd1").iterdir()
+            if p.name not in ("data", "dump", "exp")
+        ]
+        subprocess.run(["cp", "-a", *map(str, kept), str(target)], check=True)
+    return root / "egs" / "an4" / "asr_kd1"
+
+
+def run(recipe, *options):
+    environment = os.environ | {"KD_PYTHON": sys.executable, "PYTHONPATH": str(REPO)}
+    command = ["./run.sh", "audio", *options]
+    return subprocess.run(
+        command, cwd=recipe, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_folder_comes_first(recipe):
+    answer = run(recipe, "--an4_dir", "somewhere")
+    assert answer.returncode == 2
+    assert "--an4_audio DIR comes first: a folder of train.tsv" in answer.stderr
+
+
+@pytest.mark.slow
+def test_from_audio_to_statistics(recipe, corpus):
+    """Three speeds of the training set, one of the others, all as filter banks."""
+    prepare_audio.prepare(corpus, recipe / "data/audio", 3)
+    answer = run(recipe, "--an4_audio", str(corpus), "--nbpe", "20", "--stop_stage", "6")
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    texts = read_table(recipe / "dump/audio/fbank/train_nodev_sp/final/text")
+    plain = read_table(recipe / "data/audio/train_nodev/text")
+    assert texts == {
+        f"{speed}{utt}": text
+        for speed in ("", "sp0.9-", "sp1.1-")
+        for utt, text in plain.items()
+    }
+    stats = recipe / "exp/audio/asr_stats_fbank_bpe20/train_nodev_sp/train"
+    shapes = read_table(stats / "speech_shape")
+    assert {shape.split(",")[1] for shape in shapes.values()} == {"40"}
+    assert (stats / "feats_stats.npz").is_file()
+
+
+def test_the_students_layers_have_their_teachers_beside_them():
+    """What kd_audio.yaml compares exists in both models, at the same depth."""
+    kd, teacher, student = (
+        yaml.safe_load((AN4 / "conf" / f"{name}_audio.yaml").read_text())
+        for name in ("kd", "teacher", "student")
+    )
+    blocks = [conf["encoder_conf"]["num_blocks"] for conf in (student, teacher)]
+    for loss in kd["losses"]:
+        layers = [loss.get(side, "").rpartition(".")[2] for side in ("student", "teacher")]
+        if all(layer.isdigit() for layer in layers):
+            assert all(int(layer) < n for layer, n in zip(layers, blocks, strict=True))
