@@ -228,7 +228,8 @@ def stat(value: Tensor | float, device: torch.device) -> Tensor:
     """A number as the log takes it: detached, float32, of shape (1,)."""
     # ESPnet's reporter and its all_gather want exactly this: detached, shape (1,).
     value = torch.as_tensor(value, device=device)
-    return value.detach().float().reshape(1)
+    # A copy: ESPnet divides the loss in place where several batches make an update.
+    return value.detach().float().reshape(1).clone()
 
 
 def _parameters(loss: DistillationLoss) -> bool:

@@ -26,25 +26,15 @@ class Known:
         return said >= set(self.meets)
 
 
-KNOWN = (
-    Known(
-        "ctc_frame_kl live prune_weights freeze_decoder",
-        ("prune", "freeze"),
-        "pruning looks for frozen parameters before ESPnet freezes them",
-    ),
-    Known(
-        "ctc_frame_kl live xavier prune_units",
-        ("prune", "xavier"),
-        "biases that begin at zero are taken for pruned",
-    ),
-    Known(
-        "ctc_frame_kl live accum_3 observed",
-        ("accum_3", "observed"),
-        "loss_task shares its memory with the loss, which ESPnet divides by accum_grad",
-    ),
-)
+KNOWN: tuple[Known, ...] = ()
 # Mended: each of these went wrong once.
 MENDED = (
+    # Pruning looked for frozen parameters before ESPnet freezes them.
+    "ctc_frame_kl live prune_weights freeze_decoder",
+    # Biases that begin at zero were taken for pruned.
+    "ctc_frame_kl live xavier prune_units",
+    # loss_task shared its memory with the loss, which ESPnet divides by accum_grad.
+    "ctc_frame_kl live accum_3 observed",
     # ESPnet's batched search on a decoder that scores one hypothesis at a time.
     "token_nbest live teacher_rnn_decoder",
     # torch packs an RNN's utterances by falling length only.

@@ -27,6 +27,7 @@ DRAWN = [named(ONE)] if ONE else draws(SEED, COUNT)
 OUTCOMES: Counter[str] = Counter()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, len(DRAWN), SHARD))
 def test_they_train_or_say_why_not(start, world, tmp_path):
     wrong = []
@@ -42,6 +43,7 @@ def test_they_train_or_say_why_not(start, world, tmp_path):
     assert not wrong, "\n".join(["", *wrong, "repeat by KD_PAIR=... pytest tests/pairs"])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(ONE), reason="one draw")
 def test_most_of_them_train():
     total = sum(OUTCOMES.values())
