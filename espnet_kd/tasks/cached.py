@@ -8,7 +8,7 @@ from pathlib import Path
 
 from espnet_kd.cache.reader import Cache, open_caches
 from espnet_kd.config.schema import KDConfig
-from espnet_kd.errors import ConfigError, Problem
+from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.host.kaldi_dir import read_table
 
 # A student's config names its kd_conf for ever; only its training reads targets.
@@ -88,7 +88,12 @@ def _time_bending(args: argparse.Namespace) -> list[tuple[str, str]]:
 
 def _utterances(args: argparse.Namespace, split: str) -> list[str]:
     """The utterances that ESPnet's iterator draws from."""
-    shapes = getattr(args, f"{split}_shape_file", None)
-    data = getattr(args, f"{split}_data_path_and_name_and_type")
-    first = shapes[0] if shapes else data[0][0]
-    return list(read_table(Path(first)))
+    shapes = getattr(args, f"{split}_shape_file", None) or []
+    data = getattr(args, f"{split}_data_path_and_name_and_type", None) or []
+    files = [*shapes, *(path for path, *_ in data)]
+    if not files:
+        raise KDError(
+            f"cached targets are found by the names of utterances, and there is no "
+            f"{split}_shape_file and no data file to read them from; use 'targets: live'"
+        )
+    return list(read_table(Path(files[0])))

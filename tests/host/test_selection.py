@@ -87,7 +87,7 @@ def test_names_do_not_lead_out_of_the_directory(tmp_path):
     exp.mkdir()
     (tmp_path / "x.best.pth").write_bytes(b"")
     experiment(exp, {"best_model_criterion": [["../x", 1, "min"], ["..", "x", "min"]]})
-    with pytest.raises(ExperimentError, match="It has: no .pth file"):
+    with pytest.raises(ExperimentError, match=r"It has: no \.pth file"):
         selected_weights(exp)
 
 
@@ -100,5 +100,7 @@ def test_a_link_to_nothing_is_no_checkpoint(tmp_path):
 def test_none_of_them_there_is_said_with_what_is(tmp_path):
     settings = {"best_model_criterion": [["valid/loss", 10, "min"]]}
     exp = experiment(tmp_path, settings, "2epoch.pth", "1epoch.pth")
-    with pytest.raises(ExperimentError, match=r"by 'file'. It has: 1epoch.pth, 2epoch.pth"):
+    with pytest.raises(
+        ExperimentError, match=r"by 'file'\. It has: 1epoch\.pth, 2epoch\.pth"
+    ):
         selected_weights(exp)
