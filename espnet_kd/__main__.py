@@ -15,13 +15,14 @@ import importlib.abc
 import importlib.machinery
 import runpy
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from espnet_kd.errors import KDError
+from espnet_kd.host.compat import VARIANTS, Variant
 
 USAGE = (
     "usage: python -m espnet_kd -m MODULE [ARGUMENT ...]\n"
@@ -33,11 +34,15 @@ USAGE = (
 BIN = Path(__file__).parent / "bin"
 
 
-class TaskFinder(importlib.abc.MetaPathFinder):
-    """Notice the import of a stock task module, and put our variant in its place."""
+class VariantFinder(importlib.abc.MetaPathFinder):
+    """Notice the import of a module of ESPnet's, and put our variant into its place.
 
-    def __init__(self, tasks: dict[str, tuple[str, str]]) -> None:
-        self.variants = {module: (name, cls) for name, (module, cls) in tasks.items()}
+    Args:
+        variants: The modules, each with what in it has a variant.
+    """
+
+    def __init__(self, variants: Mapping[str, Variant]) -> None:
+        self.variants = variants
 
     def find_spec(
         self,
@@ -45,18 +50,18 @@ class TaskFinder(importlib.abc.MetaPathFinder):
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """Wrap the loader of a task's module; leave every other import alone."""
+        """Wrap the loader of such a module; leave every other import alone."""
         if fullname not in self.variants:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, *self.variants[fullname])
+            spec.loader = _Loader(spec.loader, self.variants[fullname])
         return spec
 
 
 class _Loader(importlib.abc.Loader):
-    def __init__(self, loader: importlib.abc.Loader, task: str, attribute: str) -> None:
-        self.loader, self.task, self.attribute = loader, task, attribute
+    def __init__(self, loader: importlib.abc.Loader, variant: Variant) -> None:
+        self.loader, self.variant = loader, variant
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
@@ -64,19 +69,27 @@ class _Loader(importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         self.loader.exec_module(module)
         # By name, for spawned workers find the class by its name.
-        variant = importlib.import_module(f"espnet_kd.tasks.{self.task}")
-        setattr(module, self.attribute, getattr(variant, f"KD{self.attribute}"))
+        found = importlib.import_module(self.variant.module)
+        setattr(module, self.variant.attribute, getattr(found, self.variant.name))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
 
 
 def register() -> None:
-    """Register the plugin: task modules imported from now on know distillation."""
-    from espnet_kd.host.compat import TASKS
+    """Register the plugin: modules of ESPnet's imported from now on know distillation.
 
-    if not any(isinstance(finder, TaskFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, TaskFinder(TASKS))
+    Raises:
+        KDError: If some were imported before, and would ignore a ``kd_conf``.
+    """
+    if any(isinstance(finder, VariantFinder) for finder in sys.meta_path):
+        return
+    if late := sorted(VARIANTS.keys() & sys.modules.keys()):
+        raise KDError(
+            f"{', '.join(late)} was imported before espnet_kd was registered, and would "
+            "ignore a kd_conf; call register() before anything of ESPnet is imported"
+        )
+    sys.meta_path.insert(0, VariantFinder(VARIANTS))
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -128,6 +141,8 @@ def _run(arguments: list[str]) -> None:
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         else:
             sys.argv = arguments
+            # A script finds its neighbours, as it does without the plugin.
+            sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
             runpy.run_path(arguments[0], run_name="__main__")
 
 

@@ -8,6 +8,7 @@ import pytest
 from conftest import REPO
 
 import espnet_kd
+from espnet_kd.errors import KDError
 
 
 def run(*arguments, **options):
@@ -114,6 +115,73 @@ def test_every_task_has_its_variant_importable_by_name(task, tmp_path):
     )
     answer = run(str(script))
     assert answer.returncode == 0, answer.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("stock", "name", "module"),
+    [
+        ("espnet2.train.lightning_espnet_model", "LitESPnetModel", "lit_espnet"),
+        (
+            "espnet3.components.modeling.lightning_module",
+            "ESPnetLightningModule",
+            "espnet3",
+        ),
+    ],
+)
+def test_lightning_modules_have_variants_in_the_trainings_that_use_them(
+    stock, name, module, tmp_path
+):
+    pytest.importorskip(stock.partition(".")[0])
+    user = {
+        "lit_espnet": "espnet2.bin.lightning_train",
+        "espnet3": "espnet3.systems.base.training",
+    }[module]
+    script = tmp_path / "look.py"
+    script.write_text(
+        f"import {user} as user, {stock} as stock\n"
+        f"assert user.{name} is stock.{name}\n"
+        f"assert user.{name}.__module__ == 'espnet_kd.tasks.{module}', user.{name}\n"
+        "if 'espnet3' in user.__name__:\n"
+        "    from espnet3.utils.task_utils import get_task_class\n"
+        "    for task in ('espnet3.systems.esp2_asr.task', 'espnet2.tasks.asr'):\n"
+        "        assert get_task_class(f'{task}.ASRTask').__module__ == task\n"
+    )
+    answer = run(str(script))
+    assert answer.returncode == 0, answer.stderr[-2000:]
+
+
+def test_other_tasks_refuse_a_kd_conf_that_no_parser_saw(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(
+        "from argparse import Namespace\n"
+        "from espnet2.tasks.lm import LMTask\n"
+        "LMTask.main(Namespace(required=[], kd_conf={'losses': []}, print_config=False))\n"
+    )
+    answer = run(str(script))
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1].startswith(
+        "espnet_kd: LMTask has no distillation, so that its kd_conf would be ignored; "
+        "these tasks have it: asr, "
+    )
+
+
+def test_registration_that_comes_too_late_is_refused(monkeypatch):
+    from espnet_kd.__main__ import VariantFinder, register
+
+    finders = [f for f in sys.meta_path if not isinstance(f, VariantFinder)]
+    monkeypatch.setattr(sys, "meta_path", finders)
+    monkeypatch.setitem(sys.modules, "espnet2.tasks.st", sys)
+    with pytest.raises(
+        KDError, match=r"espnet2\.tasks\.st.* was imported before espnet_kd"
+    ):
+        register()
+
+
+def test_a_script_finds_its_neighbours_from_anywhere(tmp_path):
+    (tmp_path / "neighbour.py").write_text("NAME = 'next door'\n")
+    (tmp_path / "main.py").write_text("import neighbour\nprint(neighbour.NAME)\n")
+    answer = run(str(tmp_path / "main.py"))
+    assert answer.stdout == "next door\n"
 
 
 def test_a_task_without_distillation_says_which_tasks_have_it():

@@ -8,6 +8,7 @@ import importlib.util
 import platform
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -23,6 +24,41 @@ TASKS = {
     "asr": ("espnet2.tasks.asr", "ASRTask"),
     "asr_transducer": ("espnet2.tasks.asr_transducer", "ASRTransducerTask"),
     "st": ("espnet2.tasks.st", "STTask"),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What stands in for a name of ESPnet's while the plugin is registered.
+
+    Attributes:
+        attribute: The name in ESPnet's module.
+        module: Module of this package that has the variant; imported after the stock one.
+        name: What the variant is called there.
+    """
+
+    attribute: str
+    module: str
+    name: str
+
+
+# ESPnet's module -> its variant, found by name, for spawned workers find it so.
+VARIANTS = {
+    module: Variant(task, f"espnet_kd.tasks.{name}", f"KD{task}")
+    for name, (module, task) in TASKS.items()
+} | {
+    "espnet2.tasks.abs_task": Variant(
+        "AbsTask", "espnet_kd.tasks.refusing", "RefusingTask"
+    ),
+    "espnet2.train.lightning_espnet_model": Variant(
+        "LitESPnetModel", "espnet_kd.tasks.lit_espnet", "KDLitESPnetModel"
+    ),
+    "espnet3.components.modeling.lightning_module": Variant(
+        "ESPnetLightningModule", "espnet_kd.tasks.espnet3", "KDESPnetLightningModule"
+    ),
+    "espnet3.utils.task_utils": Variant(
+        "get_task_class", "espnet_kd.host.compat", "espnet3_task_class"
+    ),
 }
 
 
@@ -48,8 +84,27 @@ def language_model_task() -> type[Any]:
 
 def stock_class(task: type[Any]) -> type[Any]:
     """Find ESPnet's own class behind a variant of this package."""
-    stock = (c for c in task.__mro__ if c.__module__.startswith("espnet2."))
+    stock = (c for c in task.__mro__ if c.__module__.startswith(("espnet2.", "espnet3.")))
     return next(stock, task)
+
+
+def espnet3_task_class(path: str) -> type[Any]:
+    """Find the task class that ESPnet3 builds models by: ESPnet's own, by its dotted name.
+
+    It stands in for ESPnet3's ``get_task_class``. Variants of task classes would attach a
+    teacher wherever a model is built, which ESPnet3 does to collect statistics as well;
+    its Lightning module attaches when a training begins.
+
+    Raises:
+        RuntimeError: If there is no such class, as ESPnet3 raises it.
+    """
+    from hydra.utils import get_class
+
+    provide_rnnt_loss()
+    try:
+        return stock_class(get_class(path))
+    except Exception as error:  # as ESPnet3 does
+        raise RuntimeError(f"Failed to get task class from {path}: {error}") from error
 
 
 def default_settings(task: type[Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from espnet_kd.host.checkpoint import load_weights
 from espnet_kd.host.compat import build_model, stock_class
 from espnet_kd.host.files import hash_files
 from espnet_kd.host.packed import ExperimentFiles, from_zoo, is_packed, unpack
+from espnet_kd.host.selection import selected_weights
 
 
 class Experiment:
@@ -77,7 +78,8 @@ def open_experiment(
 def _find(place: str, file: str | None, is_lm: bool, stack: ExitStack) -> ExperimentFiles:
     path = Path(place)
     if path.is_dir():
-        return ExperimentFiles(path / "config.yaml", _weights_in(path, file))
+        weights = path / file if file is not None else selected_weights(path)
+        return ExperimentFiles(path / "config.yaml", weights)
     if path.is_file() and is_packed(path):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         return unpack(path, folder, is_lm)
@@ -107,30 +109,6 @@ def read_settings(files: ExperimentFiles) -> dict[str, Any]:
         raise ExperimentError(f"{files.config} holds no configuration")
     settings.pop("kd_conf", None)
     return {key: _resolved(key, value, files) for key, value in settings.items()}
-
-
-def _weights_in(exp: Path, file: str | None) -> Path:
-    if file is not None:
-        return exp / file
-    for name in _selected_names(exp / "config.yaml"):
-        if (exp / name).exists():
-            return exp / name
-    found = sorted(p.name for p in exp.glob("*.pth"))
-    raise ExperimentError(
-        f"{exp}: none of the checkpoints that training would select is there; "
-        f"name one by 'file'. It has: {', '.join(found) or 'no .pth file'}"
-    )
-
-
-def _selected_names(config: Path) -> list[str]:
-    """Averaged, then best checkpoints, in the order of ``best_model_criterion``."""
-    try:
-        settings = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-        criteria = settings.get("best_model_criterion") or [("valid", "loss", "min")]
-        stems = [f"{phase}.{key}" for phase, key, *_ in criteria]
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError, yaml.YAMLError):
-        stems = ["valid.acc", "valid.loss"]
-    return [f"{stem}.{kind}.pth" for kind in ("ave", "best") for stem in stems]
 
 
 def _resolved(key: str, value: Any, files: ExperimentFiles) -> Any:

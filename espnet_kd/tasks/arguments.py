@@ -50,13 +50,26 @@ def kd_config(args: argparse.Namespace) -> KDConfig:
     return conf.config
 
 
+def named(conf: object, origin: str) -> NamedConf:
+    """A raw ``kd_conf`` that knows what to call it in messages.
+
+    Args:
+        conf: What a configuration holds.
+        origin: Where it is from.
+
+    Raises:
+        ConfigError: If it is no mapping.
+    """
+    if not isinstance(conf, Mapping):
+        parse_config(conf, LOSSES, source=origin)  # says that it must be a mapping
+    assert isinstance(conf, Mapping), "anything else was refused"
+    return NamedConf(conf, origin)
+
+
 def _so_far(args: argparse.Namespace, name: str) -> NamedConf:
     """The mapping that arguments hold; one of a training's own YAML is named after it."""
     conf = getattr(args, name, None) or {}
     if isinstance(conf, NamedConf):
         return conf
     file = getattr(args, "config", None)
-    origin = f"the kd_conf of {file}" if conf and file else "--kd_conf"
-    if not isinstance(conf, Mapping):
-        parse_config(conf, LOSSES, source=origin)  # says that it must be a mapping
-    return NamedConf(conf, origin)
+    return named(conf, f"the kd_conf of {file}" if conf and file else "--kd_conf")

@@ -1,12 +1,45 @@
 """Which trainings may learn from a cache, and which would learn something wrong."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
-from espnet_kd.cache.reader import Cache
-from espnet_kd.errors import ConfigError, Problem
+from espnet_kd.cache.reader import Cache, open_caches
+from espnet_kd.config.schema import KDConfig
+from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.host.kaldi_dir import read_table
+
+# A student's config names its kd_conf for ever; only its training reads targets.
+_IN_USE: ContextVar[tuple[Cache, ...]] = ContextVar("espnet_kd_caches", default=())
+
+
+def open_for_training(args: argparse.Namespace, config: KDConfig) -> tuple[Cache, ...]:
+    """Open the cached targets of a training, a cache a teacher; none of live teachers.
+
+    Raises:
+        ConfigError: As ``check_cached_training``.
+        KDError: Likewise, or if a cache is damaged.
+    """
+    caches = open_caches([Path(path) for path in config.targets])
+    check_cached_training(args, caches)
+    return caches
+
+
+@contextmanager
+def in_use(caches: tuple[Cache, ...]) -> Iterator[None]:
+    """Let the data loaders that are built inside bring these targets along."""
+    token = _IN_USE.set(caches)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
+def caches_in_use() -> tuple[Cache, ...]:
+    """What data loaders bring along here; nothing outside of a training."""
+    return _IN_USE.get()
 
 
 def check_cached_training(args: argparse.Namespace, caches: Sequence[Cache]) -> None:
@@ -55,7 +88,12 @@ def _time_bending(args: argparse.Namespace) -> list[tuple[str, str]]:
 
 def _utterances(args: argparse.Namespace, split: str) -> list[str]:
     """The utterances that ESPnet's iterator draws from."""
-    shapes = getattr(args, f"{split}_shape_file", None)
-    data = getattr(args, f"{split}_data_path_and_name_and_type")
-    first = shapes[0] if shapes else data[0][0]
-    return list(read_table(Path(first)))
+    shapes = getattr(args, f"{split}_shape_file", None) or []
+    data = getattr(args, f"{split}_data_path_and_name_and_type", None) or []
+    files = [*shapes, *(path for path, *_ in data)]
+    if not files:
+        raise KDError(
+            f"cached targets are found by the names of utterances, and there is no "
+            f"{split}_shape_file and no data file to read them from; use 'targets: live'"
+        )
+    return list(read_table(Path(files[0])))

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
-from espnet_kd.cache.reader import Cache, CachedCollate, open_caches
+from espnet_kd.cache.reader import CachedCollate
 from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import ConfigError, Problem
 from espnet_kd.hook.attach import attach, attachment_of
@@ -20,18 +20,14 @@ from espnet_kd.host.compat import provide_rnnt_loss
 from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.forms import load_compressed
 from espnet_kd.tasks.arguments import KDConfAction, kd_config
-from espnet_kd.tasks.cached import check_cached_training
+from espnet_kd.tasks.cached import caches_in_use, in_use, open_for_training
 from espnet_kd.tasks.stock import StockTask
 from espnet_kd.tasks.trainer import with_distillation
-
-Value = TypeVar("Value")
 
 # Where the optimizer's state holds the attachment's.
 STATE = "espnet_kd"
 # Models built for inference or as somebody's part are never attached.
 _FROM_FILE: ContextVar[bool] = ContextVar("espnet_kd_from_file", default=False)
-# A student's config names its kd_conf for ever; only its training reads targets.
-_CACHES: ContextVar[tuple[Cache, ...]] = ContextVar("espnet_kd_caches", default=())
 
 
 class KDTask(StockTask):
@@ -39,6 +35,8 @@ class KDTask(StockTask):
 
     Without ``--kd_conf`` every method is the stock task's.
     """
+
+    distils = True
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -67,7 +65,7 @@ class KDTask(StockTask):
         provide_rnnt_loss()
         model = super().build_model(args)
         if _distils(args) and not _FROM_FILE.get():
-            _attach(cls, model, kd_config(args), args)
+            _attach(cls, model, args)
         return model
 
     @classmethod
@@ -81,7 +79,7 @@ class KDTask(StockTask):
 
         Compressed models, which stock ESPnet refuses, are loaded as well.
         """
-        with _set(_FROM_FILE, True):
+        with _from_file():
             if model_file is None or not is_compressed(Path(model_file)):
                 return super().build_model_from_file(config_file, model_file, device)
             config_file = config_file or Path(model_file).parent / "config.yaml"
@@ -93,15 +91,21 @@ class KDTask(StockTask):
     def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable[..., Any]:
         """The stock function; with cached targets, it brings them along."""
         collate = super().build_collate_fn(args, train)
-        caches = _CACHES.get()
+        caches = caches_in_use()
         return CachedCollate(collate, *caches) if caches else collate
 
     @classmethod
     def build_optimizers(
         cls, args: argparse.Namespace, model: nn.Module
     ) -> list[torch.optim.Optimizer]:
-        """Let the optimizer train the projections, and carry our state over a resume."""
+        """Let the optimizer train the projections, and carry our state over a resume.
+
+        A model that somebody else built for this training, as espnetez's
+        ``build_model_fn`` does, is attached here.
+        """
         attachment = attachment_of(model)
+        if attachment is None and _distils(args):
+            attachment = _attach(cls, model, args)
         if attachment is None:
             return super().build_optimizers(args, model=model)
         learned = projections_of(model)
@@ -119,12 +123,11 @@ class KDTask(StockTask):
             super().main_worker(args)
             return
         _check_host(args)
-        caches = open_caches([Path(path) for path in kd_config(args).targets])
-        check_cached_training(args, caches)
+        caches = open_for_training(args, kd_config(args))
         stock = cls.trainer
         cls.trainer = with_distillation(stock)
         try:
-            with _set(_CACHES, caches):
+            with in_use(caches):
                 super().main_worker(args)
         finally:
             cls.trainer = stock
@@ -135,15 +138,28 @@ def _distils(args: argparse.Namespace) -> bool:
     return wanted and not getattr(args, "collect_stats", False)
 
 
-def _attach(
-    task: type, model: nn.Module, config: KDConfig, args: argparse.Namespace
-) -> None:
+def _attach(task: type, model: nn.Module, args: argparse.Namespace) -> Attachment:
+    size = getattr(args, "input_size", None)
+    return attach_for_training(model, kd_config(args), task, size)
+
+
+def attach_for_training(
+    model: nn.Module, config: KDConfig, task: type | None, input_size: int | None
+) -> Attachment:
+    """Attach a model that is about to be trained by a command.
+
+    Args:
+        model: The student.
+        config: The validated ``kd_conf``.
+        task: ESPnet task class of the student, and of its teachers.
+        input_size: Width of the features, of a model without front end.
+    """
     example = None
-    if getattr(model, "frontend", None) is None and getattr(args, "input_size", None):
-        frames = torch.zeros(1, 200, int(args.input_size))
+    if getattr(model, "frontend", None) is None and input_size:
+        frames = torch.zeros(1, 200, int(input_size))
         frames.normal_(generator=torch.Generator().manual_seed(0))
         example = {"speech": frames, "speech_lengths": torch.tensor([200])}
-    attach(model, config, example=example, task=task)
+    return attach(model, config, example=example, task=task)
 
 
 def _check_host(args: argparse.Namespace) -> None:
@@ -158,9 +174,10 @@ def _check_host(args: argparse.Namespace) -> None:
             "--multiprocessing_distributed true for one process per GPU"
         )
         problems.append(Problem("ngpu", text))
-    if getattr(args, "use_deepspeed", False):
-        text = "is not supported together with kd_conf; use plain DDP"
-        problems.append(Problem("use_deepspeed", text))
+    for option in ("use_deepspeed", "sharded_ddp"):
+        if getattr(args, option, False):
+            text = "is not supported together with kd_conf; use plain DDP"
+            problems.append(Problem(option, text))
     if problems:
         raise ConfigError(problems, "the arguments beside --kd_conf")
 
@@ -184,9 +201,9 @@ def _carry(attachment: Attachment, optimizer: torch.optim.Optimizer) -> None:
 
 
 @contextmanager
-def _set(variable: ContextVar[Value], value: Value) -> Iterator[None]:
-    token = variable.set(value)
+def _from_file() -> Iterator[None]:
+    token = _FROM_FILE.set(True)
     try:
         yield
     finally:
-        variable.reset(token)
+        _FROM_FILE.reset(token)

@@ -75,5 +75,24 @@ if TYPE_CHECKING:
         def plot_attention(cls, *, model: nn.Module, **kwargs: Any) -> None:
             """Draw the model's attention."""
 
+    class StockLightningModule:
+        """What KD modules go on to of ESPnet's Lightning modules."""
+
+        config: Any
+        model: nn.Module
+        trainer: Any
+
+        def __init__(self, *args: Any) -> None:
+            """Take what the trainer's program gives."""
+
+        def configure_callbacks(self) -> list[Any]:
+            """Give callbacks of the module's own."""
+
+        def train_dataloader(self) -> Any:
+            """Build the loader of an epoch."""
+
+        def val_dataloader(self) -> Any:
+            """Build the loader of a validation."""
+
 else:
-    StockTask = StockTrainer = object
+    StockTask = StockTrainer = StockLightningModule = object

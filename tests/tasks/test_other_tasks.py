@@ -5,7 +5,7 @@ import torch
 from conftest import ENCODER, INPUT_SIZE, TOKENS, clone
 
 import espnet_kd
-from espnet_kd.errors import ConfigError
+from espnet_kd.errors import AlignmentError, ConfigError
 from espnet_kd.host.compat import build_model, task_class
 
 HIDDEN = {"type": "hidden_mse", "weight": 1.0, "student": "encoder", "teacher": "encoder"}
@@ -45,7 +45,7 @@ def transducer(width, blocks):
     )
 
 
-def translator(width):
+def translator(width, tokens=TOKENS, sources=TOKENS):
     """A model of the st task with a source CTC."""
     task = task_class("st")
     torch.manual_seed(width)
@@ -53,7 +53,8 @@ def translator(width):
         task,
         settings(
             task,
-            src_token_list=list(TOKENS),
+            token_list=list(tokens),
+            src_token_list=list(sources),
             encoder="transformer",
             encoder_conf=ENCODER | {"output_size": width, "num_blocks": 2},
             decoder="transformer",
@@ -122,3 +123,87 @@ def test_speech_translation_by_decoder_source_ctc_and_hidden(batch):
     kd = [v.item() for k, v in stats.items() if k.startswith("loss_kd")]
     assert len(kd) == 4
     assert min(kd) > 0
+
+
+# In speech translation CTC is over the tokens of the source language.
+
+CTC = {"type": "ctc_frame_kl", "weight": 1.0, "frames": "all"}
+DECODER = {"type": "token_kl", "weight": 1.0}
+SWAPPED = [TOKENS[0], TOKENS[1], *reversed(TOKENS[2:-1]), TOKENS[-1]]
+OTHER = [TOKENS[0], TOKENS[1], *map(str.upper, TOKENS[2:-1]), TOKENS[-1]]
+
+
+def place_of(tokens):
+    """Where each token of SWAPPED stands in another list."""
+    return torch.tensor([list(tokens).index(token) for token in SWAPPED])
+
+
+def with_source_order(teacher):
+    """The same translator, its source tokens in the order of SWAPPED."""
+    twin = translator(12, sources=SWAPPED)
+    state = {k: v.clone() for k, v in teacher.state_dict().items()}
+    for name, value in state.items():
+        of_source = name.startswith(("ctc.ctc_lo.", "extra_asr_decoder."))
+        if of_source and value.shape[:1] == (len(TOKENS),):
+            state[name] = value[place_of(TOKENS)]
+    twin.load_state_dict(state)
+    return twin.eval()
+
+
+def with_target_order(model):
+    """The same translator, its target tokens in the order of SWAPPED."""
+    twin = translator(12, tokens=SWAPPED)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    for name, value in state.items():
+        if name.startswith("decoder.") and value.shape[:1] == (len(TOKENS),):
+            state[name] = value[place_of(TOKENS)]
+    twin.load_state_dict(state)
+    return twin.eval()
+
+
+def translated(batch):
+    """The batch with transcripts of the source, other than its translations."""
+    source = batch["text"].flip(0).clone()
+    lengths = batch["text_lengths"].flip(0).clone()
+    return clone(batch | {"src_text": source, "src_text_lengths": lengths})
+
+
+def stats_of(student, teacher, terms, batch):
+    espnet_kd.attach(student.eval(), {"losses": terms}, teacher)
+    with torch.no_grad():
+        _, stats, _ = student(**translated(batch))
+    espnet_kd.detach(student)
+    return {k: v for k, v in stats.items() if k.startswith("loss_kd_")}
+
+
+def test_other_source_tokens_of_the_same_number_are_refused():
+    with pytest.raises(AlignmentError, match=r"2: student 'a', teacher 'A'"):
+        espnet_kd.attach(translator(8), {"losses": [CTC]}, translator(12, sources=OTHER))
+    # The target's are another list, which a CTC loss does not read.
+    espnet_kd.attach(translator(8), {"losses": [CTC]}, translator(12, tokens=OTHER))
+    espnet_kd.attach(translator(8), {"losses": [DECODER]}, translator(12, sources=OTHER))
+
+
+def test_the_order_of_source_tokens_changes_nothing(batch):
+    student, teacher = translator(8), translator(12).eval()
+    terms = [CTC, DECODER]
+    plain = stats_of(student, teacher, terms, batch)
+    swapped = stats_of(student, with_source_order(teacher), terms, batch)
+    assert min(plain.values()) > 0
+    for name, value in plain.items():
+        torch.testing.assert_close(swapped[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_the_order_of_target_tokens_leaves_the_source_ctc_alone(batch):
+    student = translator(12)
+    twin = with_target_order(student)
+    stats = stats_of(student, twin, [CTC, DECODER], batch)
+    zero = torch.zeros(1)
+    torch.testing.assert_close(stats["loss_kd_ctc_frame_kl"], zero, rtol=0, atol=1e-4)
+    torch.testing.assert_close(stats["loss_kd_token_kl"], zero, rtol=0, atol=1e-4)
+
+
+def test_another_number_of_source_tokens_is_a_sentence():
+    longer = [*TOKENS[:-1], "i", TOKENS[-1]]
+    with pytest.raises(AlignmentError, match=r"token lists \(11 and 12 tokens"):
+        espnet_kd.attach(translator(8), {"losses": [CTC]}, translator(12, sources=longer))
