@@ -32,7 +32,8 @@ def probe(
     """
     batch = _example(model) if example is None else example
     device = next(model.parameters()).device
-    batch = {key: value.to(device) for key, value in batch.items()}
+    # Of a whole batch of training no more is heard: its names are no tensors.
+    batch = {key: batch[key].to(device) for key in ("speech", "speech_lengths")}
     labels = _labels(model, batch)
     of_student, of_teacher = map(_tapped, requests)
     with fork_rng(device):

@@ -336,6 +336,11 @@ def test_another_token_list_is_refused_for_posteriors_only(teacher, batch):
     assert "loss_kd" in model(**clone(batch))[1]
 
 
+def test_a_whole_batch_of_training_is_an_example(student, teacher, batch):
+    espnet_kd.attach(student, conf(HIDDEN), teacher, example=batch)
+    assert "loss_kd" in student(**clone(batch))[1]
+
+
 def test_features_without_example_are_asked_for(student, teacher):
     with pytest.raises(KDError, match=r"attach\(\.\.\., example=batch\)"):
         espnet_kd.attach(student, conf(HIDDEN), teacher)
