@@ -44,7 +44,7 @@ class Attachment:
     Attributes:
         parts: What takes part in the training, in the order in which it acts.
         step: Optimizer updates made so far, for schedules. Counted from the calls unless
-            a trainer sets it, as ours does so that it survives a resume.
+            a trainer sets it, as that of ``tasks`` does so that it survives a resume.
     """
 
     def __init__(
