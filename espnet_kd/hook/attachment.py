@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import ConfigError, KDError, Problem
-from espnet_kd.hook.probe import probe
+from espnet_kd.hook.probe import probe, takes_features
 from espnet_kd.hook.projections import PROJECTIONS, Projections
 from espnet_kd.hook.triple import Triple
 from espnet_kd.model.forward import outputs_of_pass, recorder
@@ -237,7 +237,8 @@ class Attachment:
             student.ys_in_pad, student.ys_in_lens, student.ys_pad, student.ys_lens
         )
         asked = (self.teacher_request, labels, feats, training_pass.warp)
-        return self.teacher(Question(batch, *asked))
+        features = takes_features(self.model, batch)
+        return self.teacher(Question(batch, *asked, is_features=features))
 
     def _trained_parameters(self) -> Iterator[nn.Parameter]:
         for name, parameter in self.model.named_parameters():

@@ -1,6 +1,7 @@
 """One pass of both models before training, for losses that must know their widths."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,14 @@ def probe(
             student = run_guest(model, batch, of_student, labels)
         if teacher is None:
             return student, TeacherTargets(student.encoder_out_lens)
-        return student, teacher.probe(Question(batch, of_teacher, labels))
+        features = takes_features(model, batch)
+        question = Question(batch, of_teacher, labels, is_features=features)
+        return student, teacher.probe(question)
+
+
+def takes_features(model: nn.Module, batch: Mapping[str, Any]) -> bool:
+    """Whether a student is given features: (B, T, D) without a front end for channels."""
+    return getattr(model, "frontend", None) is None and batch["speech"].dim() == 3
 
 
 def _tapped(request: Request) -> Request:

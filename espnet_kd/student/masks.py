@@ -113,7 +113,16 @@ class Masks(TrainingPart):
         return {"masks": dict(self._masks), "chosen_at": self._chosen_at, "felt": felt}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up an interrupted run by what ``state_dict`` gave."""
+        """Take up an interrupted run by what ``state_dict`` gave.
+
+        Raises:
+            KDError: If it was given by another version.
+        """
+        if not {"masks", "chosen_at", "felt"} <= state.keys():
+            raise KDError(
+                "prune: the checkpoint to resume from was written by another version of "
+                "espnet_kd; go on with that version, or begin in a new --output_dir"
+            )
         self._masks, self._chosen_at = dict(state["masks"]), state["chosen_at"]
         if self._felt is not None and state["felt"]:
             self._felt.load_state_dict(state["felt"])

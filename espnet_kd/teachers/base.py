@@ -22,6 +22,7 @@ class Question:
         labels: What the student's decoder was given.
         feats: The student's augmented features and their lengths, for ``view: same``.
         warp: The student's time warp, for features of the teacher's own.
+        is_features: Whether ``speech`` is (B, T, D) features, not audio.
     """
 
     batch: Mapping[str, Any]
@@ -29,6 +30,7 @@ class Question:
     labels: Labels = field(default_factory=Labels)
     feats: tuple[Tensor, Tensor] | None = None
     warp: Warp | None = None
+    is_features: bool = False
 
 
 class Teacher(Protocol):

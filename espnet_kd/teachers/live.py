@@ -59,7 +59,7 @@ class LiveTeacher:
                 real positions.
         """
         self._follow(question.batch["speech"])
-        self._check_order(question.batch["speech_lengths"])
+        self._check_input(question)
         outputs = self._run(question)
         self._check_finite(outputs, question.batch.get("utt_id"))
         if count := question.request.count("nbest"):
@@ -182,8 +182,15 @@ class LiveTeacher:
             "teacher that was trained on the student's"
         )
 
-    def _check_order(self, lengths: Tensor) -> None:
-        if self._is_recurrent and bool((lengths.diff() > 0).any()):
+    def _check_input(self, question: Question) -> None:
+        batch = question.batch
+        if question.is_features and getattr(self.model, "frontend", None) is not None:
+            raise TeacherError(
+                f"teacher {self.name}: it takes audio, and the student is trained on "
+                f"features of {batch['speech'].shape[-1]} dimensions. Train the student "
+                "on audio, or name a teacher that was trained on the same features"
+            )
+        if self._is_recurrent and bool((batch["speech_lengths"].diff() > 0).any()):
             raise TeacherError(
                 f"teacher {self.name}: its recurrent encoder takes the utterances of a "
                 "batch by falling length. Train with a 'batch_type' that sorts them (any "

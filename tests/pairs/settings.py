@@ -130,6 +130,11 @@ SETTINGS = (
         "teacher_rnn_decoder",
         teacher={"decoder": "rnn", "decoder_conf": {"hidden_size": 8, "num_layers": 1}},
     ),
+    Setting(
+        "teacher",
+        "teacher_of_audio",
+        teacher={"frontend": "default", "frontend_conf": FRONTEND, "input_size": None},
+    ),
     Setting("teacher", "teacher_other_features", teacher={"input_size": 30}),
     Setting("teacher", "teacher_other_tokens", teacher={"token_list": OTHER}),
     Setting("family", "ctc_only", train={"model_conf": {"ctc_weight": 1.0}}),

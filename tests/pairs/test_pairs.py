@@ -48,7 +48,7 @@ def test_they_train_or_say_why_not(start, world, tmp_path):
 def test_most_of_them_train():
     total = sum(OUTCOMES.values())
     assert OUTCOMES["trained"] >= total / 2, OUTCOMES
-    assert OUTCOMES["stock cannot"] <= total / 50, OUTCOMES
+    assert OUTCOMES["stock cannot"] <= max(1, total / 20), OUTCOMES
 
 
 def test_every_pair_of_settings_is_drawn_before_one_comes_again():

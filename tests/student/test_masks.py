@@ -275,6 +275,12 @@ def test_a_resumed_run_has_the_masks_of_the_interrupted_one():
     assert zeros(again) == zeros(model) == [[False, False, True, True]]
 
 
+def test_a_resume_point_of_another_version_is_refused():
+    masks = Masks(layer([[1.0, 2.0]]), PruneConfig(sparsity=0.5, end=4, every=2))
+    with pytest.raises(KDError, match=r"written by another version.*new --output_dir"):
+        masks.load_state_dict({"0.weight": torch.ones(2)})
+
+
 def test_units_go_whole_and_alike_in_every_layer():
     model = build_asr(1, encoder="conformer", width=8, blocks=2)
     masks = Masks(model, PruneConfig(structure="units", sparsity=0.25, end=1, every=1))

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
-from conftest import build_asr
+from conftest import build_asr, clone
 
+import espnet_kd
 from espnet_kd.errors import TeacherError
 from espnet_kd.model.request import Request
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.live import LiveTeacher
+
+CTC = [{"type": "ctc_frame_kl", "weight": 1.0}]
 
 
 def example(batch):
@@ -116,3 +119,15 @@ def test_a_device_without_memory_speaks_for_itself(teacher, batch):
     teacher.encoder.register_forward_pre_hook(exhaust)
     with pytest.raises(torch.OutOfMemoryError, match="no memory"):
         guest(Question(example(batch), Request(ctc=True)))
+
+
+def test_features_are_no_audio(batch):
+    """A front end would take (B, T, D) features for audio of D channels, in silence."""
+    long = {"speech": batch["speech"].repeat(1, 50, 1)}
+    long["speech_lengths"] = batch["speech_lengths"] * 50
+    student = build_asr(seed=1)
+    audio = {"frontend": "default", "input_size": None}
+    espnet_kd.attach(student, {"losses": CTC}, build_asr(seed=2, **audio))
+    said = "takes audio, and the student is trained on features of 20 dimensions"
+    with pytest.raises(TeacherError, match=said):
+        student(**clone(batch) | long)
