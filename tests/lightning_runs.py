@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from conftest import INPUT_SIZE, LETTERS, TOKENS
 from training import ENCODERS
 
@@ -116,9 +115,3 @@ def logged(exp: Path) -> dict[str, list[float]]:
                 if value:
                     found.setdefault(key, []).append(float(value))
     return found
-
-
-def write_yaml(path: Path, value: Any) -> str:
-    """Write a file; gives its path."""
-    path.write_text(yaml.safe_dump(value))
-    return str(path)

@@ -155,7 +155,9 @@ def test_other_tasks_refuse_a_kd_conf_that_no_parser_saw(tmp_path):
     script.write_text(
         "from argparse import Namespace\n"
         "from espnet2.tasks.lm import LMTask\n"
-        "LMTask.main(Namespace(required=[], kd_conf={'losses': []}, print_config=False))\n"
+        "given = LMTask.get_default_config() | {'print_config': False}\n"
+        "given |= {'required': [], 'kd_conf': {'losses': []}}\n"
+        "LMTask.main(Namespace(**given))\n"
     )
     answer = run(str(script))
     assert answer.returncode == 1

@@ -27,7 +27,6 @@ class RefusingTask(AbsTask):  # type: ignore[misc]  # ESPnet carries no types
         Raises:
             KDError: Naming the tasks that have distillation.
         """
-        super().check_required_command_args(args)
         if getattr(args, "kd_conf", None) and not cls.distils:
             name = stock_class(cls).__name__
             raise KDError(
@@ -35,3 +34,4 @@ class RefusingTask(AbsTask):  # type: ignore[misc]  # ESPnet carries no types
                 f"tasks have it: {', '.join(TASKS)}. Train one of them, or leave the "
                 "kd_conf out"
             )
+        super().check_required_command_args(args)

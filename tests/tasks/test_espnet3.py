@@ -106,7 +106,7 @@ def test_average_balance_and_masks_survive_a_resume(espnet3, root):
     assert equal(*(state["ema"]["weights"] for state in states))
 
 
-def test_statistics_need_no_teacher(espnet3, tmp_path, monkeypatch):
+def test_statistics_need_no_teacher(espnet3, tmp_path):
     config = training(tmp_path, kd_model(tmp_path))
     assert espnet3._build_trainer(config).model.distils
     with pytest.raises(TeacherError, match="no such directory"):
@@ -165,24 +165,22 @@ def test_several_optimizers_are_refused(espnet3, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("trainer", "text"),
+    ("kind", "children", "text"),
     [
-        ({"strategy": "ddp", "devices": 2}, r"devices: 2 processes.*torchrun"),
-        ({"strategy": "fsdp"}, "strategy: FSDPStrategy is not supported"),
+        ("DDPStrategy", [None], r"devices: 2 processes.*torchrun --nproc_per_node 2"),
+        ("FSDPStrategy", [], "strategy: FSDPStrategy is not supported.*use ddp"),
     ],
 )
-def test_trainers_that_would_lose_it_are_refused(monkeypatch, trainer, text):
+def test_trainers_that_would_lose_it_are_refused(kind, children, text):
     from types import SimpleNamespace
 
-    from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy
+    from lightning.pytorch import strategies
 
     from espnet_kd.tasks.lightning import check_trainer
 
-    kind = {"ddp": DDPStrategy, "fsdp": FSDPStrategy}[trainer["strategy"]]
-    strategy = kind.__new__(kind)
-    children = [None] if trainer.get("devices") else []
+    cls = getattr(strategies, kind)
+    strategy = cls.__new__(cls)
     strategy._launcher = SimpleNamespace(procs=children)
-    devices = trainer.get("devices", 1)
-    given = SimpleNamespace(strategy=strategy, world_size=devices, num_devices=devices)
+    given = SimpleNamespace(strategy=strategy, world_size=2, num_devices=2)
     with pytest.raises(ConfigError, match=text):
         check_trainer(given)

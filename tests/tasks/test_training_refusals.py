@@ -56,7 +56,8 @@ def test_a_task_without_distillation_refuses_arguments_that_no_parser_saw():
 
     task = type("TTSTask", (RefusingTask,), {"__module__": "espnet2.tasks.tts"})
     eager = type("ESPnetEZTask", (task,), {})
-    args = argparse.Namespace(required=[], kd_conf={"losses": []})
+    args = eager.get_parser().parse_args(["--output_dir", "unused"])
+    args.kd_conf = {"losses": []}
     with pytest.raises(KDError, match=r"^TTSTask has no distillation.* have it: asr, "):
         eager.check_required_command_args(args)
     args.kd_conf = None
