@@ -110,7 +110,7 @@ class DistillationCallback(Callback):
 
     def _count(self, trainer: lightning.Trainer) -> None:
         window = trainer.accumulate_grad_batches
-        self.attachment.count_from(trainer.global_step * window, window)
+        self.attachment.count_from(trainer.global_step, window)
 
 
 class DistilledModule(StockLightningModule):
