@@ -63,7 +63,9 @@ def check_passes(draw: Draw, watch: Watch) -> Iterator[str]:
                 yield f"{phase}: {key} is {value}"
         whole = draw.task_weight * stats["loss_task"] + stats["loss_kd"]
         scale = draw.accum_grad if phase == "train" else 1
-        if abs(whole - scale * stats["loss"]) > 1e-3 * max(1.0, abs(whole)):
+        # ESPnet's CTC loss comes in the encoder's precision, bfloat16 in autocast.
+        near = (1e-2 if draw.amp else 1e-3) * max(1.0, abs(whole))
+        if abs(whole - scale * stats["loss"]) > near:
             yield f"{phase}: loss {stats['loss']} is not its parts', {whole} / {scale}"
         if draw.sparsity is not None and stats["kd_sparsity"] > draw.sparsity + 0.02:
             yield f"{phase}: sparsity {stats['kd_sparsity']}"
