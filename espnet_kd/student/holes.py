@@ -101,6 +101,8 @@ def least_units(
     left = axes.sums({name: mask.float().cpu() for name, mask in masks.items()})
     kept = {}
     for axis in filter(is_unit_axis, axes.sizes):
+        if axis not in sums:
+            continue  # all of its weights are frozen
         least = sums[axis].masked_fill(left[axis] == 0, -1.0).argsort(stable=True)
         kept[axis] = torch.ones(axes.sizes[axis], dtype=torch.bool)
         kept[axis][least[: round(part * axes.sizes[axis])]] = False

@@ -31,6 +31,8 @@ KNOWN: tuple[Known, ...] = ()
 MENDED = (
     # Pruning looked for frozen parameters before ESPnet freezes them.
     "ctc_frame_kl live prune_weights freeze_decoder",
+    # A layer whose weights are all frozen has no scores.
+    "ctc_frame_kl live prune_units freeze_encoder",
     # Biases that begin at zero were taken for pruned.
     "ctc_frame_kl live xavier prune_units",
     # loss_task shared its memory with the loss, which ESPnet divides by accum_grad.
