@@ -19,7 +19,7 @@ from espnet_kd.errors import KDError, suggest
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# Task name -> (module, class) of the stock task. The variant is espnet_kd.tasks.NAME.
+# Task name -> (module, class) of the stock task; tasks.variants has KDclass of each.
 TASKS = {
     "asr": ("espnet2.tasks.asr", "ASRTask"),
     "asr_transducer": ("espnet2.tasks.asr_transducer", "ASRTransducerTask"),
@@ -44,8 +44,8 @@ class Variant:
 
 # ESPnet's module -> its variant, found by name, for spawned workers find it so.
 VARIANTS = {
-    module: Variant(task, f"espnet_kd.tasks.{name}", f"KD{task}")
-    for name, (module, task) in TASKS.items()
+    module: Variant(task, "espnet_kd.tasks.variants", f"KD{task}")
+    for module, task in TASKS.values()
 } | {
     "espnet2.tasks.abs_task": Variant(
         "AbsTask", "espnet_kd.tasks.refusing", "RefusingTask"

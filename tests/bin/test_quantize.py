@@ -6,7 +6,7 @@ from training import module
 
 from espnet_kd.bin.quantize import main
 from espnet_kd.student.compressed import is_compressed
-from espnet_kd.tasks.asr import KDASRTask
+from espnet_kd.tasks.variants import KDASRTask
 
 SIZE = {"encoder": "conformer", "width": 16}
 

@@ -70,7 +70,7 @@ def run(draw: Draw, world: World, folder: Path) -> str:
 
 def train(draw: Draw, world: World, folder: Path, watch: Watch, kd: bool = True) -> None:
     """Run ESPnet's command in this process, once for each of the draw's runs."""
-    from espnet_kd.tasks.asr import KDASRTask
+    from espnet_kd.tasks.variants import KDASRTask
 
     class Watched(KDASRTask):
         @classmethod

@@ -39,7 +39,7 @@ STILL = SPECAUG | {"apply_time_warp": False}
 
 
 def train(features, out, kd=None, **options):
-    from espnet_kd.tasks.asr import KDASRTask
+    from espnet_kd.tasks.variants import KDASRTask
 
     conf = ["--kd_conf", str(kd)] if kd else []
     options = {"specaug_conf": STILL} | options
@@ -163,7 +163,7 @@ def test_a_training_reads_them_in_its_data_workers(root, features, workers):
 
 def test_decoding_reads_no_targets(root):
     """The student's config names them; by then they may be gone."""
-    from espnet_kd.tasks.asr import KDASRTask
+    from espnet_kd.tasks.variants import KDASRTask
 
     config = yaml.safe_load((root / "student0" / "config.yaml").read_text())
     assert config["kd_conf"]["targets"]

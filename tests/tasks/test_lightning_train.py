@@ -22,8 +22,8 @@ def lightning_train():
     from espnet2.bin import lightning_train as program
     from espnet2.train import lightning_espnet_model as stock
 
-    from espnet_kd.tasks.asr import KDASRTask
     from espnet_kd.tasks.lit_espnet import KDLitESPnetModel
+    from espnet_kd.tasks.variants import KDASRTask
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "LitESPnetModel", KDLitESPnetModel)

@@ -23,7 +23,7 @@ def stock(*args, **options):
 
 
 def distil(kd_conf, *args, extra=(), **options):
-    from espnet_kd.tasks.asr import KDASRTask
+    from espnet_kd.tasks.variants import KDASRTask
 
     kd = ["--kd_conf", kd_conf] if kd_conf else []
     KDASRTask.main(cmd=[*arguments(*args, **options), *kd, *extra])
@@ -79,7 +79,7 @@ def test_the_student_loads_in_stock_espnet(runs):
 
 def test_loading_by_our_own_task_attaches_nothing(runs):
     from espnet_kd.hook.attach import attachment_of
-    from espnet_kd.tasks.asr import KDASRTask
+    from espnet_kd.tasks.variants import KDASRTask
 
     model, _ = KDASRTask.build_model_from_file(runs / "kd" / "config.yaml")
     assert attachment_of(model) is None

@@ -75,7 +75,7 @@ def test_caches_need_the_names_of_the_utterances():
 def test_a_model_that_somebody_else_built_is_attached_before_its_optimizer(batch):
     """As by espnetez's build_model_fn."""
     from espnet_kd.hook.attach import attachment_of
-    from espnet_kd.tasks.asr import KDASRTask
+    from espnet_kd.tasks.variants import KDASRTask
 
     conf = {"teachers": [{"ema": 0.9}], "losses": [{"type": "token_kl", "weight": 1}]}
     given = {"optim": "sgd", "optim_conf": {"lr": 0.1}, "exclude_weight_decay": False}

@@ -40,7 +40,7 @@ def command(features, output_dir, width):
 
 
 def test_it_trains_its_lattice_and_its_auxiliary_ctc(features, tmp_path):
-    from espnet_kd.tasks.asr_transducer import KDASRTransducerTask
+    from espnet_kd.tasks.variants import KDASRTransducerTask
 
     KDASRTransducerTask.main(cmd=command(features, tmp_path / "teacher", 12))
     terms = [

@@ -164,7 +164,7 @@ def test_the_ensemble_asks_like_a_teacher(teacher, batch):
 
 
 def test_a_training_with_two_teachers(features, tmp_path):
-    from espnet_kd.tasks.asr import KDASRTask
+    from espnet_kd.tasks.variants import KDASRTask
 
     for seed in (1, 2):
         out = tmp_path / f"t{seed}"
