@@ -37,7 +37,6 @@ from espnet_kd.teachers.build import load_teacher
 from espnet_kd.teachers.live import LiveTeacher
 
 LOSS = {"ctc": "ctc_frame_kl", "decoder": "token_kl"}
-TERMS = [(part, temperature) for part in LOSS for temperature in (1.0, 2.0)]
 NAMES = ("live", "cached", "itself", "dot", "live_square", "cached_square")
 HEADS = ("live", "cached", "teacher itself", "cosine", "norm", "most a row loses")
 Row = dict[str, float]
@@ -57,6 +56,8 @@ def get_parser() -> argparse.ArgumentParser:
     add("--vocabulary", type=int, default=0, help="0: the teacher's own")
     add("--tail", type=float, default=1e-4)
     add("--tolerance", type=float, default=1e-3)
+    add("--ctc_temperatures", default="1", help="at which the tolerance is kept")
+    add("--decoder_temperatures", default="1,2", help="the same of the decoder")
     return parser
 
 
@@ -142,9 +143,14 @@ class Table:
         self.header = Header(
             *("exp", "t", tuple(map(str, range(self.width))), 0, tuple(LOSS)),
             tolerance=args.tolerance,
-            temperatures={part: (1.0, 2.0) for part in LOSS},
+            temperatures={
+                part: tuple(map(float, getattr(args, f"{part}_temperatures").split(",")))
+                for part in LOSS
+            },
         )
-        keys = [(term, padding) for term in TERMS for padding in ("same", "own")]
+        kept = self.header.temperatures.items()
+        terms = [(part, temperature) for part, some in kept for temperature in some]
+        keys = [(term, padding) for term in terms for padding in ("same", "own")]
         self.rows = {key: dict.fromkeys((*NAMES, "count"), 0.0) for key in keys}
         self.own = {e.utt: e for one in singles for e in self.entries(one)}
 
@@ -162,8 +168,9 @@ class Table:
         own = [self.own[utt] for utt in batch["utt_id"]]
         for padding, written in (("same", self.entries(batch)), ("own", own)):
             cached = targets_of(batch_of(written), self.header)
-            for term in TERMS:
-                compare(self.rows[term, padding], term, student, teacher, cached)
+            for (term, of), row in self.rows.items():
+                if of == padding:
+                    compare(row, term, student, teacher, cached)
 
     def lines(self) -> Iterator[str]:
         """The table, and what it costs."""

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 import yaml
 from conftest import REPO, SHARED
-from espnet_kd.kaldi_dir import read_table
 
 from espnet_kd.errors import KDError
+from espnet_kd.host.kaldi_dir import read_table
 
 AN4 = REPO / "egs" / "an4" / "asr_kd1"
 AUDIO = SHARED / "an4_audio"

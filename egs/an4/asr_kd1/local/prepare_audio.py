@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
-from espnet_kd.kaldi_dir import write_speakers, write_table
 
 from espnet_kd.errors import KDError
+from espnet_kd.host.kaldi_dir import write_speakers, write_table
 
 FIELDS = 3
 SAMPLING_RATE = 16000
