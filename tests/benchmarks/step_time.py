@@ -136,7 +136,8 @@ def write_cache(
     said = LiveTeacher(teacher)(Question(batch, request, Labels(ys_in, lens)))
     said.ys_in_pad, said.ys_in_lens = ys_in, lens
     tokens = teacher.token_list
-    header = Header("t", "t", tuple(tokens), 0, ("ctc", "decoder"))
+    # Random posteriors have no likely tokens: as many are kept as of a trained teacher.
+    header = Header("t", "t", tuple(tokens), 0, ("ctc", "decoder"), max_k=32)
     utts = [f"u{row}" for row in range(len(ys_in))]
     shard = Shard(folder, 1, header)
     for entry in entries_of(said, utts, header):
