@@ -1,5 +1,6 @@
 """Configurations that come with the package, by their names."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -62,8 +63,14 @@ def test_where_none_are_installed_there_are_no_names(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_wheel_holds_them_and_finds_them(tmp_path):
+    # Of a copy: building leaves its own folders behind.
+    source = tmp_path / "source"
+    for name in ("espnet_kd", "conf"):
+        shutil.copytree(REPO / name, source / name)
+    for name in ("setup.py", "README.md", "LICENSE"):
+        shutil.copy(REPO / name, source / name)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet"]
-    command += ["--no-build-isolation", "--wheel-dir", str(tmp_path), str(REPO)]
+    command += ["--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
     subprocess.run(command, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
