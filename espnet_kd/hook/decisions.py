@@ -23,12 +23,24 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
     yield f"  the student's own loss counts {config.task_weight:g}"
     for term in config.losses:
         yield f"  {_term(term, config.schedule)}"
+    if _moves(config):
+        yield (
+            "  'loss' moves with schedules and balancing from epoch to epoch: select and "
+            "stop by 'acc' or 'loss_task', which compare"
+        )
     for name, learned in attachment.objective.projections().items():
         yield f"  {name}: adds a projection of {_size(learned)} parameters, saved nowhere"
     if config.prune is not None:
         yield f"  prune: {config.prune}"
     if config.quantize != "none":
         yield f"  quantize: {config.quantize}"
+
+
+def _moves(config: KDConfig) -> bool:
+    """Whether the weights that are in force change while the student trains."""
+    still = ScheduleConfig()
+    schedules = [t.schedule or config.schedule for t in config.losses if t.weight]
+    return config.gradients.balance or any(s != still for s in schedules)
 
 
 def _term(term: LossTermConfig, common: ScheduleConfig) -> str:

@@ -64,3 +64,16 @@ def test_nothing_is_said_of_a_model_that_is_refused(caplog, student, teacher):
             refused = True
     assert refused
     assert not [r for r in caplog.records if r.name.startswith("espnet_kd")]
+
+
+def test_a_loss_that_moves_with_its_schedule_is_told(caplog, student, teacher, batch):
+    still = {"losses": [{"type": "token_kl", "weight": 1.0}]}
+    moving = still | {"schedule": {"warmup_steps": 3}}
+    observed = {"losses": [{"type": "token_kl", "weight": 0}]} | {
+        "schedule": {"warmup_steps": 3}
+    }
+    for conf, told in ((still, False), (moving, True), (observed, False)):
+        caplog.clear()
+        text = logged(caplog, student, conf, teacher, batch)
+        assert ("stop by 'acc' or 'loss_task', which compare" in text) == told
+        espnet_kd.detach(student)
