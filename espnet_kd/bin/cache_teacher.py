@@ -51,8 +51,8 @@ python -m espnet_kd.bin.cache_teacher --exp exp/asr_teacher --parts ctc,decoder 
     --data_path_and_name_and_type dump/train/text,text,text \\
     --key_file dump/train/text --output_dir exp/asr_teacher/targets/train
 """
-PARTS = ("ctc", "decoder", "nbest")
 POSTERIORS = tuple(row.name for row in posterior_rows())
+PARTS = (*POSTERIORS, "nbest")
 REPORT_SECONDS = 10
 ESTIMATED = 20
 

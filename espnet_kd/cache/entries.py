@@ -15,7 +15,7 @@ from espnet_kd.errors import KDError, utterance_name
 from espnet_kd.losses.divergence import kl_rows
 from espnet_kd.masking import length_mask
 from espnet_kd.model.outputs import Hidden, NBest, TeacherTargets
-from espnet_kd.model.table import posterior_rows
+from espnet_kd.model.table import OUTPUTS, posterior_rows
 
 RUN = np.iinfo(np.uint16).max
 Part = TypeVar("Part")
@@ -69,7 +69,7 @@ def _rows(logits: Tensor, header: Header, part: str) -> Rows:
         logits,
         tolerance=header.tolerance,
         max_k=header.max_k,
-        always=header.blank_id if part == "ctc" else 0,
+        always=header.blank_id if OUTPUTS[part].tokens == "ctc" else 0,
         temperatures=temperatures,
     )
     kind = np.uint16 if logits.shape[1] <= 1 << 16 else np.uint32

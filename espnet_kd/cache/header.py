@@ -8,6 +8,7 @@ from pathlib import Path
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
+from espnet_kd.model.table import OUTPUTS
 
 VERSION = 2
 HEADER = "header.json"
@@ -63,7 +64,7 @@ class Header:
         """The tokens that a part's posteriors are over."""
         return (
             self.ctc_token_list
-            if part == "ctc" and self.ctc_token_list
+            if OUTPUTS[part].tokens == "ctc" and self.ctc_token_list
             else self.token_list
         )
 

@@ -102,6 +102,10 @@ class TermReader:
             return None
         try:
             built: Loss = loss(**options)
+            built.needs()
+        except KDError as error:
+            check.add("", str(error))
+            return None
         except ArgumentsError as error:
             check.problems += [problem.under(check.path) for problem in error.problems]
             return None

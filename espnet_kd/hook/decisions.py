@@ -15,25 +15,47 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
         config: What was asked for.
         attachment: What came of it, connected.
     """
-    student = attachment.model
-    name = f"{type(student).__name__}, {_size(student)} parameters"
-    yield f"Distillation of {name}, by {config.source}:"
-    lines = attachment.teacher.describe() if attachment.teacher is not None else ["none"]
-    yield from (f"  {line}" for line in lines)
+    student, learned = attachment.model, attachment.objective.projections()
+    size = _size(student) - _size(learned)
+    kind = type(student).__name__
+    yield f"Distillation of {kind}, {size:,} parameters, by {config.source}:"
+    if attachment.teacher is not None:
+        yield from (f"  {line}" for line in attachment.teacher.describe())
     yield f"  the student's own loss counts {config.task_weight:g}"
-    for term in config.losses:
-        yield f"  {_term(term, config.schedule)}"
+    yield from (f"  {_term(term, config.schedule)}" for term in config.losses)
+    for name, part in learned.items():
+        yield f"  {name}: adds {_size(part):,} parameters of its own, saved with no model"
+    yield from (f"  {line}" for line in _settings(config))
+    teacher: object = attachment.teacher
+    parts = [part for part in attachment.parts if part is not teacher]
+    yield from (f"  {line}" for part in parts for line in part.describe())
+
+
+def _settings(config: KDConfig) -> Iterator[str]:
+    """What is set beside teachers and terms."""
+    gradients, prune = config.gradients, config.prune
+    if gradients.balance:
+        yield (
+            "weights are balanced: each says how hard its term pulls beside the task's, "
+            f"measured every {gradients.every} updates"
+        )
+    elif gradients.every:
+        yield f"the terms' gradients are measured every {gradients.every} updates"
     if _moves(config):
         yield (
-            "  'loss' moves with schedules and balancing from epoch to epoch: select and "
+            "'loss' moves with schedules and balancing from epoch to epoch: select and "
             "stop by 'acc' or 'loss_task', which compare"
         )
-    for name, learned in attachment.objective.projections().items():
-        yield f"  {name}: adds a projection of {_size(learned)} parameters, saved nowhere"
-    if config.prune is not None:
-        yield f"  prune: {config.prune}"
+    if prune is not None:
+        goal = f"below {prune.threshold:g}" if prune.threshold else f"{prune.sparsity:.0%}"
+        yield (
+            f"prune: {goal} of the {prune.structure} go by {prune.importance} "
+            f"({prune.scope}) from update {prune.start} to {prune.end}, every {prune.every}"
+        )
     if config.quantize != "none":
-        yield f"  quantize: {config.quantize}"
+        yield f"quantize: linear layers compute as in {config.quantize} while they train"
+    if not config.diagnostics:
+        yield "diagnostics: the log has no kd_* statistics of posteriors"
 
 
 def _moves(config: KDConfig) -> bool:
@@ -49,7 +71,8 @@ def _term(term: LossTermConfig, common: ScheduleConfig) -> str:
     weight = f"weight {term.weight:g}" if term.weight else "observed only"
     confidence = f", confidence {term.confidence:g}" if term.confidence else ""
     given = f" ({options})" if options else ""
-    return f"{term.type}{name}: {weight}{given}{confidence}{_schedule(term, common)}"
+    schedule = _schedule(term, common) if term.weight else ""
+    return f"{term.type}{name}: {weight}{given}{confidence}{schedule}"
 
 
 def _schedule(term: LossTermConfig, common: ScheduleConfig) -> str:
@@ -63,5 +86,5 @@ def _schedule(term: LossTermConfig, common: ScheduleConfig) -> str:
     return f"; {', then '.join(parts)}" if parts else ""
 
 
-def _size(module: nn.Module) -> str:
-    return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

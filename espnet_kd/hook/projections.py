@@ -1,5 +1,6 @@
 """Learned maps between widths: trained with the student, saved with no model."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,28 @@ from espnet_kd.errors import KDError
 from espnet_kd.model.training_part import TrainingPart
 
 PROJECTIONS = "kd_projections"
+
+
+class Unsaved(nn.ModuleDict):
+    """Modules that train with a model and are in no ``state_dict`` of it.
+
+    Args:
+        modules: Any modules, those of a plug-in's loss as well.
+    """
+
+    def __init__(self, modules: nn.ModuleDict) -> None:
+        super().__init__(dict(modules.items()))
+        for module in self.modules():
+            # What a model's load_state_dict calls of each of its modules.
+            vars(module)["_load_from_state_dict"] = _load_nothing
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Leave what was collected of the model so far as it is."""
+        return kwargs.get("destination") or OrderedDict()
+
+
+def _load_nothing(*_args: Any) -> None:
+    """Miss nothing in a checkpoint that holds nothing of this."""
 
 
 class Projections(TrainingPart):
@@ -25,8 +48,8 @@ class Projections(TrainingPart):
     key = PROJECTIONS
 
     def __init__(self, model: nn.Module, learned: nn.ModuleDict) -> None:
-        self.model, self.learned = model, learned
-        model.add_module(PROJECTIONS, learned)
+        self.model, self.learned = model, Unsaved(learned)
+        model.add_module(PROJECTIONS, self.learned)
 
     def state_dict(self) -> dict[str, Any]:
         """Every parameter by its name."""

@@ -33,6 +33,10 @@ class SharedWarp(TrainingPart):
         self._lens: Tensor | None = None
         self._doubled = False
 
+    def describe(self) -> list[str]:
+        """What the teacher gets."""
+        return ["SpecAugment's time warp is repeated for the teacher's clean features"]
+
     def before_pass(self, training_pass: TrainingPass) -> None:
         """Keep the random state that the student's warp is about to draw from."""
         if not training_pass.learns:

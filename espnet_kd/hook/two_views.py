@@ -42,6 +42,10 @@ class TwoViews(TrainingPart):
         self.model = model
         self._handle: RemovableHandle | None = None
 
+    def describe(self) -> list[str]:
+        """What it costs."""
+        return ["every training batch goes through the student twice, in two views"]
+
     def before_pass(self, training_pass: TrainingPass) -> None:
         """Double the batch of a training pass."""
         if not training_pass.learns:

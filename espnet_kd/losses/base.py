@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.request import Request, Wanted
-from espnet_kd.model.table import rows_of, token_lists
+from espnet_kd.model.table import rows_of
 from espnet_kd.registry import Registry
 
 LOSSES: Registry[type["DistillationLoss"]] = Registry("loss")
@@ -72,11 +72,6 @@ class Needs:
     def __repr__(self) -> str:
         """Both requests."""
         return f"Needs(student: {self.of_student}, teacher: {self.of_teacher})"
-
-    @property
-    def common_vocabulary(self) -> bool:
-        """Whether indices of tokens are compared, so that both lists must agree."""
-        return bool(token_lists(self.of_teacher))
 
     @classmethod
     def union(cls, needs: Iterable["Needs"]) -> "Needs":

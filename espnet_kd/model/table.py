@@ -54,6 +54,11 @@ class Row:
     tokens: str = ""
     lengths: str = ""
 
+    @property
+    def by_frame(self) -> bool:
+        """Whether its positions are encoder frames, whose rates may differ."""
+        return self.lengths == "encoder_out_lens"
+
 
 def _nothing(_parts: Parts, _request: Request) -> Iterable[str | None]:
     return ()

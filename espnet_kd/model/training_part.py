@@ -53,6 +53,10 @@ class TrainingPart:
         """Numbers for the log."""
         return {}
 
+    def describe(self) -> list[str]:
+        """Say in a line each what it does to the training, for the log."""
+        return []
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs beside model and optimizer."""
         return {}

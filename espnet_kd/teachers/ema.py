@@ -38,6 +38,12 @@ class EMATeacher(LiveTeacher, TrainingPart):
         self.decay = decay
         self.updates = -1
 
+    def describe(self) -> list[str]:
+        """Whose average it is, and of how many updates."""
+        return [
+            f"teacher: the student's own average, decay {self.decay:g}, view: {self.view}"
+        ]
+
     def training_parts(self) -> list[TrainingPart]:
         """The average itself follows the student."""
         return [self]

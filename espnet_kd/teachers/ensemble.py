@@ -148,7 +148,7 @@ class Ensemble:
             if given:
                 frames = given[0][1].encoder_out_lens
                 found[row.field] = self._mixed(given, row, frames)
-                lens = frames if row.name == "ctc" else lens
+                lens = frames if row.by_frame else lens
         forced = next((t for _, t in answers if t.decoder_logits is not None), first)
         return replace(
             first,
@@ -174,9 +174,9 @@ class Ensemble:
 
 
 def _log_probs(targets: TeacherTargets, row: Row, frames: Tensor) -> Tensor:
-    """A teacher's log-posteriors, CTC's at the frames of the first teacher with CTC."""
+    """A teacher's log-posteriors, at the frames of the first one that has the part."""
     logits: Tensor = getattr(targets, row.field)
-    if row.name == "ctc":
+    if row.by_frame:
         logits = at_student_frames(
             logits,
             student_lens=frames,

@@ -137,7 +137,10 @@ def write_cache(
     said.ys_in_pad, said.ys_in_lens = ys_in, lens
     tokens = teacher.token_list
     # Random posteriors have no likely tokens: as many are kept as of a trained teacher.
-    header = Header("t", "t", tuple(tokens), 0, ("ctc", "decoder"), max_k=32)
+    softened = {"decoder": (1.0, 2.0)}
+    header = Header(
+        "t", "t", tuple(tokens), 0, ("ctc", "decoder"), max_k=32, temperatures=softened
+    )
     utts = [f"u{row}" for row in range(len(ys_in))]
     shard = Shard(folder, 1, header)
     for entry in entries_of(said, utts, header):

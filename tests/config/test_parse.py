@@ -322,3 +322,18 @@ def test_a_loss_that_doubles_the_batch_cannot_be_watched_only():
 def test_what_a_weight_falls_to_needs_a_decay():
     found = problems({**GOOD, "schedule": {"final": 0.5}})
     assert "'decay' is 'none'; remove it or set a decay" in found["schedule.final"]
+
+
+def test_a_loss_that_needs_what_no_model_gives_is_named():
+    from espnet_kd.losses import DistillationLoss, Needs
+
+    registry = Registry("loss")
+
+    @registry.register("mine")
+    class Mine(DistillationLoss):
+        def needs(self):
+            return Needs(ctcc=True)
+
+    conf = {"teachers": [{"exp": "x"}], "losses": [{"type": "mine", "weight": 1}]}
+    with pytest.raises(ConfigError, match=r"losses\[0\]: a loss needs 'ctcc'.*mean 'ctc'"):
+        parse_config(conf, registry)

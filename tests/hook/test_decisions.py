@@ -38,12 +38,14 @@ def test_teacher_terms_schedules_and_projections_are_named(caplog, student, teac
     assert f"teacher exp/asr_teacher (valid.acc.ave.pth): ESPnetASRModel, {size:,}" in text
     assert "view: clean" in text
     assert "own loss counts 0.5" in text
-    assert "ctc_frame_kl: observed only; rises over 7 updates" in text
+    assert "ctc_frame_kl: observed only\n" in text
     expected = "token_kl as 'soft': weight 0.7 (temperature: 2.0); rises over 7 updates"
     assert expected in text
     assert "falls to 0 over 9 (linear)" in text
-    # Width 8 to width 12, with a bias.
-    assert f"hidden_mse: adds a projection of {8 * 12 + 12} parameters" in text
+    # Width 8 to width 12, with a bias; the student is counted without them.
+    assert f"hidden_mse: adds {8 * 12 + 12} parameters of its own" in text
+    own = sum(p.numel() for n, p in student.named_parameters() if "kd_proj" not in n)
+    assert f"of ESPnetASRModel, {own:,} parameters, by kd_conf:" in text
 
 
 def test_a_teacher_whose_tokens_are_in_another_order_is_told(caplog, student, batch):
@@ -77,3 +79,38 @@ def test_a_loss_that_moves_with_its_schedule_is_told(caplog, student, teacher, b
         text = logged(caplog, student, conf, teacher, batch)
         assert ("stop by 'acc' or 'loss_task', which compare" in text) == told
         espnet_kd.detach(student)
+
+
+def test_settings_that_change_a_training_are_told(caplog, batch):
+    from conftest import build_asr
+
+    student = build_asr(
+        seed=1,
+        specaug="specaug",
+        specaug_conf={
+            "apply_time_warp": True,
+            "apply_freq_mask": False,
+            "apply_time_mask": False,
+        },
+    )
+    conf = {
+        "teachers": [{"ema": 0.99}],
+        "losses": [
+            {"type": "ctc_frame_kl", "weight": 0.5},
+            {"type": "cr_ctc", "weight": 0.2},
+        ],
+        "gradients": {"every": 50, "balance": True},
+        "prune": {"sparsity": 0.25, "start": 10, "end": 90},
+        "diagnostics": False,
+    }
+    text = logged(caplog, student, conf, None, batch)
+    for line in (
+        "teacher: the student's own average, decay 0.99, view: clean",
+        "weights are balanced: each says how hard its term pulls",
+        "measured every 50 updates",
+        "prune: 25% of the weights go by magnitude (global) from update 10 to 90",
+        "diagnostics: the log has no kd_* statistics",
+        "every training batch goes through the student twice",
+        "time warp is repeated for the teacher's clean features",
+    ):
+        assert line in text, line

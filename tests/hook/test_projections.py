@@ -21,6 +21,15 @@ def test_they_come_and_go_with_their_part():
     assert projections_of(model) is None
 
 
+def test_no_module_of_a_loss_is_saved_or_missed_whatever_it_is():
+    model = nn.Linear(2, 2)
+    keys = list(model.state_dict())
+    Projections(model, nn.ModuleDict({"mine": nn.Sequential(nn.Linear(2, 3))}))
+    assert list(model.state_dict()) == keys
+    assert model.load_state_dict(nn.Linear(2, 2).state_dict(), strict=True)
+    assert len(list(model.parameters())) == 4
+
+
 def test_a_resumed_run_has_the_same_values():
     one, other = (Projections(nn.Linear(2, 2), learned("a")) for _ in range(2))
     state = one.state_dict()
