@@ -13,6 +13,7 @@ import ast
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import runpy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,13 +138,30 @@ def _run(arguments: list[str]) -> None:
 
     with explained_kd_conf():
         if arguments[0] == "-m":
+            _check_module(arguments[1])
             sys.argv = arguments[1:]
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         else:
+            if not Path(arguments[0]).exists():
+                raise KDError(f"no script {arguments[0]}; a module's name comes after -m")
             sys.argv = arguments
             # A script finds its neighbours, as it does without the plugin.
             sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
             runpy.run_path(arguments[0], run_name="__main__")
+
+
+def _check_module(name: str) -> None:
+    """Refuse a module that is not there, and let one that fails to import say why."""
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        found = None
+    if found is None:
+        raise KDError(
+            f"no module named '{name}' in {sys.executable}; check the name after -m"
+        )
 
 
 if __name__ == "__main__":

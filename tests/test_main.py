@@ -1,5 +1,6 @@
 """python -m espnet_kd: transparent for whatever it runs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -56,6 +57,28 @@ def test_without_a_module_the_usage_is_an_error(arguments):
     assert answer.returncode == 1
     assert answer.stderr.startswith("usage: python -m espnet_kd -m MODULE")
     assert answer.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-m", "no.such.module"], "no module named 'no.such.module' in "),
+        (["-m", "espnet2.bin.asr_trian"], "no module named 'espnet2.bin.asr_trian' in "),
+        (["no/such.py"], "no script no/such.py; a module's name comes after -m"),
+    ],
+)
+def test_what_is_not_there_is_named_in_a_sentence(arguments, sentence):
+    answer = run(*arguments)
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1].startswith(f"espnet_kd: {sentence}")
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_module_that_cannot_be_imported_says_why_itself(tmp_path):
+    (tmp_path / "broken.py").write_text("import not_installed_here\n")
+    path = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    answer = run("-m", "broken", env=path)
+    assert "No module named 'not_installed_here'" in answer.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])

@@ -70,6 +70,10 @@ def attach(
         teacher = build_teacher(config, model, task)
     elif isinstance(teacher, nn.Module):
         teacher = LiveTeacher(teacher)
+    elif isinstance(teacher, list | tuple):
+        raise KDError(
+            "'teacher' is one model; name several under 'teachers' of the kd_conf"
+        )
     attachment = Attachment(model, objective, teacher)
     attachment.check()
     attachment.build(example)

@@ -310,6 +310,11 @@ def test_attaching_twice_is_refused(student, teacher):
         espnet_kd.attach(student, conf(CTC), teacher)
 
 
+def test_several_teachers_are_named_in_the_configuration(student, teacher):
+    with pytest.raises(KDError, match="one model; name several under 'teachers'"):
+        espnet_kd.attach(student, conf(CTC), [teacher, teacher])
+
+
 def test_unknown_taps_of_both_sides_are_reported_together(student, teacher, batch):
     bad = HIDDEN | {"student": "encoder.encoders.7", "teacher": "encoder.encoders.9"}
     with pytest.raises(ConfigError) as error:
