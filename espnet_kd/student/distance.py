@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
+from espnet_kd.model.taps import first_tensor
 from espnet_kd.student.export import EncoderCTC, open_onnx, run_onnx
 
 
@@ -106,5 +107,6 @@ def _encoded(model: Any, audio: Tensor) -> Tensor:
     """The encoder's output for one utterance, (1, T, D)."""
     lens = torch.tensor([audio.shape[1]])
     with torch.no_grad():
-        hidden: Tensor = model.encode(audio.clone(), lens)[0]
+        hidden = first_tensor(model.encode(audio.clone(), lens))
+    assert hidden is not None, "an encoder gives vectors"
     return hidden

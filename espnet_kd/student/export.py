@@ -16,6 +16,7 @@ from torch.jit._trace import TracerWarning
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
 from espnet_kd.model.parts import parts_of
+from espnet_kd.model.taps import first_tensor
 
 INPUTS = ("feats", "feats_lengths")
 OUTPUTS = ("ctc_log_probs", "encoder_out_lens")
@@ -62,8 +63,7 @@ class EncoderCTC(nn.Module):
         if self.normalize is not None:
             feats, feats_lengths = self.normalize(feats.clone(), feats_lengths)
         hidden, lens = self.model.encode(feats, feats_lengths)
-        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        log_probs: Tensor = self.ctc_lo(hidden).log_softmax(-1)
+        log_probs: Tensor = self.ctc_lo(first_tensor(hidden)).log_softmax(-1)
         return log_probs, lens
 
 

@@ -23,6 +23,21 @@ def test_sqnr_by_hand():
     assert sqnr(Says(1.0), Says(1.0), speech) == float("inf")
 
 
+def test_sqnr_of_an_encoder_with_an_intermediate_ctc_is_of_its_last_layer():
+    class Says(torch.nn.Module):
+        def __init__(self, value):
+            super().__init__()
+            self.value = value
+
+        def encode(self, speech, lens):
+            # As ESPnet gives it: the output, then (layer, its output) of each head.
+            between = torch.full_like(speech, 7.0)
+            return (torch.full_like(speech, self.value), [(1, between)]), lens
+
+    speech = [torch.zeros(1, 4, 2)]
+    assert sqnr(Says(1.0), Says(1.1), speech) == pytest.approx(20, abs=1e-4)
+
+
 @pytest.fixture
 def says(monkeypatch):
     """Let the graph answer what it is told to."""
