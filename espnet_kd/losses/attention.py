@@ -164,7 +164,7 @@ def bridge_maps(maps: Hidden, lengths: Tensor) -> Tensor:
 
 
 def _is_self_attention(check: Check, name: str, value: object) -> None:
-    is_tap(check, name, value if ":" in str(value) else f"{value}:attn")
+    is_tap(check, name, f"{value}:attn")
     if str(value).endswith("src_attn"):
         text = f"'{value}' attends to another sequence; name a self_attn module"
         check.add(name, text)

@@ -185,6 +185,7 @@ def test_a_term_has_a_schedule_and_a_confidence_of_its_own():
             "student",
             "self_attn module",
         ),
+        ({"type": "attention_kl", "student": "encoder.m:0"}, "student", "is not a tap"),
         ({"type": "hidden_cka", "student": "a b"}, "student", "is not a tap"),
     ],
 )
