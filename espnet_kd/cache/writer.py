@@ -1,6 +1,7 @@
 """Write a cache: shards that go on where they were killed, then one index over all."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import kaldiio
@@ -129,7 +130,7 @@ def merge(directory: Path, wanted: list[str]) -> Header:
     with whole_file(directory / INDEX) as index:
         index.writelines(f"{utt} {lines[utt]}\n" for utt in sorted(lines))
     digest = hash_files([directory / INDEX])
-    header = Header(**{**vars(first), "utterances": len(lines), "index_hash": digest})
+    header = replace(first, utterances=len(lines), index_hash=digest)
     write_header(directory / HEADER, header)
     return header
 

@@ -146,8 +146,7 @@ class Axes:
                 if dim.axis:
                     rows = flat.transpose(0, place).reshape(flat.shape[place], -1)
                     found = self.by_unit(rows.sum(1), dim)
-                    before = total.get(dim.axis)
-                    total[dim.axis] = found if before is None else before + found
+                    accumulate(total, dim.axis, found)
         return total
 
     def by_unit(self, values: Tensor, dim: Dim) -> Tensor:
@@ -215,3 +214,8 @@ def _flat(value: Tensor, name: str) -> Tensor:
 def _greatest(pattern: str, names: Iterable[str]) -> int:
     found = (re.fullmatch(pattern, name) for name in names)
     return max((int(match[1]) for match in found if match), default=0)
+
+
+def accumulate(total: dict[str, Tensor], axis: str, found: Tensor) -> None:
+    """Add to an axis's sum, which may not be there yet."""
+    total[axis] = total[axis] + found if axis in total else found

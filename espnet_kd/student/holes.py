@@ -36,7 +36,7 @@ def holes_found(weights: Mapping[str, Tensor], axes: Axes | None) -> dict[str, T
         return kept
     kept |= matrices
     if axes is not None:
-        left = axes.sums({n: mask.float().cpu() for n, mask in matrices.items()})
+        left = _left(matrices, axes)
         units = {axis: left[axis] > 0 for axis in filter(is_unit_axis, axes.sizes)}
         kept = {n: mask & axes.spread(mask, n, units) for n, mask in kept.items()}
     return kept
@@ -98,7 +98,7 @@ def least_units(
         Name to bool of the scores' shape, not set where a unit is left out.
     """
     sums = axes.sums({name: score.cpu() for name, score in scores.items()})
-    left = axes.sums({name: mask.float().cpu() for name, mask in masks.items()})
+    left = _left(masks, axes)
     kept = {}
     for axis in filter(is_unit_axis, axes.sizes):
         if axis not in sums:
@@ -111,3 +111,8 @@ def least_units(
 
 def _flat(values: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([value.flatten().float().cpu() for value in values.values()])
+
+
+def _left(masks: Mapping[str, Tensor], axes: Axes) -> dict[str, Tensor]:
+    """How many weights of each unit are left, by axis."""
+    return axes.sums({name: mask.float().cpu() for name, mask in masks.items()})

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.student.axes import Axes, Dim
+from espnet_kd.student.axes import Axes, Dim, accumulate
 
 # The importances that need nothing but the weights, and those that are measured on data.
 KINDS_OF_WEIGHTS = ("norm", "order", "random")
@@ -80,7 +80,7 @@ def taylor(model: nn.Module, axes: Axes, batches: Batches) -> dict[str, Tensor]:
                 if p.grad is not None
             }
             for axis, found in axes.sums(products).items():
-                _accumulate(total, axis, found.square())
+                accumulate(total, axis, found.square())
     model.zero_grad(set_to_none=True)
     for parameter in frozen:
         parameter.requires_grad_(False)
@@ -131,11 +131,7 @@ def _add(
     place = 1 if isinstance(module, nn.Conv1d | nn.Conv2d) else -1
     size = values.detach().abs().double().transpose(0, place)
     size = size.reshape(len(size), -1).mean(1).cpu()
-    _accumulate(total, dim.axis, axes.by_unit(size, dim))
-
-
-def _accumulate(total: dict[str, Tensor], axis: str, found: Tensor) -> None:
-    total[axis] = total[axis] + found if axis in total else found
+    accumulate(total, dim.axis, axes.by_unit(size, dim))
 
 
 def _read(add: Add, dim: Dim, module: nn.Module, args: tuple[Tensor, ...]) -> None:

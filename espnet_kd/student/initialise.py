@@ -118,11 +118,15 @@ class Initialiser:
         layer = layers[index] if index < len(layers) else index
         return f"{match[1]}.{layer}.{name[match.end() :]}"
 
+    def _teacher_axis(self, axis: str) -> str:
+        """The teacher's axis of a student's."""
+        return self._source(axis + ".").removesuffix(".")
+
     def _units(self, student_axes: Axes) -> dict[str, Tensor]:
         """For each of the student's axes the teacher's units, in the teacher's order."""
         chosen: dict[str, Tensor] = {}
         for axis, size in student_axes.sizes.items():
-            teacher_axis = self._source(axis + ".").removesuffix(".")
+            teacher_axis = self._teacher_axis(axis)
             full = self.teacher_axes.sizes.get(teacher_axis)
             if full is None or axis == VOCABULARY:
                 continue
@@ -201,7 +205,7 @@ class Initialiser:
     def _refuse_wider(self, student_axes: Axes) -> None:
         problems: dict[str, Problem] = {}
         for axis, size in student_axes.sizes.items():
-            teacher_axis = self._source(axis + ".").removesuffix(".")
+            teacher_axis = self._teacher_axis(axis)
             full = self.teacher_axes.sizes.get(teacher_axis, size)
             if size > full and axis not in (VOCABULARY, POSITION):
                 setting = _setting(axis)

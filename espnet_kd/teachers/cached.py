@@ -56,9 +56,7 @@ class CachedTeacher:
                 "SpecAugment's time warp moves frames away from the cached ones; set "
                 "specaug_conf.apply_time_warp to false, or use 'targets: live'"
             )
-        targets = targets_of(batch, self.header, self.place)
-        if self._tokens:
-            targets = self._tokens.to_student(targets)
+        targets = self._tokens.to_student(targets_of(batch, self.header, self.place))
         if targets.decoder_logits is not None and labels.ys_in_pad is not None:
             prefix_lens = labels.ys_in_lens
             assert prefix_lens is not None, "a prefix comes with its lengths"
@@ -140,6 +138,4 @@ class CachedTeacher:
         places = ", ".join(map(str, self.cache.directories))
         held = ", ".join((*self.header.parts, *self.header.taps))
         lines = [f"teacher {self.header.teacher}, from {places}: {held}"]
-        if self._tokens:
-            lines.append("  its tokens come in another order and are read in the student's")
-        return lines
+        return lines + self._tokens.describe()

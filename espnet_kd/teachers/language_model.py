@@ -8,7 +8,7 @@ from torch import nn
 
 from espnet_kd.errors import KDError
 from espnet_kd.model.forward import fork_rng
-from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.model.outputs import ModelOutputs
 from espnet_kd.model.request import Request
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.live import LiveTeacher
@@ -42,24 +42,19 @@ class LanguageModelTeacher(LiveTeacher):
         super().__init__(model, name=name, origin=origin)
         self.vocabulary = Vocabulary(tuple(token_list), tuple(token_list))
 
-    def __call__(self, question: Question) -> TeacherTargets:
-        """Answer for a batch with decoder posteriors; there are no frames.
-
-        Raises:
-            KDError: If the student's decoder was given no prefix.
-        """
+    def _run(self, question: Question) -> ModelOutputs:
+        """Read the prefixes of the student's decoder; there are no frames."""
         labels = question.labels
         if labels.ys_in_pad is None or labels.ys_in_lens is None:
             raise KDError(
                 f"the language model {self.name} reads the prefixes of the student's "
                 "attention decoder, and there are none; keep to token_kl and its kin"
             )
-        self._follow(question.batch["speech"])
         read = self._tokens.to_teacher(labels)
         model: Any = self.model
         with torch.no_grad(), fork_rng(question.batch["speech"].device):
             logits, _ = model.lm(read.ys_in_pad, None)
-        targets = TeacherTargets(
+        return ModelOutputs(
             torch.zeros_like(labels.ys_in_lens),
             decoder_logits=logits,
             ys_in_pad=read.ys_in_pad,
@@ -67,8 +62,6 @@ class LanguageModelTeacher(LiveTeacher):
             sos_id=int(model.sos),
             eos_id=int(model.eos),
         )
-        self._check_finite(targets, question.batch.get("utt_id"))
-        return self._tokens.to_student(targets) if self._tokens else targets
 
     def has(self, part: str) -> bool:
         """Whether it gives a part: decoder posteriors and nothing else."""

@@ -65,8 +65,7 @@ class LiveTeacher:
         if count := question.request.count("nbest"):
             with torch.no_grad(), fork_rng(question.batch["speech"].device):
                 outputs.nbest = find_nbest(self.model, outputs, count)
-        targets = TeacherTargets.of(outputs)
-        return self._tokens.to_student(targets) if self._tokens else targets
+        return self._tokens.to_student(TeacherTargets.of(outputs))
 
     def has(self, part: str) -> bool:
         """Whether it gives a part, by its name in the table of outputs."""
@@ -130,9 +129,7 @@ class LiveTeacher:
         file = f" ({self.origin})" if self.origin else ""
         kind = f"{type(self.model).__name__}, {count:,} parameters"
         lines = [f"teacher {self.name}{file}: {kind}, view: {self.view}"]
-        if self._tokens:
-            lines.append("  its tokens come in another order and are read in the student's")
-        return lines
+        return lines + self._tokens.describe()
 
     def _run(self, question: Question) -> ModelOutputs:
         inputs = {key: question.batch[key] for key in ("speech", "speech_lengths")}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from espnet_kd.model.request import Labels
 from espnet_kd.model.table import posterior_rows
 
 SHOWN = 5
+
+Side = Literal["student", "teacher"]
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ class TokenMaps:
         """What the student's decoder was given, in the teacher's indices."""
         return replace(
             labels,
-            ys_in_pad=_to_teacher(labels.ys_in_pad, self.text),
-            ys_pad=_to_teacher(labels.ys_pad, self.ctc),
+            ys_in_pad=_renamed(labels.ys_in_pad, self.text, "teacher"),
+            ys_pad=_renamed(labels.ys_pad, self.ctc, "teacher"),
         )
 
     def to_student(self, targets: TeacherTargets) -> TeacherTargets:
         """What the teacher said, in the student's indices."""
+        if not self:
+            return targets
         maps = {"text": self.text, "ctc": self.ctc}
         changed: dict[str, Any] = {
             row.field: _reordered(getattr(targets, row.field), maps[row.tokens])
@@ -85,16 +89,22 @@ class TokenMaps:
         if path is not None:
             path = replace(path, logits=_reordered(path.logits, self.text))
         if nbest is not None:
-            nbest = replace(nbest, tokens=_to_student(nbest.tokens, self.text))
+            nbest = replace(nbest, tokens=_renamed(nbest.tokens, self.text, "student"))
         return replace(
             targets,
             **changed,
             joint_logits=_reordered(targets.joint_logits, self.text),
             path=path,
             nbest=nbest,
-            ys_in_pad=_to_student(targets.ys_in_pad, self.text),
-            ys_pad=_to_student(targets.ys_pad, self.ctc),
+            ys_in_pad=_renamed(targets.ys_in_pad, self.text, "student"),
+            ys_pad=_renamed(targets.ys_pad, self.ctc, "student"),
         )
+
+    def describe(self) -> list[str]:
+        """Whether anything is read otherwise, for the log."""
+        if not self:
+            return []
+        return ["  its tokens come in another order and are read in the student's"]
 
 
 def match_vocabularies(
@@ -159,29 +169,14 @@ def _at(tokens: Sequence[str], index: int) -> str:
 
 
 @overload
-def _to_teacher(labels: Tensor, tokens: TokenMap | None) -> Tensor: ...
+def _renamed(labels: Tensor, tokens: TokenMap | None, to: Side) -> Tensor: ...
 @overload
-def _to_teacher(labels: None, tokens: TokenMap | None) -> None: ...
-@overload
-def _to_teacher(labels: Tensor | None, tokens: TokenMap | None) -> Tensor | None: ...
-def _to_teacher(labels: Tensor | None, tokens: TokenMap | None) -> Tensor | None:
-    return labels if tokens is None else _renamed(labels, tokens.teacher_index)
-
-
-@overload
-def _to_student(labels: Tensor, tokens: TokenMap | None) -> Tensor: ...
-@overload
-def _to_student(labels: None, tokens: TokenMap | None) -> None: ...
-@overload
-def _to_student(labels: Tensor | None, tokens: TokenMap | None) -> Tensor | None: ...
-def _to_student(labels: Tensor | None, tokens: TokenMap | None) -> Tensor | None:
-    return labels if tokens is None else _renamed(labels, tokens.student_index)
-
-
-def _renamed(labels: Tensor | None, names: Tensor) -> Tensor | None:
-    """Labels under other indices; what is no label (padding) stays."""
-    if labels is None:
-        return None
+def _renamed(labels: Tensor | None, tokens: TokenMap | None, to: Side) -> Tensor | None: ...
+def _renamed(labels: Tensor | None, tokens: TokenMap | None, to: Side) -> Tensor | None:
+    """Labels under the indices of one side; what is no label (padding) stays."""
+    if labels is None or tokens is None:
+        return labels
+    names = tokens.teacher_index if to == "teacher" else tokens.student_index
     real = (labels >= 0) & (labels < len(names))
     return torch.where(real, names.to(labels.device)[labels * real], labels)
 
