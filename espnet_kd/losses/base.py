@@ -51,23 +51,9 @@ class Needs:
         self.of_student = Request(**of_student, taps=student_taps)
         self.of_teacher = Request(**of_teacher, taps=teacher_taps) if teacher else Request()
 
-    def __or__(self, other: "Needs") -> "Needs":
-        """What both losses read together."""
-        both = Needs(
-            teacher=self.teacher or other.teacher,
-            two_views=self.two_views or other.two_views,
-        )
-        both.of_student = Request.union([self.of_student, other.of_student])
-        both.of_teacher = Request.union([self.of_teacher, other.of_teacher])
-        return both
-
     def __eq__(self, other: object) -> bool:
         """Whether both losses read the same."""
         return isinstance(other, Needs) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        """Equal needs have one hash."""
-        return hash((self.of_student, self.of_teacher, self.two_views))
 
     def __repr__(self) -> str:
         """Both requests."""
@@ -76,9 +62,13 @@ class Needs:
     @classmethod
     def union(cls, needs: Iterable["Needs"]) -> "Needs":
         """What all of some losses read together."""
-        together = cls(teacher=False)
-        for each in needs:
-            together = together | each
+        needs = tuple(needs)
+        together = cls(
+            teacher=any(each.teacher for each in needs),
+            two_views=any(each.two_views for each in needs),
+        )
+        together.of_student = Request.union(each.of_student for each in needs)
+        together.of_teacher = Request.union(each.of_teacher for each in needs)
         return together
 
 

@@ -145,6 +145,16 @@ class CTCFrameLoss(CTCLoss, own=FrameOptions):
         """Frames that are of the audio for both models, (B,)."""
         return compared_lens(student.encoder_out_lens, teacher.encoder_out_lens)
 
+    def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
+        """The measure of both models' frames; the teacher's are bridged first."""
+        return self.bound(self.function)(
+            self.student_logits(student),
+            self.teacher_logits(student, teacher),
+            self.lengths(student, teacher),
+            blank_id=student.blank_id,
+            weights=teacher.weights,
+        )
+
 
 @LOSSES.register("ctc_frame_kl")
 class CTCFrameKL(CTCFrameLoss, measure=ctc_frame_kl):
@@ -162,13 +172,3 @@ class CTCFrameKL(CTCFrameLoss, measure=ctc_frame_kl):
             check.add("threshold", text)
         if self.options["context"] and self.options["frames"] == "all":
             check.add("context", "needs 'frames: nonblank'; 'all' keeps every frame")
-
-    def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
-        """See ``ctc_frame_kl``; the teacher's frames are bridged first."""
-        return self.bound(ctc_frame_kl)(
-            self.student_logits(student),
-            self.teacher_logits(student, teacher),
-            self.lengths(student, teacher),
-            blank_id=student.blank_id,
-            weights=teacher.weights,
-        )

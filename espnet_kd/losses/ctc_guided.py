@@ -8,7 +8,6 @@ from espnet_kd.losses.base import LOSSES
 from espnet_kd.losses.ctc import CTCFrameLoss
 from espnet_kd.losses.ctc_frames import select_frames
 from espnet_kd.masking import Reduction, check_pair, keep_rows, reduce_positions, widened
-from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 
 def ctc_guided(
@@ -67,13 +66,3 @@ def ctc_guided(
 @LOSSES.register("ctc_guided")
 class CTCGuided(CTCFrameLoss, measure=ctc_guided):
     """``ctc_guided`` as a term."""
-
-    def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
-        """See ``ctc_guided``; the teacher's frames are bridged first."""
-        return self.bound(ctc_guided)(
-            self.student_logits(student),
-            self.teacher_logits(student, teacher),
-            self.lengths(student, teacher),
-            blank_id=student.blank_id,
-            weights=teacher.weights,
-        )

@@ -203,15 +203,22 @@ class TapLoss(MeasuredLoss, own=TapOptions):
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """Compare the taps; 0, attached, if the student dropped that layer."""
+        pair = self.pair(student, teacher)
+        if pair is None:
+            return self.nothing(student.encoder_out_lens)
+        return self.compare(*pair, teacher.weights)
+
+    def pair(
+        self, student: ModelOutputs, teacher: TeacherTargets
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Both taps, (B, T, D) and (B, T, D'), and their lengths; None without one."""
         target = teacher.hidden.get(self.teacher_tap)
         source = student.hidden.get(self.student_tap)
         if source is None or target is None:
-            return self.nothing(student.encoder_out_lens)
+            return None
         values = source.values[:, : int(source.lengths.max())]
         lengths = compared_lens(source.lengths, target.lengths)
-        return self.compare(
-            values, bridged(target, source.lengths), lengths, teacher.weights
-        )
+        return values, bridged(target, source.lengths), lengths
 
     def compare(
         self, student: Tensor, teacher: Tensor, lengths: Tensor, weights: Tensor | None
@@ -263,8 +270,7 @@ class HiddenLoss(TapLoss):
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
         """Make a projection if the two widths differ."""
-        source = find_hidden(student, self.student_tap, "student").values
-        target = find_hidden(teacher, self.teacher_tap, "teacher").values
+        source, target = (find_hidden(*s).values for s in self.sides(student, teacher))
         if source.shape[-1] != target.shape[-1]:
             self.projection = Projection(
                 source.shape[-1], target.shape[-1], device=source.device

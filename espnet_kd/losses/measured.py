@@ -77,16 +77,17 @@ class MeasuredLoss(DistillationLoss):
             cls.function = staticmethod(measure)
         if own is not None:
             cls.schema = own
-        cls.__signature__ = None if _has_own_constructor(cls) else _signature(cls)
+        cls.__signature__ = None if _has_own_constructor(cls) else Signature(_options(cls))
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.said = frozenset(options)
-        bound = _signature(type(self)).bind(**options)
+        known = _options(type(self))
+        bound = Signature(known).bind(**options)
         bound.apply_defaults()
         own = {option.name for option in options_of(self.schema)}
         check = Check()
-        check_options(check, _options(type(self)), bound.arguments)
+        check_options(check, known, bound.arguments)
         check.done()
         self.own = self.schema(**{n: bound.arguments[n] for n in own})
         self.options = {n: v for n, v in bound.arguments.items() if n not in own}
@@ -106,10 +107,6 @@ def _options(cls: type[MeasuredLoss]) -> list[Parameter]:
     function = getattr(cls, "function", None)
     measured = options_of(function) if function is not None else ()
     return [*options_of(cls.schema), *(o for o in measured if o.name not in FROM_PASS)]
-
-
-def _signature(cls: type[MeasuredLoss]) -> Signature:
-    return Signature(_options(cls))
 
 
 def _has_own_constructor(cls: type[MeasuredLoss]) -> bool:

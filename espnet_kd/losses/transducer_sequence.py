@@ -6,8 +6,8 @@ from torch import Tensor
 
 from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask, spread
 from espnet_kd.alignment.transducer_paths import total_log_prob
-from espnet_kd.losses.base import LOSSES, Needs
-from espnet_kd.losses.measured import MeasuredLoss
+from espnet_kd.losses.base import LOSSES
+from espnet_kd.losses.transducer import TransducerLoss
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets, given
 
 
@@ -77,12 +77,8 @@ def transcript_log_prob(
 
 
 @LOSSES.register("transducer_fullsum")
-class TransducerFullsum(MeasuredLoss, measure=transducer_fullsum):
+class TransducerFullsum(TransducerLoss, measure=transducer_fullsum):
     """``transducer_fullsum`` as a term."""
-
-    def needs(self) -> Needs:
-        """Both lattices, and the transcript."""
-        return Needs(joint=("classes",), labels=True)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``transducer_fullsum``."""

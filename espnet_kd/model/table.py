@@ -24,6 +24,18 @@ Records = Callable[[Parts, Request], Iterable[str | None]]
 Collect = Callable[[RecordedPass, ModelOutputs], None]
 
 
+def _nothing(_parts: Parts, _request: Request) -> Iterable[str | None]:
+    return ()
+
+
+def _collected(_recorded: RecordedPass, _outputs: ModelOutputs) -> None:
+    """For a part that every pass collects, or that a teacher adds when it is over."""
+
+
+def _never(_model: nn.Module, _parts: Parts, _request: Request) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Row:
     """One part of a model's output.
@@ -45,9 +57,9 @@ class Row:
 
     name: str
     field: str
-    missing: Missing
-    records: Records
-    collect: Collect
+    missing: Missing = _never
+    records: Records = _nothing
+    collect: Collect = _collected
     student: bool = True
     teacher: bool = True
     posterior: bool = False
@@ -60,27 +72,12 @@ class Row:
         return self.lengths == "encoder_out_lens"
 
 
-def _nothing(_parts: Parts, _request: Request) -> Iterable[str | None]:
-    return ()
-
-
-def _collected(_recorded: RecordedPass, _outputs: ModelOutputs) -> None:
-    """For a part that comes with another, or that a teacher adds when the pass is over."""
-
-
-def _never(_model: nn.Module, _parts: Parts, _request: Request) -> str | None:
-    return None
-
-
 OUTPUTS: dict[str, Row] = {
     row.name: row
     for row in (
         Row(
             "labels",
             "ys_pad",
-            missing=_never,
-            records=_nothing,
-            collect=posteriors.collect_labels,
             teacher=False,
         ),
         Row(
@@ -106,7 +103,6 @@ OUTPUTS: dict[str, Row] = {
             "decoder_logits",
             missing=posteriors.missing_decoder,
             records=lambda parts, request: (parts.decoder,),
-            collect=posteriors.collect_decoder,
             posterior=True,
             tokens="text",
             lengths="ys_in_lens",
@@ -116,14 +112,12 @@ OUTPUTS: dict[str, Row] = {
             "ys_in_pad",
             missing=posteriors.missing_forced,
             records=lambda parts, request: (parts.decoder,),
-            collect=posteriors.collect_decoder,
             teacher=False,
         ),
         Row(
             "decode",
             "decode",
             missing=posteriors.missing_decoder,
-            records=_nothing,
             collect=posteriors.collect_decode,
             teacher=False,
         ),
@@ -138,9 +132,6 @@ OUTPUTS: dict[str, Row] = {
         Row(
             "nbest",
             "nbest",
-            missing=_never,
-            records=_nothing,
-            collect=_collected,
             student=False,
             tokens="text",
         ),

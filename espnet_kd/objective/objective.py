@@ -19,7 +19,7 @@ from espnet_kd.model.request import Request
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.objective.diagnostics import diagnose
 from espnet_kd.objective.gradients import GradientMeter
-from espnet_kd.objective.observed import observed
+from espnet_kd.objective.observed import has_parameters, observed
 from espnet_kd.objective.schedule import schedule_scale
 
 
@@ -104,7 +104,7 @@ class Objective:
 
     def projections(self) -> nn.ModuleDict:
         """The learned parts by term name, for the optimizer to train."""
-        learned = {t.config.name: t.loss for t in self.terms if _parameters(t.loss)}
+        learned = {t.config.name: t.loss for t in self.terms if has_parameters(t.loss)}
         return nn.ModuleDict(learned)
 
     def __call__(
@@ -230,7 +230,3 @@ def stat(value: Tensor | float, device: torch.device) -> Tensor:
     value = torch.as_tensor(value, device=device)
     # A copy: ESPnet divides the loss in place where several batches make an update.
     return value.detach().float().reshape(1).clone()
-
-
-def _parameters(loss: DistillationLoss) -> bool:
-    return next(loss.parameters(), None) is not None

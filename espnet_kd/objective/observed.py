@@ -1,17 +1,14 @@
 """Terms of weight 0: watched without a parameter, a random number or a gradient."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from espnet_kd.alignment.frames import compared_lens
 from espnet_kd.errors import KDError
 from espnet_kd.losses import DistillationLoss, Needs
-from espnet_kd.losses.feature import HiddenLoss, bridged
+from espnet_kd.losses.feature import HiddenLoss
 from espnet_kd.masking import keep_rows, length_mask
 from espnet_kd.model.forward import fork_rng
-from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 # Added to the diagonal as a part of its mean, so that units that are silent, or more
 # units than frames, leave a system that can be solved. In float64 it changes nothing else.
@@ -39,12 +36,17 @@ def observed(
         loss.build(student, teacher)
     if isinstance(loss, HiddenLoss) and loss.projection is not None:
         loss = FittedLoss(loss)
-    if next(loss.parameters(), None) is not None:
+    if has_parameters(loss):
         raise KDError(
             f"{name}: at weight 0 its learned parts stay as they were drawn, and what "
             "they compare means nothing; give it a weight, or remove the term"
         )
     return loss
+
+
+def has_parameters(loss: DistillationLoss) -> bool:
+    """Whether a loss learns something of its own."""
+    return next(loss.parameters(), None) is not None
 
 
 class FittedLoss(DistillationLoss):
@@ -71,18 +73,10 @@ class FittedLoss(DistillationLoss):
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """The loss of the mapped student; 0 where it dropped the layer in this pass."""
-        source = student.hidden.get(self.loss.student_tap)
-        target = teacher.hidden.get(self.loss.teacher_tap)
-        if source is not None and target is not None:
-            width = int(source.lengths.max())
-            lengths = compared_lens(source.lengths, target.lengths)
-            values = fitted(
-                source.values[:, :width], bridged(target, source.lengths), lengths
-            )
-            mapped = {self.loss.student_tap: Hidden(values, source.lengths)}
-            student = replace(student, hidden=student.hidden | mapped)
-        value: Tensor = self.loss(student, teacher)
-        return value
+        pair = self.loss.pair(student, teacher)
+        if pair is None:
+            return self.loss.nothing(student.encoder_out_lens)
+        return self.loss.compare(fitted(*pair), *pair[1:], teacher.weights)
 
 
 @torch.no_grad()
