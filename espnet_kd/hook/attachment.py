@@ -19,7 +19,7 @@ from espnet_kd.model.parts import parts_of
 from espnet_kd.model.request import Labels
 from espnet_kd.model.table import check_model, token_lists
 from espnet_kd.model.taps import Call
-from espnet_kd.model.training_part import TrainingPart, TrainingPass
+from espnet_kd.model.training_part import TrainingPart, TrainingPass, other_parts
 from espnet_kd.objective.objective import Objective, stat
 from espnet_kd.teachers.base import Question, Teacher
 
@@ -171,11 +171,7 @@ class Attachment:
         """
         own = {part.key: part for part in self.parts if part.key}
         if state.keys() != own.keys():
-            raise KDError(
-                "the checkpoint to resume from was made with other distillation "
-                f"parts (it has {_listed(state)}, this run {_listed(own)}); give the "
-                "run its former --kd_conf, or a new --output_dir"
-            )
+            raise other_parts(state, own)
         for key, part in own.items():
             part.load_state_dict(state[key])
 
@@ -255,7 +251,3 @@ def _kept(batch: dict[str, Any]) -> dict[str, Any]:
     """The batch as it came in, whatever the student is going to do to its own."""
     cloned = {k: v.clone() for k in CLONED if isinstance(v := batch.get(k), Tensor)}
     return {**batch, **cloned}
-
-
-def _listed(state: Mapping[str, Any]) -> str:
-    return ", ".join(state) or "none"

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from espnet_kd.errors import KDError
-from espnet_kd.model.training_part import TrainingPart
+from espnet_kd.model.training_part import TrainingPart, other_parts
 
 PROJECTIONS = "kd_projections"
 
@@ -63,12 +62,7 @@ class Projections(TrainingPart):
         """
         own = dict(self.learned.named_parameters())
         if own.keys() != state.keys():
-            raise KDError(
-                "the checkpoint to resume from was made with other distillation parts "
-                f"(it has projections {', '.join(state) or 'none'}, this run "
-                f"{', '.join(own)}); give the run its former --kd_conf, or a new "
-                "--output_dir"
-            )
+            raise other_parts(state, own, "projections ")
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(state[name])

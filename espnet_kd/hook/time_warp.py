@@ -11,7 +11,23 @@ from espnet_kd.model.forward import fork_rng
 from espnet_kd.model.training_part import TrainingPart, TrainingPass
 
 
-class SharedWarp(TrainingPart):
+class OnTimeWarp(TrainingPart):
+    """A part with a hook on the student's time warp for as long as a pass runs."""
+
+    _handle: RemovableHandle | None = None
+
+    def after_pass(self) -> None:
+        """Leave the model's time warp alone again."""
+        if self._handle is not None:
+            self._handle.remove()
+        self._handle = None
+
+    def remove(self) -> None:
+        """As after any pass."""
+        self.after_pass()
+
+
+class SharedWarp(OnTimeWarp):
     """Warps a teacher's clean features as SpecAugment warped the student's.
 
     SpecAugment's warp moves every frame by up to its window. A teacher that gets the
@@ -28,7 +44,6 @@ class SharedWarp(TrainingPart):
         warp = time_warp_of(model)
         assert warp is not None, "a warp is shared where there is one"
         self.warp = warp
-        self._handle: RemovableHandle | None = None
         self._random: Tensor | None = None
         self._lens: Tensor | None = None
         self._doubled = False
@@ -45,16 +60,6 @@ class SharedWarp(TrainingPart):
         self._handle = self.warp.register_forward_pre_hook(self._keep)
         self._doubled = training_pass.doubled
         training_pass.warp = self.repeat
-
-    def after_pass(self) -> None:
-        """Leave the model's time warp alone again."""
-        if self._handle is not None:
-            self._handle.remove()
-        self._handle = None
-
-    def remove(self) -> None:
-        """As after any pass."""
-        self.after_pass()
 
     def repeat(self, feats: Tensor, feats_lens: Tensor) -> tuple[Tensor, Tensor]:
         """Warp other features of the same batch as the student's were.

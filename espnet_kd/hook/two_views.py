@@ -4,15 +4,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import KDError
+from espnet_kd.hook.time_warp import OnTimeWarp, time_warp_of
 from espnet_kd.model.parts import has_recurrent_encoder
 from espnet_kd.model.taps import first_tensor
-from espnet_kd.model.training_part import TrainingPart, TrainingPass
+from espnet_kd.model.training_part import TrainingPass
 
 
-class TwoViews(TrainingPart):
+class TwoViews(OnTimeWarp):
     """Doubles the batches of a model: the second half is the first once more.
 
     SpecAugment then masks each half in its own way. Time warping is undone between
@@ -40,7 +40,6 @@ class TwoViews(TrainingPart):
                 "give the student an encoder of another type"
             )
         self.model = model
-        self._handle: RemovableHandle | None = None
 
     def describe(self) -> list[str]:
         """What it costs."""
@@ -50,21 +49,10 @@ class TwoViews(TrainingPart):
         """Double the batch of a training pass."""
         if not training_pass.learns:
             return
-        warp = getattr(self.model.specaug, "time_warp", None)
-        if isinstance(warp, nn.Module):
+        if (warp := time_warp_of(self.model)) is not None:
             self._handle = warp.register_forward_hook(_same_warp)
         training_pass.batch = {k: _twice(v) for k, v in training_pass.batch.items()}
         training_pass.doubled = True
-
-    def after_pass(self) -> None:
-        """Leave the model's time warp alone again."""
-        if self._handle is not None:
-            self._handle.remove()
-        self._handle = None
-
-    def remove(self) -> None:
-        """As after any pass."""
-        self.after_pass()
 
 
 def _twice(value: Any) -> Any:

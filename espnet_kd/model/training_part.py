@@ -1,10 +1,12 @@
 """What takes part in a training beside the model: one protocol, and the pass it sees."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+
+from espnet_kd.errors import KDError
 
 # Features (B, T, D) and their lengths (B,) -> the same, warped.
 Warp = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -66,3 +68,23 @@ class TrainingPart:
 
     def remove(self) -> None:
         """Take everything off the model again."""
+
+
+def other_parts(found: Iterable[str], own: Iterable[str], kind: str = "") -> KDError:
+    """The error of a resume point that is of another configuration.
+
+    Args:
+        found: Names in the resume point.
+        own: Names in this run.
+        kind: Of the names, in front of them.
+    """
+    has = kind + _listed(found)
+    return KDError(
+        "the checkpoint to resume from was made with other distillation parts "
+        f"(it has {has}, this run {_listed(own)}); give the run its former --kd_conf, "
+        "or a new --output_dir"
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
