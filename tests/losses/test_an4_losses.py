@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 from conftest import SHARED
-from training import module
+from training import SPECAUG, module
 
 from espnet_kd.losses import LOSSES
 
@@ -26,15 +26,7 @@ ENCODER = {
     "use_cnn_module": True,
     "cnn_module_kernel": 15,
 }
-MASKS = {
-    "apply_time_warp": True,
-    "apply_freq_mask": True,
-    "freq_mask_width_range": [0, 8],
-    "num_freq_mask": 2,
-    "apply_time_mask": True,
-    "time_mask_width_range": [0, 20],
-    "num_time_mask": 2,
-}
+MASKS = SPECAUG | {"freq_mask_width_range": [0, 8], "time_mask_width_range": [0, 20]}
 ENDS = {"student": "encoder", "teacher": "encoder"}
 ATTENTION = {f"{side}": "encoder.encoders.2.self_attn" for side in ("student", "teacher")}
 HYBRID = [

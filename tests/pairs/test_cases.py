@@ -6,9 +6,9 @@ from pairs.known import KNOWN, MENDED
 from pairs.trial import run
 
 
-@pytest.mark.parametrize("draw", MENDED)
-def test_what_was_mended_stays_mended(draw, world, tmp_path):
-    run(named(draw), world, tmp_path / "run")
+@pytest.mark.parametrize(("draw", "outcome"), MENDED.items(), ids=MENDED)
+def test_what_was_mended_stays_mended(draw, outcome, world, tmp_path):
+    assert outcome in run(named(draw), world, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_what_was_mended_stays_mended(draw, world, tmp_path):
     ],
 )
 def test_what_is_known_is_still_there(draw, world, tmp_path):
-    run(named(draw), world, tmp_path / "run")
+    assert run(named(draw), world, tmp_path / "run")
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.draw)

@@ -51,7 +51,7 @@ def run(*options, recipe=LIBRISPEECH):
         (kinds.boolean(), ["true", "false"]),
         (kinds.anything(), ["", "--max_epoch 1", "a;b"]),
         (kinds.name(), ["train_960", "valid.acc.ave.pth", "a-b"]),
-        (kinds.path(), ["exp/a", "../x", "/tmp/y"]),
+        (kinds.path(), ["exp/a", "../x", "/exp/y"]),
         (kinds.optional(kinds.name()), ["", "a"]),
         (kinds.optional(kinds.config(), "none"), ["none"]),
         (kinds.several(kinds.whole(0)), ["1", "1 2 3"]),
