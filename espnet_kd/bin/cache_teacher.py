@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -155,8 +154,6 @@ class Writer:
         self.request = self._request()
         self.teacher: LiveTeacher = load_teacher(config, self.task)
         self.teacher.check(self.request)
-        if args.ngpu:
-            self.teacher.model.to("cuda")
         with open_experiment(args.exp, args.file) as experiment:
             self.settings = experiment.settings
             self.header = self._header(experiment.digest)
@@ -166,14 +163,10 @@ class Writer:
         if not keys:
             return
         data, size = self.args.data_path_and_name_and_type, self.args.batch_size
-        with TemporaryDirectory() as folder:
-            wanted = Path(folder) / "keys"
-            wanted.write_text("".join(f"{utt} x\n" for utt in keys), encoding="utf-8")
-            batches = stream(
-                self.task, self.settings, data, batch_size=size, key_file=wanted
-            )
-            for utts, batch in batches:
-                yield utts, self._answer(utts, batch)
+        for utts, batch in stream(
+            self.task, self.settings, data, batch_size=size, keys=keys
+        ):
+            yield utts, self._answer(utts, batch)
 
     def estimate(self, keys: list[str]) -> str:
         """Estimate the cache's size from the first utterances, beside dense posteriors."""
@@ -271,5 +264,4 @@ def _temperatures(part: str, text: str) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    torch.set_grad_enabled(False)
     main()

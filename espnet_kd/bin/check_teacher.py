@@ -15,8 +15,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from espnet_kd.alignment.words import word_error_rate
 from espnet_kd.bin.command import (
     add_data,
@@ -167,5 +165,4 @@ def _detokeniser(settings: dict[str, Any]) -> Callable[[list[str]], str]:
 
 
 if __name__ == "__main__":
-    torch.set_grad_enabled(False)
     main()

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from espnet_kd.bin.command import add_choice, choice_of, command_parser, run_command
+from espnet_kd.config.read import read_yaml
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import default_settings, task_class
 from espnet_kd.host.experiment import open_experiment
@@ -83,10 +83,7 @@ def student_settings(
     Raises:
         KDError: If the file cannot be read or holds no configuration.
     """
-    try:
-        own = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise KDError(f"--student_config {config}: {error}") from None
+    own = read_yaml(config, f"--student_config {config}")
     if not isinstance(own, dict):
         raise KDError(f"--student_config {config} holds no configuration")
     shared = {k: teacher[k] for k in COMMON if k in teacher}

@@ -66,15 +66,28 @@ def read_kd_conf(path: str | Path) -> NamedConf:
         KDError: If there is no such file or name, or it is no YAML, or no mapping.
     """
     path = find_conf(str(path))
-    try:
-        conf = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise KDError(f"cannot be read: {error}") from None
+    conf = read_yaml(path, "cannot be read")
     if isinstance(conf, dict) and set(conf) == {"kd_conf"}:
         conf = conf["kd_conf"]
     if not isinstance(conf, dict):
         raise KDError(f"holds no mapping but {type(conf).__name__}")
     return NamedConf(conf, str(path))
+
+
+def read_yaml(path: Path, head: str) -> Any:
+    """Read a YAML file, and none of the objects that it may name.
+
+    Args:
+        path: The file.
+        head: What its error begins with.
+
+    Raises:
+        KDError: If it cannot be read, or is no YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise KDError(f"{head}: {error}") from None
 
 
 def override(conf: dict[str, Any], assignment: str) -> dict[str, Any]:

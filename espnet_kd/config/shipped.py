@@ -31,8 +31,7 @@ class ShippedConf:
 
 def shipped_confs() -> list[ShippedConf]:
     """Every configuration of the package, by name."""
-    folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
-    return [_described(path) for path in sorted(folder.glob("*.yaml"))] if folder else []
+    return [_described(path) for path in _paths()]
 
 
 def find_conf(text: str) -> Path:
@@ -47,7 +46,7 @@ def find_conf(text: str) -> Path:
     for path in (Path(text), Path(f"{text}.yaml")):
         if path.is_file():
             return path
-    by_name = {conf.name: conf.path for conf in shipped_confs()}
+    by_name = {path.stem: path for path in _paths()}
     if text in by_name:
         return by_name[text]
     if Path(text).suffix or "/" in text:
@@ -57,6 +56,11 @@ def find_conf(text: str) -> Path:
         "no such file, and no configuration of that name comes with espnet_kd; "
         f"{suggest(text, by_name)}. To change one setting, give key=value"
     )
+
+
+def _paths() -> list[Path]:
+    folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
+    return sorted(folder.glob("*.yaml")) if folder else []
 
 
 def _described(path: Path) -> ShippedConf:

@@ -2,8 +2,10 @@
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor
@@ -19,8 +21,8 @@ def stream(
     data: Sequence[str],
     *,
     batch_size: int,
-    key_file: Path | None = None,
-) -> Iterable[tuple[list[str], dict[str, Any]]]:
+    keys: Sequence[str] | None = None,
+) -> Iterator[tuple[list[str], dict[str, Any]]]:
     """Read batches of utterances in the order of their file.
 
     Args:
@@ -28,7 +30,7 @@ def stream(
         settings: The model's configuration, whose preprocessing is applied.
         data: ``PATH,NAME,TYPE`` each, as ESPnet's commands take them.
         batch_size: Utterances a batch.
-        key_file: Utterances wanted; None for all.
+        keys: Utterances wanted, in the order of their file; None for all.
 
     Returns:
         The utterances' names and what the model's forward pass takes, batch by batch.
@@ -38,18 +40,31 @@ def stream(
     """
     namespace = argparse.Namespace(**settings)
     stock = stock_class(task)
-    batches: Iterable[tuple[list[str], dict[str, Any]]] = stock.build_streaming_iterator(
-        [tuple(path.split(",")) for path in data],
-        dtype="float32",
-        batch_size=batch_size,
-        key_file=None if key_file is None else str(key_file),
-        num_workers=0,
-        preprocess_fn=stock.build_preprocess_fn(namespace, train=False),
-        collate_fn=stock.build_collate_fn(namespace, train=False),
-        allow_variable_data_keys=True,
-        inference=True,
-    )
-    return _with_named_gaps(batches, data)
+    with _key_file(keys) as key_file:
+        batches = stock.build_streaming_iterator(
+            [tuple(path.split(",")) for path in data],
+            dtype="float32",
+            batch_size=batch_size,
+            key_file=key_file,
+            num_workers=0,
+            preprocess_fn=stock.build_preprocess_fn(namespace, train=False),
+            collate_fn=stock.build_collate_fn(namespace, train=False),
+            allow_variable_data_keys=True,
+            inference=True,
+        )
+        yield from _with_named_gaps(batches, data)
+
+
+@contextmanager
+def _key_file(keys: Sequence[str] | None) -> Iterator[str | None]:
+    """The table that ESPnet wants of the utterances' names, for as long as it reads."""
+    if keys is None:
+        yield None
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "keys"
+        path.write_text("".join(f"{utt} x\n" for utt in keys), encoding="utf-8")
+        yield str(path)
 
 
 def _with_named_gaps(

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import yaml
 
+from espnet_kd.config.read import read_yaml
 from espnet_kd.errors import KDError
 from espnet_kd.host.checkpoint import read_weights
 from espnet_kd.host.compat import Recogniser, recogniser, task_class
@@ -107,10 +108,8 @@ def decode_job(job: Job, ngpu: int) -> None:
         weights = experiment.files.weights
         device = "cuda" if ngpu else "cpu"
         search = open_recogniser(job.settings, weights, job.search, device)
-        keys = Path(stack.enter_context(TemporaryDirectory())) / "keys"
-        keys.write_text("".join(f"{utt} x\n" for utt in todo), encoding="utf-8")
         data = [f"{job.audio[0]},speech,{job.audio[1]}"]
-        batches = stream(task_class("asr"), job.settings, data, batch_size=1, key_file=keys)
+        batches = stream(task_class("asr"), job.settings, data, batch_size=1, keys=todo)
         for utts, batch in batches:
             log.add(_decoded(search, utts[0], batch["speech"][0], job.search))
     if missing := set(job.utts) - log.found.keys():
@@ -159,10 +158,7 @@ def search_options(config: Path | None) -> dict[str, Any]:
     """
     if config is None:
         return {}
-    try:
-        options = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise KDError(f"--inference_config {config}: {error}") from None
+    options = read_yaml(config, f"--inference_config {config}") or {}
     if not isinstance(options, dict):
         raise KDError(f"--inference_config {config} holds no 'option: value' lines")
     return options

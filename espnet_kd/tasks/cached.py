@@ -59,8 +59,7 @@ def check_cached_training(args: argparse.Namespace, caches: Sequence[Cache]) -> 
     """
     if not caches:
         return
-    problems = [Problem(*pair) for pair in _time_bending(args)]
-    if problems:
+    if problems := _time_bending(args):
         raise ConfigError(problems, "the training beside cached targets")
     for split in ("train", "valid"):
         utts = _utterances(args, split)
@@ -68,21 +67,21 @@ def check_cached_training(args: argparse.Namespace, caches: Sequence[Cache]) -> 
             cache.check_coverage(utts, f"the {split} data")
 
 
-def _time_bending(args: argparse.Namespace) -> list[tuple[str, str]]:
+def _time_bending(args: argparse.Namespace) -> list[Problem]:
     found = []
     live = "or use 'targets: live'"
     specaug = getattr(args, "specaug_conf", None) or {}
     if getattr(args, "specaug", None) and specaug.get("apply_time_warp", True):
         text = "moves frames away from the cached ones; set it to false, " + live
-        found.append(("specaug_conf.apply_time_warp", text))
+        found.append(Problem("specaug_conf.apply_time_warp", text))
     preprocessor = getattr(args, "preprocessor_conf", None) or {}
     if preprocessor.get("data_aug_effects"):
         text = "may change the speed of audio; perturb it beforehand, as copies, " + live
-        found.append(("preprocessor_conf.data_aug_effects", text))
+        found.append(Problem("preprocessor_conf.data_aug_effects", text))
     kind = getattr(args, "iterator_type", "sequence")
     if kind == "chunk":
         text = "is 'chunk': targets are of whole utterances; use 'sequence', " + live
-        found.append(("iterator_type", text))
+        found.append(Problem("iterator_type", text))
     return found
 
 

@@ -81,7 +81,8 @@ class DistillationCallback(Callback):
         # Lightning calls load_state_dict only where there is a state: that of a run
         # without distillation would be taken up silently.
         if self._attachment is not None:
-            self._attachment.load_state_dict(checkpoint["callbacks"].get("espnet_kd", {}))
+            state = checkpoint["callbacks"].get(self.state_key, {})
+            self._attachment.load_state_dict(state)
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, *_args: Any, **_kwargs: Any

@@ -1,7 +1,6 @@
 """A teacher, its data, and a shard of its targets, for the commands about caches."""
 
 import pytest
-import torch
 from conftest import asr_options, build_asr, write_exp, write_features
 
 from espnet_kd.bin import cache_teacher
@@ -22,6 +21,5 @@ def teacher_command(tmp_path):
 @pytest.fixture
 def shard(teacher_command, tmp_path):
     """The directory of one shard that holds all three utterances."""
-    with torch.no_grad():
-        cache_teacher.main(teacher_command)
+    cache_teacher.main(teacher_command)
     return tmp_path / "cache"

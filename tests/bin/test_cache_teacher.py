@@ -1,17 +1,10 @@
 """A teacher's targets on disk: written once, resumed, estimated, refused."""
 
 import pytest
-import torch
 from conftest import write_features
 
 from espnet_kd.bin import cache_teacher, merge_cache
 from espnet_kd.cache.reader import Cache
-
-
-@pytest.fixture(autouse=True)
-def _without_gradient():
-    with torch.no_grad():
-        yield
 
 
 def test_every_utterance_has_its_frames(shard, tmp_path):

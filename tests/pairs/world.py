@@ -102,8 +102,7 @@ class World:
             command += ["--parts", ",".join(sorted(parts))]
             for tap in sorted(taps):
                 command += ["--tap", tap]
-            with torch.no_grad():
-                cache_teacher.run(cache_teacher.get_parser().parse_args(command))
+            cache_teacher.run(cache_teacher.get_parser().parse_args(command))
             named = ["--cache", str(folder / split), "--key_file", *command[3:4]]
             merge_cache.run(merge_cache.get_parser().parse_args(named))
 

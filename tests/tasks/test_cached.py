@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from conftest import build_asr, clone
-from training import SPECAUG, arguments, weights
+from training import MASKS, SPECAUG, arguments, weights
 
 import espnet_kd
 from espnet_kd.bin import cache_info, cache_teacher, merge_cache
@@ -35,14 +35,13 @@ TERMS = [
 HIDDEN = {"type": "hidden_mse", "weight": 0.1, "student": "encoder", "teacher": "encoder"}
 # A writer that is killed has everything imported already.
 FORK = multiprocessing.get_context("fork")
-STILL = SPECAUG | {"apply_time_warp": False}
 
 
 def train(features, out, kd=None, **options):
     from espnet_kd.tasks.variants import KDASRTask
 
     conf = ["--kd_conf", str(kd)] if kd else []
-    options = {"specaug_conf": STILL} | options
+    options = {"specaug_conf": MASKS} | options
     KDASRTask.main(cmd=[*arguments(features, out, **options), *conf])
 
 
@@ -71,8 +70,7 @@ def root(features, tmp_path_factory):
     train(features, root / "teacher", role="teacher", seed=5)
     for split in ("train", "dev"):
         out = root / "cache" / split
-        with torch.no_grad():
-            cache_teacher.main(cache_command(root, features, split, out))
+        cache_teacher.main(cache_command(root, features, split, out))
         merge_cache.main(["--cache", str(out), "--key_file", f"{features}/{split}/text"])
     return root
 
@@ -208,10 +206,8 @@ def second(root, features):
     train(features, root / "second" / "teacher", role="teacher", seed=6, max_epoch=1)
     for split in ("train", "dev"):
         out = root / "second" / split
-        with torch.no_grad():
-            cache_teacher.main(
-                cache_command(root / "second", features, split, out)[:-2]  # no hidden tap
-            )
+        # no hidden tap
+        cache_teacher.main(cache_command(root / "second", features, split, out)[:-2])
         merge_cache.main(["--cache", str(out), "--key_file", f"{features}/{split}/text"])
     return root / "second"
 
@@ -291,8 +287,7 @@ def test_info_and_estimate(root, features, capsys):
     assert "covers all 24 utterances" in text
     assert "parts: ('ctc', 'decoder')" in text
     command = cache_command(root, features, "train", root / "none", "--estimate")
-    with torch.no_grad():
-        cache_teacher.main(command)
+    cache_teacher.main(command)
     assert "MB for 24 utterances (from the first 20" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"cache_info: .*no targets of 6 of 6"):
         cache_info.main([*cache, "--key_file", f"{features}/dev/text"])
@@ -307,7 +302,7 @@ def test_info_and_estimate(root, features, capsys):
     ],
 )
 def test_what_cannot_be_written_is_said(root, features, more, message, tmp_path):
-    with pytest.raises(SystemExit, match=f"cache_teacher: .*{message}"), torch.no_grad():
+    with pytest.raises(SystemExit, match=f"cache_teacher: .*{message}"):
         cache_teacher.main(cache_command(root, features, "dev", tmp_path / "x", *more))
 
 
@@ -333,5 +328,5 @@ def test_a_writer_killed_at_any_time_goes_on(root, features, tmp_path):
 
 
 def write_quietly(command):
-    with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
+    with contextlib.redirect_stderr(io.StringIO()):
         cache_teacher.main(command)

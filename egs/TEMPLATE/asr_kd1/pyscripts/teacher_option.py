@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from espnet_kd.bin.command import named_errors
-from espnet_kd.errors import KDError
+from espnet_kd.config.read import read_yaml
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -49,10 +49,7 @@ def read_teachers(kd_config: Path) -> list[dict[str, object]]:
 
     What is wrong with them is said by the training, which knows how they should be.
     """
-    try:
-        conf = yaml.safe_load(kd_config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise KDError(f"--kd_config {kd_config} cannot be read: {error}") from None
+    conf = read_yaml(kd_config, f"--kd_config {kd_config} cannot be read")
     teachers = conf.get("teachers") if isinstance(conf, dict) else None
     if not isinstance(teachers, list) or not all(isinstance(t, dict) for t in teachers):
         return []

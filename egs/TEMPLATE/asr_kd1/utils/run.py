@@ -109,7 +109,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def _numbered(call: Call, text: str, job: int) -> str:
-    return text.replace(call.job_name, str(job)) if len(call.jobs) else text
+    return text.replace(call.job_name, str(job))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ somebody transcribed, and the audio that nobody did.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import kaldiio
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import copy_subset, read_table, write_speakers, write_table
 
@@ -26,12 +26,10 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     args = parser.parse_args()
-    try:
+    with named_errors("prepare"):
         for name in SETS:
             write_set(args.source / name, args.output_dir / name)
         split(args.output_dir / "train")
-    except KDError as error:
-        sys.exit(f"prepare: {error}")
 
 
 def write_set(source: Path, folder: Path) -> None:

@@ -7,12 +7,12 @@ of train, sorted by name, become train_dev; the rest becomes train_nodev.
 """
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
+from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import write_speakers, write_table
 
@@ -41,10 +41,8 @@ def main(cmd: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--dev_utterances", type=int, default=100)
     args = parser.parse_args(cmd)
-    try:
+    with named_errors("prepare_audio"):
         prepare(args.source, args.output_dir, args.dev_utterances)
-    except KDError as error:
-        sys.exit(f"prepare_audio: {error}")
 
 
 def prepare(source: Path, output_dir: Path, dev_utterances: int) -> None:
