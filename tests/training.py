@@ -24,6 +24,7 @@ SPECAUG = {
     "time_mask_width_range": [0, 5],
     "num_time_mask": 2,
 }
+MASKS = SPECAUG | {"apply_time_warp": False}
 KD = {
     "losses": [
         {"type": "ctc_frame_kl", "weight": 0.3},

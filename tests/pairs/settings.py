@@ -6,12 +6,11 @@ refused.
 
 from conftest import LETTERS
 from pairs.kinds import INTERCTC, TRANSDUCER, Setting, encoder, prune
-from training import SPECAUG
+from training import MASKS, SPECAUG
 
 SOS_EOS = ["<blank>", "<unk>", *LETTERS, "<sos>", "<eos>"]
 REORDERED = ["<blank>", *reversed(LETTERS), "<unk>", "<sos/eos>"]
 OTHER = ["<blank>", "<unk>", *LETTERS[:-1], "<sos/eos>"]
-MASKS = SPECAUG | {"apply_time_warp": False}
 FRONTEND = {"fs": 8000, "n_fft": 128, "hop_length": 64, "n_mels": 20}
 SETTINGS = (
     Setting("prune", "prune_weights", kd=prune(sparsity=0.3)),

@@ -3,9 +3,8 @@
 from typing import Any
 
 from pairs.kinds import INTERCTC, TRANSDUCER, Loss, Target
-from training import SPECAUG
+from training import MASKS, SPECAUG
 
-MASKS = SPECAUG | {"apply_time_warp": False}
 CTC = {"type": "ctc_frame_kl", "weight": 0.3}
 TOKEN = {"type": "token_kl", "weight": 0.7}
 HIDDEN = {"weight": 0.1, "student": "encoder.encoders.1", "teacher": "encoder.encoders.2"}

@@ -2,24 +2,19 @@
 
 import sys
 
-import numpy as np
-import pytest
-import soundfile
-from conftest import RECIPE
-
-from espnet_kd.errors import KDError
-
-sys.path.insert(0, str(RECIPE / "pyscripts"))
-
 import extract_fbank
 import filter_data
 import landed
 import merge_feats
+import numpy as np
 import perturb_speed
 import prepare_data
+import pytest
+import soundfile
 import split_scp
 import train_tokens
 
+from espnet_kd.errors import KDError
 from espnet_kd.host import kaldi_dir
 
 FS = 16000

@@ -1,16 +1,10 @@
 """Archives of a corpus: continued, checked, unpacked safely, refused by name."""
 
-import sys
-
+import download
 import pytest
-from conftest import RECIPE
+from corpora import Archive
 
 from espnet_kd.errors import KDError
-
-sys.path.insert(0, str(RECIPE / "pyscripts"))
-
-import download
-from corpora import Archive
 
 
 def make_archive(tmp_path, members):

@@ -3,13 +3,10 @@
 import random
 import sys
 
-import pytest
-from conftest import RECIPE
-
-sys.path.insert(0, str(RECIPE / "pyscripts"))
-
 import mini_grammar
+import pytest
 import synthesise_mini
+from conftest import RECIPE
 
 
 @pytest.fixture(scope="module")

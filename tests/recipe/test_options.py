@@ -4,18 +4,14 @@ import re
 import subprocess
 import sys
 
-import pytest
-from conftest import REPO
-
-TEMPLATE = REPO / "egs" / "TEMPLATE" / "asr_kd1"
-sys.path.insert(0, str(TEMPLATE / "pyscripts"))
-
 import option_kinds as kinds
+import pytest
 import read_options
+from conftest import RECIPE, REPO
 from recipe_options import GROUPS, OPTIONS
 
 LIBRISPEECH = REPO / "egs" / "librispeech" / "asr_kd1"
-SCRIPTS = sorted(TEMPLATE.rglob("*.sh"))
+SCRIPTS = sorted(RECIPE.rglob("*.sh"))
 
 
 @pytest.fixture
@@ -251,9 +247,9 @@ def test_every_option_is_read_by_a_stage_and_every_stage_has_its_function():
 
 def test_they_are_read_without_the_environment(tmp_path):
     """By the standard library alone: what comes with pip is out of reach."""
-    script = TEMPLATE / "pyscripts" / "read_options.py"
+    script = RECIPE / "pyscripts" / "read_options.py"
     answer = subprocess.run(
-        [sys.executable, "-S", "-E", str(script), str(TEMPLATE / "asr_kd.sh"), "--nj", "0"],
+        [sys.executable, "-S", "-E", str(script), str(RECIPE / "asr_kd.sh"), "--nj", "0"],
         capture_output=True,
         text=True,
         check=False,

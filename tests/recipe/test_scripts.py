@@ -4,13 +4,10 @@ import importlib
 import subprocess
 import sys
 
-import pytest
-from conftest import RECIPE
-
-sys.path.insert(0, str(RECIPE / "pyscripts"))
-
 import combine_data
+import pytest
 import teacher_option
+from conftest import RECIPE
 
 from espnet_kd.errors import KDError
 
