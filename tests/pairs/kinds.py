@@ -93,4 +93,14 @@ TRANSDUCER = {
     "decoder_conf": {"hidden_size": 8},
     "joint_net_conf": {"joint_space_size": 8},
 }
+RNN = {
+    "encoder": "rnn",
+    "encoder_conf": {
+        "hidden_size": 8,
+        "output_size": 8,
+        "num_layers": 1,
+        "subsample": [2, 2],
+    },
+}
+RNN_DECODER = {"decoder": "rnn", "decoder_conf": {"hidden_size": 8, "num_layers": 1}}
 INTERCTC = encoder("conformer", num_blocks=3, interctc_layer_idx=[1])

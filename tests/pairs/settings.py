@@ -5,7 +5,7 @@ refused.
 """
 
 from conftest import LETTERS
-from pairs.kinds import INTERCTC, TRANSDUCER, Setting, encoder, prune
+from pairs.kinds import INTERCTC, RNN, RNN_DECODER, TRANSDUCER, Setting, encoder, prune
 from training import MASKS, SPECAUG
 
 SOS_EOS = ["<blank>", "<unk>", *LETTERS, "<sos>", "<eos>"]
@@ -85,16 +85,7 @@ SETTINGS = (
     Setting(
         "encoder",
         "rnn",
-        train={
-            "batch_type": "sorted",  # torch wants them so
-            "encoder": "rnn",
-            "encoder_conf": {
-                "hidden_size": 8,
-                "output_size": 8,
-                "num_layers": 1,
-                "subsample": [2, 2],
-            },
-        },
+        train=RNN | {"batch_type": "sorted"},  # torch wants them so
     ),
     Setting(
         "encoder",
@@ -114,20 +105,12 @@ SETTINGS = (
     Setting(
         "teacher",
         "teacher_rnn",
-        teacher={
-            "encoder": "rnn",
-            "encoder_conf": {
-                "hidden_size": 8,
-                "output_size": 8,
-                "num_layers": 1,
-                "subsample": [2, 2],
-            },
-        },
+        teacher=RNN,
     ),
     Setting(
         "teacher",
         "teacher_rnn_decoder",
-        teacher={"decoder": "rnn", "decoder_conf": {"hidden_size": 8, "num_layers": 1}},
+        teacher=RNN_DECODER,
     ),
     Setting(
         "teacher",
@@ -142,7 +125,7 @@ SETTINGS = (
     Setting(
         "family",
         "rnn_decoder",
-        train={"decoder": "rnn", "decoder_conf": {"hidden_size": 8, "num_layers": 1}},
+        train=RNN_DECODER,
     ),
     Setting(
         "front end",

@@ -1,8 +1,6 @@
 """AN4 from audio: its lists, ESPnet's split of them, and the recipe's way to features."""
 
 import importlib.util
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -10,13 +8,13 @@ import pytest
 import soundfile
 import yaml
 from conftest import REPO, SHARED
+from recipe_runs import WORDS, checkout, run
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import read_table
 
 AN4 = REPO / "egs" / "an4" / "asr_kd1"
 AUDIO = SHARED / "an4_audio"
-WORDS = ["ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE", "ZERO"]
 
 
 def load_script():
@@ -109,30 +107,11 @@ def recipe(tmp_path):
     """A copy of the recipe to run in, for a run writes beside its run.sh."""
     root = tmp_path / "checkout"
     root.mkdir()
-    for name in ("espnet_kd", "conf"):
-        (root / name).symlink_to(REPO / name)
-    for name in ("TEMPLATE", "an4"):
-        target = root / "egs" / name / "asr_kd1"
-        subprocess.run(["mkdir", "-p", str(target)], check=True)
-        kept = [
-            p
-            for p in (REPO / "egs" / name / "asr_kd1").iterdir()
-            if p.name not in ("data", "dump", "exp")
-        ]
-        subprocess.run(["cp", "-a", *map(str, kept), str(target)], check=True)
-    return root / "egs" / "an4" / "asr_kd1"
-
-
-def run(recipe, *options):
-    environment = os.environ | {"KD_PYTHON": sys.executable, "PYTHONPATH": str(REPO)}
-    command = ["./run.sh", "audio", *options]
-    return subprocess.run(
-        command, cwd=recipe, env=environment, capture_output=True, text=True, check=False
-    )
+    return checkout(root, "an4")
 
 
 def test_the_folder_comes_first(recipe):
-    answer = run(recipe, "--an4_dir", "somewhere")
+    answer = run(recipe, "audio", "--an4_dir", "somewhere")
     assert answer.returncode == 2
     assert "--an4_audio DIR comes first: a folder of train.tsv" in answer.stderr
 
@@ -141,7 +120,9 @@ def test_the_folder_comes_first(recipe):
 def test_from_audio_to_statistics(recipe, corpus):
     """Three speeds of the training set, one of the others, all as filter banks."""
     prepare_audio.prepare(corpus, recipe / "data/audio", 3)
-    answer = run(recipe, "--an4_audio", str(corpus), "--nbpe", "20", "--stop_stage", "6")
+    answer = run(
+        recipe, "audio", "--an4_audio", str(corpus), "--nbpe", "20", "--stop_stage", "6"
+    )
     assert answer.returncode == 0, answer.stderr[-3000:]
     texts = read_table(recipe / "dump/audio/fbank/train_nodev_sp/final/text")
     plain = read_table(recipe / "data/audio/train_nodev/text")

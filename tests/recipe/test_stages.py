@@ -1,7 +1,6 @@
 """The recipe end to end, as a user runs it, with models too small to learn anything."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import REPO, SHARED
+from recipe_runs import WORDS, checkout, run
 
 from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.report.score import PLACES
 from espnet_kd.student.compressed import is_compressed
 
-EGS = REPO / "egs"
 LIBRISPEECH = SHARED / "LibriSpeech"
 TINY = [
     *("--teacher_config", "conf/tiny/teacher.yaml"),
@@ -37,26 +36,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     """A copy of the recipe to run in, for a run writes beside its run.sh."""
-    root = tmp_path_factory.mktemp("checkout")
-    for name in ("espnet_kd", "conf"):
-        (root / name).symlink_to(REPO / name)
-    subprocess.run(["cp", "-r", str(EGS), str(root / "egs")], check=True)
-    folder = root / "egs" / "librispeech" / "asr_kd1"
-    for name in ("data", "dump", "exp", "downloads"):
-        subprocess.run(["rm", "-rf", str(folder / name)], check=True)
-    return folder
-
-
-def run(recipe, *options):
-    environment = os.environ | {"KD_PYTHON": sys.executable, "PYTHONPATH": str(REPO)}
-    return subprocess.run(
-        ["./run.sh", *options],
-        cwd=recipe,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return checkout(tmp_path_factory.mktemp("checkout"), "an4", "librispeech")
 
 
 def check_results(exp, test_set):
@@ -234,7 +214,6 @@ def test_a_student_starts_from_its_teacher(recipe):
 def features(tmp_path):
     """A folder as an4's: archives of 39 coefficients, texts and speakers."""
     random = np.random.default_rng(0)
-    words = ["ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE", "ZERO"]
     for name, count in (("train", 40), ("dev", 6), ("test", 4)):
         folder = tmp_path / "an4" / name
         folder.mkdir(parents=True)
@@ -242,7 +221,7 @@ def features(tmp_path):
             for n in range(count):
                 write(f"{name}-{n:02d}", random.standard_normal((150, 39), np.float32))
         lines = [
-            f"{name}-{n:02d} {' '.join(random.choice(words, 3))}" for n in range(count)
+            f"{name}-{n:02d} {' '.join(random.choice(WORDS, 3))}" for n in range(count)
         ]
         (folder / "text").write_text("\n".join(lines) + "\n")
         (folder / "utt2spk").write_text("".join(f"{line.split()[0]} s\n" for line in lines))

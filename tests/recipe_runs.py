@@ -1,0 +1,42 @@
+"""A checkout to run the recipes in, for a run writes beside its run.sh."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import REPO
+
+WORDS = ["ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE", "ZERO"]
+# What runs leave in a recipe's folder.
+LEFT = {"data", "dump", "exp", "downloads"}
+
+
+def checkout(root: Path, *corpora: str) -> Path:
+    """Copy the recipes of some corpora, as if nothing had run; gives the last one's."""
+    for name in ("espnet_kd", "conf"):
+        (root / name).symlink_to(REPO / name)
+    for corpus in ("TEMPLATE", *corpora):
+        source = REPO / "egs" / corpus / "asr_kd1"
+        recipe = root / "egs" / corpus / "asr_kd1"
+        shutil.copytree(
+            source,
+            recipe,
+            symlinks=True,
+            ignore=lambda folder, _, top=str(source): LEFT if folder == top else (),
+        )
+    return recipe
+
+
+def run(recipe: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a recipe as its user would, with this Python."""
+    environment = os.environ | {"KD_PYTHON": sys.executable, "PYTHONPATH": str(REPO)}
+    return subprocess.run(
+        ["./run.sh", *options],
+        cwd=recipe,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
