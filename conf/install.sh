@@ -31,7 +31,7 @@ _install_python() {
     # pip 26.3 refuses espnet 202511, whose ci_sdr names a direct URL.
     "${KD_PYTHON}" -m pip install --quiet --disable-pip-version-check \
         "pip==26.2" "setuptools<74" wheel
-    _say "2/3 ESPnet, PyTorch and tools, about 5 GB; 3 to 5 minutes, once"
+    _say "2/3 ESPnet, PyTorch and tools, about 6 GB; 3 to 5 minutes, once"
     "${KD_PYTHON}" -m pip install --disable-pip-version-check --progress-bar off \
         --constraint "${pins}" --editable "${_root}[recipe,deploy,test]" \
         | sed -u -n -e 's/^Collecting \([^ ]*\).*/[install]   \1/p' \
