@@ -1,15 +1,9 @@
 """Tables of error rates, by hand."""
 
+from report_runs import RUNS
+
 from espnet_kd.report.scores import Run, groups, of_role, score_sections, within
 from espnet_kd.report.section import markdown
-
-RUNS = [
-    Run("teacher", 1, "beam", "test", 800_000, 10.0, 4.0),
-    Run("control", 1, "beam", "test", 200_000, 30.0, 12.0),
-    Run("control", 2, "beam", "test", 200_000, 34.0, 14.0),
-    Run("distilled", 1, "beam", "test", 200_000, 20.0, 8.0),
-    Run("distilled", 2, "beam", "test", 200_000, 24.0, 9.0),
-]
 
 
 def table(runs):
