@@ -27,7 +27,12 @@ def diagnose(student: ModelOutputs, teacher: TeacherTargets) -> dict[str, Tensor
         ``kd_spike_offset``: mean distance in frames to the student's nearest spike of
         the same token, of those within 5; ``kd_agree_att``: part of the decoder's
         positions with the same best token; ``kd_teacher_acc``: of those where the
-        teacher is right.
+        teacher is right; ``kd_label_student``, ``kd_label_teacher``: mean log-probability
+        of a label of the transcript, in nats, its end not counted;
+        ``kd_early_end_student``, ``kd_early_end_teacher``: probability of an utterance's
+        end before the transcript's, in the mean of the utterances. A beam adds these up
+        without regard to length: a student that is less sure of each label, or readier
+        to end, than another loses words by it (deletions), though its best tokens agree.
     """
     stats: dict[str, Tensor] = {}
     if student.ctc_logits is not None and teacher.ctc_logits is not None:
@@ -98,6 +103,24 @@ def _of_decoder(
     return {
         "kd_agree_att": _part(student_best == teacher_best, real),
         "kd_teacher_acc": _part(teacher_best == labels, real),
+        **_of_length("student", student_logits, labels, lengths, student.eos_id),
+        **_of_length("teacher", teacher_logits, labels, lengths, student.eos_id),
+    }
+
+
+def _of_length(
+    side: str, logits: Tensor, labels: Tensor, lengths: Tensor, eos_id: int
+) -> dict[str, Tensor]:
+    """What makes a decoder's hypotheses short: doubt at each label, readiness to end."""
+    inside = length_mask(lengths - 1, logits.shape[1])  # the end's own position is not
+    total = logits.float().logsumexp(-1)  # (B, U+1)
+    label = logits.gather(2, labels[..., None])[..., 0].float() - total
+    end = (logits[..., eos_id].float() - total).exp()
+    goes_on = torch.log1p(-end.clamp(max=1 - 1e-6)).masked_fill(~inside, 0.0).sum(1)
+    counted = lengths > 0
+    return {
+        f"kd_label_{side}": label[inside].mean(),
+        f"kd_early_end_{side}": (1 - goes_on.exp())[counted].mean(),
     }
 
 
