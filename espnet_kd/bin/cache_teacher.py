@@ -39,7 +39,7 @@ from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.parts import parts_of
 from espnet_kd.model.request import Labels, Request
-from espnet_kd.model.table import posterior_rows
+from espnet_kd.model.table import lasting_posterior_rows
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.build import load_teacher
 from espnet_kd.teachers.live import LiveTeacher
@@ -50,7 +50,7 @@ python -m espnet_kd.bin.cache_teacher --exp exp/asr_teacher --parts ctc,decoder 
     --data_path_and_name_and_type dump/train/text,text,text \\
     --key_file dump/train/text --output_dir exp/asr_teacher/targets/train
 """
-POSTERIORS = tuple(row.name for row in posterior_rows())
+POSTERIORS = tuple(row.name for row in lasting_posterior_rows())
 PARTS = (*POSTERIORS, "nbest")
 REPORT_SECONDS = 10
 ESTIMATED = 20

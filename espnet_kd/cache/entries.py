@@ -15,7 +15,7 @@ from espnet_kd.errors import KDError, utterance_name
 from espnet_kd.losses.divergence import kl_rows
 from espnet_kd.masking import length_mask
 from espnet_kd.model.outputs import Hidden, NBest, TeacherTargets
-from espnet_kd.model.table import OUTPUTS, posterior_rows
+from espnet_kd.model.table import OUTPUTS, lasting_posterior_rows
 
 RUN = np.iinfo(np.uint16).max
 Part = TypeVar("Part")
@@ -38,7 +38,7 @@ def entries_of(targets: TeacherTargets, utts: Sequence[str], header: Header) -> 
 def _entry(targets: TeacherTargets, row: int, utt: str, header: Header) -> Entry:
     frames = int(targets.encoder_out_lens[row])
     entry = Entry(utt, frames)
-    for part in posterior_rows():
+    for part in lasting_posterior_rows():
         if part.name in header.parts:
             logits = _given(getattr(targets, part.field), part.name)[row]
             length = int(_given(getattr(targets, part.lengths), part.name)[row])
@@ -205,7 +205,7 @@ def targets_of(
     """
     kd = prefix(place)
     targets = TeacherTargets(batch[f"{kd}frames"], blank_id=header.blank_id)
-    for part in posterior_rows():
+    for part in lasting_posterior_rows():
         name = f"{kd}{part.name}"
         if f"{name}_index" in batch:
             index, log_probs, tail = (

@@ -230,7 +230,8 @@ class Attachment:
             self.teacher.check_front_end(self.model, batch)
             feats = calls["specaug"][0].output
         labels = Labels(
-            student.ys_in_pad, student.ys_in_lens, student.ys_pad, student.ys_lens
+            *(student.ys_in_pad, student.ys_in_lens, student.ys_pad, student.ys_lens),
+            *(student.hyp_in_pad, student.hyp_in_lens),
         )
         asked = (self.teacher_request, labels, feats, training_pass.warp)
         features = takes_features(self.model, batch)

@@ -14,12 +14,16 @@ def confidence(teacher: TeacherTargets) -> Tensor:
 
     .. math:: c_b = \exp \frac{1}{N} \sum_n \log \max_v p_{bn}(v)
 
-    over the positions of the attention decoder if there is one; else over CTC's spikes,
-    because its blanks are always sure (over all frames of an utterance without spikes).
+    over the positions of the attention decoder if there is one, behind the transcript or
+    else behind the student's words; else over CTC's spikes, because its blanks are always
+    sure (over all frames of an utterance without spikes).
     """
     if teacher.decoder_logits is not None:
         logits = teacher.decoder_logits
         keep = length_mask(given(teacher.ys_in_lens, "ys_in_lens"), logits.shape[1])
+    elif teacher.hyp_logits is not None:
+        logits = teacher.hyp_logits
+        keep = length_mask(given(teacher.hyp_in_lens, "hyp_in_lens"), logits.shape[1])
     else:
         logits = given(teacher.ctc_logits, "ctc_logits")
         keep = _spikes(teacher, logits)

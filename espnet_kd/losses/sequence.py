@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from espnet_kd.alignment.ctc_best import best_path
 from espnet_kd.config.check import Check
 from espnet_kd.config.options import NotNegative, Ordinal
 from espnet_kd.losses.base import LOSSES, Needs
@@ -29,9 +30,8 @@ def nbest_weights(nbest: NBest, scale: float = 1.0) -> Tensor:
     return scores.softmax(-1).nan_to_num(0.0)
 
 
-@torch.no_grad()
 def greedy_nbest(logits: Tensor, lengths: Tensor, blank_id: int = 0) -> NBest:
-    """The one hypothesis of greedy CTC: best tokens, repeats merged, blanks dropped.
+    """The one hypothesis of greedy CTC, see ``best_path``.
 
     Args:
         logits: (B, T, V), log-probabilities do as well.
@@ -41,15 +41,7 @@ def greedy_nbest(logits: Tensor, lengths: Tensor, blank_id: int = 0) -> NBest:
     Returns:
         One hypothesis for each utterance, of score 0: it has no rivals.
     """
-    best = logits.argmax(-1)  # (B, T)
-    real = length_mask(lengths, best.shape[1])
-    fresh = torch.ones_like(real)
-    fresh[:, 1:] = best[:, 1:] != best[:, :-1]
-    keep = real & fresh & (best != blank_id)
-    counts = keep.sum(1)
-    # A stable sort brings the kept tokens to the front, in their order.
-    order = (~keep).to(torch.uint8).argsort(dim=1, stable=True)
-    tokens = best.gather(1, order)[:, : int(counts.max()) if len(counts) else 0]
+    tokens, counts = best_path(logits, lengths, blank_id)
     scores = torch.zeros(len(counts), 1, device=tokens.device)
     return NBest(tokens[:, None], counts[:, None], scores)
 

@@ -1,7 +1,8 @@
 """Distillation through the attention decoder's posteriors, position by position."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -132,21 +133,47 @@ def _reduced(
     return reduce_positions(rows(student, teacher), mask, reduction, weights)
 
 
-class TokenLoss(MeasuredLoss):
-    """Common ground of the decoder losses: what they read."""
+@dataclass(frozen=True, kw_only=True)
+class PrefixOptions:
+    """Behind which words both decoders are compared.
+
+    Attributes:
+        prefix: ``transcript``, or ``student``: the student's own hypothesis, read off its
+            CTC in this very pass, errors and all. There the teacher shows how to go on
+            behind words that a transcript never holds, and behind one that was left out;
+            no transcript is read. It costs another pass of both decoders, and needs a
+            live teacher. Two terms, one of each, mix both: their weights say how much of
+            which, their schedules when.
+
+    Source: Agarwal et al. On-Policy Distillation of Language Models. 2024, section 3
+    (hypotheses are sampled there, and are the decoder's). https://arxiv.org/abs/2306.13649
+    """
+
+    prefix: Literal["transcript", "student"] = "transcript"
+
+
+class TokenLoss(MeasuredLoss, own=PrefixOptions):
+    """Common ground of the decoder losses: what they read, see ``PrefixOptions``."""
 
     function: ClassVar[PairMeasure]
+    own: PrefixOptions
 
     def needs(self) -> Needs:
-        """Both decoders' logits, compared at a temperature."""
-        return Needs(decoder=(self.options["temperature"],))
+        """Both decoders' logits along one prefix, compared at a temperature."""
+        temperatures = (self.options["temperature"],)
+        if self.own.prefix == "student":
+            return Needs(best_path=True, hypothesis=temperatures)
+        return Needs(decoder=temperatures)
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See the function of the same name."""
+        logits, lengths = "decoder_logits", "ys_in_lens"
+        if self.own.prefix == "student":
+            logits, lengths = "hyp_logits", "hyp_in_lens"
         return self.bound(self.function)(
-            given(student.decoder_logits, "decoder_logits"),
-            given(teacher.decoder_logits, "decoder_logits"),
-            given(student.ys_in_lens, "ys_in_lens"),
+            given(getattr(student, logits), logits),
+            given(getattr(teacher, logits), logits),
+            given(getattr(student, lengths), lengths),
             weights=teacher.weights,
         )
 

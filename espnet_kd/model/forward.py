@@ -97,6 +97,7 @@ def run_guest(
         texts = {}
         if labels.ys_pad is not None:
             texts = {parts.text: labels.ys_pad, f"{parts.text}_lengths": labels.ys_lens}
+        texts |= {"hyp_in_pad": labels.hyp_in_pad, "hyp_in_lens": labels.hyp_in_lens}
         return outputs_of_pass(model, calls, request, texts)
 
 

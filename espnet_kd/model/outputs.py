@@ -111,6 +111,9 @@ class ModelOutputs:
         ys_in_lens: Real label positions of both, (B,), start or end included.
         ys_pad: The transcript, (B, U), padded arbitrarily.
         ys_lens: Its real labels, (B,).
+        hyp_logits: As ``decoder_logits``, along the student's own hypothesis.
+        hyp_in_pad: The prefix of that, (B, U'+1).
+        hyp_in_lens: Its real label positions, (B,), the start included.
         joint_logits: A transducer's joint output, (B, T, U+1, V), before the softmax.
         joint_classes: Its log-probabilities of {label, blank, rest}, (B, T, U+1, 3).
         path: The best alignment of a transducer, with the joint output along it.
@@ -133,6 +136,9 @@ class ModelOutputs:
     ys_in_lens: Tensor | None = None
     ys_pad: Tensor | None = None
     ys_lens: Tensor | None = None
+    hyp_logits: Tensor | None = None
+    hyp_in_pad: Tensor | None = None
+    hyp_in_lens: Tensor | None = None
     joint_logits: Tensor | None = None
     joint_classes: Tensor | None = None
     path: Path | None = None

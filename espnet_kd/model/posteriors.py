@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from espnet_kd.alignment.ctc_best import best_path
 from espnet_kd.errors import KDError
+from espnet_kd.masking import length_mask
 from espnet_kd.model.outputs import Decode, ModelOutputs
 from espnet_kd.model.parts import Parts
 from espnet_kd.model.recorded import RecordedPass
@@ -43,6 +45,16 @@ def missing_decoder(_model: nn.Module, parts: Parts, _request: Request) -> str |
     return (
         " has no attention decoder (a CTC-only or transducer model); remove the token_* "
         "losses"
+    )
+
+
+def missing_best_path(_model: nn.Module, parts: Parts, _request: Request) -> str | None:
+    """Why there is no hypothesis of the student's own."""
+    if parts.ctc_lo is not None:
+        return None
+    return (
+        " has no CTC layer (ctc_weight is 0), whose best path 'prefix: student' follows; "
+        "train it with one, or use 'prefix: transcript'"
     )
 
 
@@ -99,6 +111,33 @@ def collect_decoder(recorded: RecordedPass, outputs: ModelOutputs) -> None:
     if calls:
         outputs.decoder_logits = first_tensor(calls[0].output)
         outputs.ys_in_pad, outputs.ys_in_lens = calls[0].args[2:4]
+
+
+def collect_best_path(recorded: RecordedPass, outputs: ModelOutputs) -> None:
+    """Read the student's hypothesis off its CTC, as a prefix for attention decoders."""
+    if outputs.ctc_logits is None:
+        collect_ctc(recorded, outputs)
+    logits = outputs.ctc_logits
+    assert logits is not None, "a CTC layer gives logits"
+    lens = outputs.encoder_out_lens
+    labels, counts = best_path(logits, lens, outputs.blank_id)
+    real = length_mask(counts, labels.shape[1])
+    start = labels.new_full((len(labels), 1), outputs.sos_id)
+    # What stands behind the last label is padding, as in ESPnet's own prefixes.
+    labels = labels.masked_fill(~real, outputs.eos_id)
+    outputs.hyp_in_pad, outputs.hyp_in_lens = torch.cat([start, labels], 1), counts + 1
+
+
+def collect_hypothesis(recorded: RecordedPass, outputs: ModelOutputs) -> None:
+    """Run the decoder along the student's hypothesis; a guest is given it as labels."""
+    if outputs.hyp_in_pad is None:
+        outputs.hyp_in_pad = recorded.batch.get("hyp_in_pad")
+        outputs.hyp_in_lens = recorded.batch.get("hyp_in_lens")
+    if outputs.hyp_in_pad is None or outputs.hyp_in_lens is None:
+        raise KDError("the decoder was to follow the student's hypothesis, and got none")
+    decode = _decoder_of(recorded.model, *recorded.encoded())
+    rows = torch.arange(len(outputs.hyp_in_lens), device=outputs.hyp_in_lens.device)
+    outputs.hyp_logits = decode(outputs.hyp_in_pad, outputs.hyp_in_lens, rows)
 
 
 def collect_decode(recorded: RecordedPass, outputs: ModelOutputs) -> None:

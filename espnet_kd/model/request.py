@@ -77,12 +77,16 @@ class Labels:
         ys_in_lens: Its lengths, (B,).
         ys_pad: The transcript, (B, U).
         ys_lens: Its lengths, (B,).
+        hyp_in_pad: The student's own hypothesis as a prefix, (B, U'+1).
+        hyp_in_lens: Its lengths, (B,).
     """
 
     ys_in_pad: Tensor | None = None
     ys_in_lens: Tensor | None = None
     ys_pad: Tensor | None = None
     ys_lens: Tensor | None = None
+    hyp_in_pad: Tensor | None = None
+    hyp_in_lens: Tensor | None = None
 
 
 def _join(one: Wanted, other: Wanted) -> Wanted:

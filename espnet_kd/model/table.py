@@ -53,6 +53,8 @@ class Row:
         tokens: List of tokens that it speaks of by their index, so that student and
             teacher must agree in it: ``text`` or ``ctc``; empty for none.
         lengths: Field of its real positions, for logits that must be finite there.
+        lasting: Whether it is the same whenever the teacher is asked, so that it may be
+            cached: what follows the student's hypotheses changes with the student.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Row:
     posterior: bool = False
     tokens: str = ""
     lengths: str = ""
+    lasting: bool = True
 
     @property
     def by_frame(self) -> bool:
@@ -106,6 +109,24 @@ OUTPUTS: dict[str, Row] = {
             posterior=True,
             tokens="text",
             lengths="ys_in_lens",
+        ),
+        Row(
+            "best_path",
+            "hyp_in_pad",
+            missing=posteriors.missing_best_path,
+            records=lambda parts, request: (parts.ctc_lo,),
+            collect=posteriors.collect_best_path,
+            teacher=False,
+        ),
+        Row(
+            "hypothesis",
+            "hyp_logits",
+            missing=posteriors.missing_decoder,
+            collect=posteriors.collect_hypothesis,
+            posterior=True,
+            lasting=False,
+            tokens="text",
+            lengths="hyp_in_lens",
         ),
         Row(
             "forced",
@@ -167,6 +188,11 @@ def token_lists(request: Request) -> set[str]:
 def posterior_rows() -> list[Row]:
     """The rows that hold logits over the tokens."""
     return [row for row in OUTPUTS.values() if row.posterior]
+
+
+def lasting_posterior_rows() -> list[Row]:
+    """Those of them that may be cached."""
+    return [row for row in posterior_rows() if row.lasting]
 
 
 def check_model(model: nn.Module, parts: Parts, request: Request, side: str) -> None:

@@ -79,7 +79,7 @@ class Objective:
         """What the terms that read a teacher ask of it."""
         request = self.needs.of_teacher
         unsure = any(term.config.confidence for term in self.terms)
-        if unsure and "decoder" not in request:
+        if unsure and not request.keys() & {"decoder", "hypothesis"}:
             return request.changed(ctc=request.get("ctc", (1.0,)))
         return request
 

@@ -75,6 +75,12 @@ class CachedTeacher:
         """
         if "joint" in request:
             raise KDError("a cache holds no transducer lattices; use 'targets: live'")
+        if any(not row.lasting for row in rows_of(request)):
+            raise KDError(
+                "'prefix: student' asks the teacher along the student's hypotheses, which "
+                "change with every update and are in no cache; use 'targets: live', or "
+                "'prefix: transcript'"
+            )
         wanted = [row.name for row in rows_of(request) if row.name != "taps"]
         missing = [name for name in wanted if name not in self.header.parts]
         if missing or request.count("nbest") > self.header.nbest:

@@ -149,12 +149,17 @@ class Ensemble:
                 frames = given[0][1].encoder_out_lens
                 found[row.field] = self._mixed(given, row, frames)
                 lens = frames if row.by_frame else lens
-        forced = next((t for _, t in answers if t.decoder_logits is not None), first)
+        forced, led = (
+            next((t for _, t in answers if getattr(t, logits) is not None), first)
+            for logits in ("decoder_logits", "hyp_logits")
+        )
         return replace(
             first,
             encoder_out_lens=lens,
             ys_in_pad=forced.ys_in_pad,
             ys_in_lens=forced.ys_in_lens,
+            hyp_in_pad=led.hyp_in_pad,
+            hyp_in_lens=led.hyp_in_lens,
             **found,
         )
 

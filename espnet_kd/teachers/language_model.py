@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
 from espnet_kd.model.forward import fork_rng
@@ -13,6 +13,9 @@ from espnet_kd.model.request import Request
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.live import LiveTeacher
 from espnet_kd.teachers.vocabulary import Vocabulary
+
+# Parts that follow from a prefix alone.
+PREFIXED = {"decoder", "hypothesis"}
 
 
 class LanguageModelTeacher(LiveTeacher):
@@ -44,28 +47,39 @@ class LanguageModelTeacher(LiveTeacher):
 
     def _run(self, question: Question) -> ModelOutputs:
         """Read the prefixes of the student's decoder; there are no frames."""
-        labels = question.labels
-        if labels.ys_in_pad is None or labels.ys_in_lens is None:
+        read = self._tokens.to_teacher(question.labels)
+        model: Any = self.model
+        outputs = ModelOutputs(
+            torch.zeros_like(question.batch["speech_lengths"]),
+            ys_in_pad=read.ys_in_pad,
+            ys_in_lens=read.ys_in_lens,
+            hyp_in_pad=read.hyp_in_pad,
+            hyp_in_lens=read.hyp_in_lens,
+            sos_id=int(model.sos),
+            eos_id=int(model.eos),
+        )
+        if "decoder" in question.request:
+            outputs.decoder_logits = self._read(question, read.ys_in_pad)
+        if "hypothesis" in question.request:
+            outputs.hyp_logits = self._read(question, read.hyp_in_pad)
+        return outputs
+
+    def _read(self, question: Question, prefixes: Tensor | None) -> Tensor:
+        """What is to be expected behind each word of the prefixes."""
+        if prefixes is None:
             raise KDError(
                 f"the language model {self.name} reads the prefixes of the student's "
                 "attention decoder, and there are none; keep to token_kl and its kin"
             )
-        read = self._tokens.to_teacher(labels)
         model: Any = self.model
         with torch.no_grad(), fork_rng(question.batch["speech"].device):
-            logits, _ = model.lm(read.ys_in_pad, None)
-        return ModelOutputs(
-            torch.zeros_like(labels.ys_in_lens),
-            decoder_logits=logits,
-            ys_in_pad=read.ys_in_pad,
-            ys_in_lens=labels.ys_in_lens,
-            sos_id=int(model.sos),
-            eos_id=int(model.eos),
-        )
+            logits: Tensor
+            logits, _ = model.lm(prefixes, None)
+        return logits
 
     def has(self, part: str) -> bool:
         """Whether it gives a part: decoder posteriors and nothing else."""
-        return part == "decoder"
+        return part in PREFIXED
 
     def check(self, request: Request) -> None:
         """Require nothing that has to be heard.
@@ -73,7 +87,7 @@ class LanguageModelTeacher(LiveTeacher):
         Raises:
             KDError: If the losses want more than decoder posteriors.
         """
-        if set(request) - {"decoder"}:
+        if set(request) - PREFIXED:
             raise KDError(
                 f"the language model {self.name} gives decoder posteriors alone; keep to "
                 "token_kl and its kin, or name an acoustic teacher beside it"

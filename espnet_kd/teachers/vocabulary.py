@@ -74,6 +74,7 @@ class TokenMaps:
             labels,
             ys_in_pad=_renamed(labels.ys_in_pad, self.text, "teacher"),
             ys_pad=_renamed(labels.ys_pad, self.ctc, "teacher"),
+            hyp_in_pad=_renamed(labels.hyp_in_pad, self.text, "teacher"),
         )
 
     def to_student(self, targets: TeacherTargets) -> TeacherTargets:
@@ -98,6 +99,7 @@ class TokenMaps:
             nbest=nbest,
             ys_in_pad=_renamed(targets.ys_in_pad, self.text, "student"),
             ys_pad=_renamed(targets.ys_pad, self.ctc, "student"),
+            hyp_in_pad=_renamed(targets.hyp_in_pad, self.text, "student"),
         )
 
     def describe(self) -> list[str]:

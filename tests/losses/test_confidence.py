@@ -23,6 +23,14 @@ def test_of_a_decoder_it_is_the_mean_of_its_best_probabilities():
     torch.testing.assert_close(confidence(targets), expected)
 
 
+def test_of_a_decoder_behind_the_students_words_it_is_the_same():
+    logits = log([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
+    targets = TeacherTargets(
+        torch.tensor([3]), hyp_logits=logits, hyp_in_lens=torch.tensor([2])
+    )
+    torch.testing.assert_close(confidence(targets), torch.tensor([(0.9 * 0.6) ** 0.5]))
+
+
 def test_of_ctc_only_spikes_count():
     sure, unsure = [0.99, 0.01, 0.0], [0.2, 0.7, 0.1]
     logits = log([sure, unsure, sure], [sure, sure, [0.1, 0.1, 0.8]])

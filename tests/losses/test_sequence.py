@@ -2,22 +2,11 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from espnet_kd.errors import ArgumentsError
 from espnet_kd.losses import ctc_nbest, token_nbest
 from espnet_kd.losses.sequence import CTCNBest, greedy_nbest, nbest_weights
 from espnet_kd.model.outputs import NBest
-
-
-def test_greedy_by_hand():
-    best = [[1, 1, 0, 1, 2, 0], [0, 0, 3, 3, 3, 9], [0, 0, 0, 9, 9, 9]]
-    nbest = greedy_nbest(F.one_hot(torch.tensor(best)).float(), torch.tensor([6, 5, 3]))
-    found = [
-        row[: int(n)].tolist()
-        for row, n in zip(nbest.tokens[:, 0], nbest.lengths, strict=True)
-    ]
-    assert found == [[1, 1, 2], [3], []]
 
 
 def test_one_hypothesis_has_all_the_weight():

@@ -11,7 +11,13 @@ from espnet_kd.errors import ConfigError, KDError
 from espnet_kd.losses import LOSSES, DistillationLoss, Needs
 from espnet_kd.model.outputs import ModelOutputs
 from espnet_kd.model.request import Request
-from espnet_kd.model.table import OUTPUTS, Row, posterior_rows, rows_of
+from espnet_kd.model.table import (
+    OUTPUTS,
+    Row,
+    lasting_posterior_rows,
+    posterior_rows,
+    rows_of,
+)
 
 FIELDS = {field.name for field in dataclasses.fields(ModelOutputs)}
 
@@ -28,7 +34,10 @@ def test_every_row_fills_a_field_and_names_its_lengths():
 def test_rows_come_in_the_order_of_the_table():
     wanted = Request(taps=("encoder",), decoder=True, ctc=True)
     assert [row.name for row in rows_of(wanted)] == ["ctc", "decoder", "taps"]
-    assert [row.field for row in posterior_rows()] == ["ctc_logits", "decoder_logits"]
+    fields = ["ctc_logits", "decoder_logits"]
+    assert [row.field for row in posterior_rows()] == [*fields, "hyp_logits"]
+    # What follows the student's words changes with the student.
+    assert [row.field for row in lasting_posterior_rows()] == fields
 
 
 def test_a_part_that_no_row_gives_is_refused_with_the_nearest():

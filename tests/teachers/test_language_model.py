@@ -65,6 +65,19 @@ def test_it_teaches_the_decoder(student, batch):
     assert all(p.grad is None for p in guest.model.parameters())
 
 
+def test_it_reads_the_students_own_words_as_well(student, batch):
+    """The same as along a transcript of just these words."""
+    model, labels = build(), prefix_of(batch)
+    guest = LanguageModelTeacher(model, TOKENS)
+    own = Labels(labels.ys_in_pad[:, :1], torch.ones(3, dtype=torch.long),
+                 hyp_in_pad=labels.ys_in_pad, hyp_in_lens=labels.ys_in_lens)  # fmt: skip
+    said = guest(Question(batch, Request(hypothesis=True), own))
+    plain = guest(Question(batch, Request(decoder=True), labels))
+    assert torch.equal(said.hyp_logits, plain.decoder_logits)
+    espnet_kd.attach(student, {"losses": [TOKEN_KL[0] | {"prefix": "student"}]}, guest)
+    assert student.train()(**clone(batch))[1]["loss_kd_token_kl"] > 0
+
+
 def test_beside_an_acoustic_teacher_the_decoders_are_mixed(teacher, batch):
     guests = [LiveTeacher(teacher), LanguageModelTeacher(build(), TOKENS)]
     labels, request = prefix_of(batch), Request(ctc=True, decoder=True)
