@@ -1,7 +1,8 @@
 """The parts that models play in a report: their titles, order and colours.
 
-A role is ``teacher``, ``control`` or ``distilled``; ``distilled:NAME`` for students that
-learned otherwise from the same teacher and are told apart by NAME.
+A role is ``teacher``, ``control`` (the student alone), ``parameters`` (the student, started
+from the teacher's parameters and then alone) or ``distilled``; ``distilled:NAME`` for
+students that learned otherwise from the same teacher and are told apart by NAME.
 """
 
 from collections.abc import Iterable
@@ -10,10 +11,16 @@ from itertools import chain, repeat
 TITLES = {
     "teacher": "teacher",
     "control": "student, alone",
+    "parameters": "student, teacher's parameters",
     "distilled": "student, distilled",
 }
 DISTILLED = "distilled"
-COLOURS = {"teacher": "#333333", "control": "#c0504d", "distilled": "#1f77b4"}
+COLOURS = {
+    "teacher": "#333333",
+    "control": "#c0504d",
+    "parameters": "#e6a03c",
+    "distilled": "#1f77b4",
+}
 # Colours of further students, in order; the last serves all that are left.
 FURTHER = ("#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17a2b8", "#777777")
 
@@ -24,9 +31,9 @@ def is_role(text: str) -> bool:
     return bool(name) and kind == DISTILLED if separator else kind in TITLES
 
 
-def is_distilled(role: str) -> bool:
-    """Whether a model of this role learned from the teacher."""
-    return _kind(role) == DISTILLED
+def has_of_teacher(role: str) -> bool:
+    """Whether a student of this role has anything of the teacher."""
+    return _kind(role) not in ("teacher", "control")
 
 
 def title_of(role: str) -> str:
@@ -36,7 +43,7 @@ def title_of(role: str) -> str:
 
 
 def in_order(roles: Iterable[str]) -> list[str]:
-    """Sort distinct roles: teacher, control, named students, ``distilled`` itself last."""
+    """Sort distinct roles: teacher, control, parameters, named students, ``distilled``."""
     kinds = [*TITLES]
     ranks = {role: kinds.index(_kind(role)) for role in roles}
     return sorted(ranks, key=lambda role: (ranks[role], role == DISTILLED))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from espnet_kd.report.measure import gap_recovered
-from espnet_kd.report.roles import in_order, is_distilled, title_of
+from espnet_kd.report.roles import has_of_teacher, in_order, title_of
 from espnet_kd.report.section import Section
 
 # Points of WER between control and teacher; a share of less says nothing.
@@ -83,7 +83,7 @@ def _row(runs: Sequence[Run], role: str, seeds: Sequence[int]) -> list[str]:
         f"{mean(run.wer for run in own):.2f}",
         *(by_seed.get(seed, "") for seed in seeds),
         f"{mean(run.cer for run in own):.2f}",
-        _gap(runs, role) if is_distilled(role) else "",
+        _gap(runs, role) if has_of_teacher(role) else "",
     ]
 
 

@@ -23,6 +23,10 @@ TINY = [
     *("--inference_configs", "conf/tiny/decode.yaml"),
     *("--teacher_max_wer", "1000", "--nbpe", "60", "--deploy", "true"),
 ]
+ROLES = ("teacher", "control", "parameters", "distilled")
+STUDENTS = ("alone", "teacher's parameters", "distilled")
+# Students that neither start from the teacher nor are compared with such.
+RANDOM = ("--init_student", "false", "--parameters_control", "false")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -40,9 +44,9 @@ def recipe(tmp_path_factory):
 
 
 def check_results(exp, test_set):
-    """Three models scored, reported and packed."""
+    """Four models scored and reported, the student packed."""
     report = (exp / "results" / "RESULTS.md").read_text()
-    for title in ("teacher", "student, alone", "student, distilled"):
+    for title in ("teacher", *(f"student, {how}" for how in STUDENTS)):
         assert f"| {title} |" in report
     for title in ("Cost", "Differences", "Worst utterances of distilled 1"):
         assert f"#### {title}\n" in report
@@ -50,7 +54,7 @@ def check_results(exp, test_set):
     assert "loss_kd" in page
     assert len(page) < 5_000_000
     assert (exp / "results" / "wer_by_size.png").stat().st_size > 5000
-    for model in ("asr_teacher_s1", "asr_control_s1", "asr_distilled_s1"):
+    for model in (f"asr_{role}_s1" for role in ROLES):
         scores = json.loads((exp / model / "decode" / test_set / "score.json").read_text())
         assert scores["wer"]["sentences"] > 0
     distilled = exp / "asr_distilled_s1"
@@ -104,7 +108,7 @@ def test_a_second_run_does_nothing_again(recipe):
     assert answer.returncode == 0, answer.stderr[-3000:]
     for text in ("features are there", "statistics are there", "trained already"):
         assert text in answer.stderr
-    assert answer.stderr.count("decoded already") == 3
+    assert answer.stderr.count("decoded already") == 4
     assert {path: path.stat().st_mtime_ns for path in marks} == before
 
 
@@ -161,7 +165,7 @@ ONE_STEP = "--max_epoch 1 --num_iters_per_epoch 2"
 def test_unlabelled_audio_goes_through_every_stage(recipe):
     """By a teacher that is there already; its words and the transcripts are joined."""
     (recipe / "conf" / "search.yaml").write_text(SEARCH)
-    options = [*TINY, "--mini_scale", "0.1", "--unlabelled_set", "train_more"]
+    options = [*TINY, *RANDOM, "--mini_scale", "0.1", "--unlabelled_set", "train_more"]
     options += ["--teacher_exp", "exp/asr_teacher_s1", "--expdir", "exp_labels"]
     options += ["--inference_configs", "conf/search.yaml", "--kd_config", "none"]
     options += ["--label_args", "--max_ratio 100", "--student_args", ONE_STEP]
@@ -191,7 +195,7 @@ def test_a_student_starts_from_its_teacher(recipe):
     """Stage 9: without a step of learning, it is what the table says."""
     options = [*TINY, "--stage", "9", "--stop_stage", "11", "--teacher_exp"]
     options += ["exp/asr_teacher_s1", "--expdir", "exp_init", "--tag", "init"]
-    options += ["--control_tag", "untagged"]
+    options += ["--control_tag", "untagged", "--parameters_control", "false"]
     options += ["--init_student", "true", "--kd_config", "none", "--init_args"]
     options += ["--encoder_layers last", "--student_args", f"{ONE_STEP} --optim_conf lr=0"]
     stats = recipe / "exp_init"

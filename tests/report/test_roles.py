@@ -3,18 +3,19 @@
 from espnet_kd.report.roles import (
     COLOURS,
     colours_of,
+    has_of_teacher,
     in_order,
-    is_distilled,
     is_role,
     title_of,
 )
 
 
 def test_roles_are_told_apart_by_colour_and_refused_if_unknown():
-    roles = ["distilled:b", "control", "distilled", "distilled:a", "teacher"]
+    roles = ["distilled:b", "control", "distilled", "distilled:a", "teacher", "parameters"]
     colours = colours_of(roles)
-    assert list(colours) == ["teacher", "control", *roles[::3], "distilled"]
-    assert len(set(colours.values())) == 5
+    students = ["control", "parameters", "distilled:b", "distilled:a", "distilled"]
+    assert list(colours) == ["teacher", *students]
+    assert len(set(colours.values())) == 6
     assert colours_of(f"distilled:{n}" for n in range(20)).keys() > {"distilled:19"}
     assert all(map(is_role, roles))
     assert not any(map(is_role, ("student", "control:a", "distilled:", "")))
@@ -23,7 +24,9 @@ def test_roles_are_told_apart_by_colour_and_refused_if_unknown():
 def test_titles_and_kinds():
     assert title_of("control") == "student, alone"
     assert title_of("distilled:begun") == "student, distilled (begun)"
-    assert [is_distilled(r) for r in ("teacher", "distilled", "distilled:x")] == [0, 1, 1]
+    assert title_of("parameters") == "student, teacher's parameters"
+    assert not any(map(has_of_teacher, ("teacher", "control")))
+    assert all(map(has_of_teacher, ("parameters", "distilled", "distilled:x")))
 
 
 def test_a_role_comes_once_and_the_named_students_before_the_recipes_own():

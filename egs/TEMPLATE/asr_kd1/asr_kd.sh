@@ -61,6 +61,8 @@ stage 9 "the student's first parameters, from the teacher's (--init_student true
 # stages/models.sh
 stage 10 "control: the student alone, after the gate (--train_jobs 1)" train_controls
 stage 11 "distilled student" train_distilled
+stage 11 "control: the student with the teacher's parameters (--parameters_control true)" \
+    train_parameters_controls
 finish_all
 
 # stages/decoding.sh

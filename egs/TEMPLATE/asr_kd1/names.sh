@@ -42,6 +42,7 @@ if [ -z "${teacher_exp}" ]; then
     own_teacher=true; teacher_exp=${expdir}/asr_teacher_s${teacher_seed}
 fi
 control_exp() { echo "${expdir}/asr_control$(suffix "${control_tag:-${tag}}")_s$1"; }
+parameters_exp() { echo "${expdir}/asr_parameters$(suffix "${tag}")_s$1"; }
 # distilled_exp SEED [TAG]: of this run, or of a run with another tag
 distilled_exp() { echo "${expdir}/asr_distilled$(suffix "${2-${tag}}")_s$1"; }
 labels_dir=${teacher_exp}/labels/${unlabelled_data}

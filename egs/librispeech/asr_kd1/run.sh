@@ -27,6 +27,7 @@ case "${experiment}" in
             --valid_set dev --test_sets test --nbpe 240 --train_jobs 2
             --teacher_config conf/mini/teacher.yaml
             --student_config conf/mini/student.yaml --kd_config conf/mini/kd.yaml
+            --init_student true --parameters_control true
             --inference_configs "conf/mini/decode_beam.yaml conf/mini/decode_ctc_greedy.yaml") ;;
     clean5)
         options=("${libri[@]}" --train_set train_clean_100 --student_train_set train_clean_5

@@ -214,6 +214,13 @@ MODELS = (
         "The distilled student starts from the teacher's parameters (stage 9).",
     ),
     Option(
+        "parameters_control",
+        "false",
+        boolean(),
+        "One student more starts from the teacher's parameters (stage 9) and then learns "
+        "alone: the results show what distillation adds to these.",
+    ),
+    Option(
         "init_args",
         "",
         anything(),

@@ -10,6 +10,9 @@ models() {
     echo "teacher ${teacher_seed} ${teacher_exp}"
     for seed in ${seeds}; do
         echo "control ${seed} $(control_exp "${seed}")"
+        if "${parameters_control}"; then
+            echo "parameters ${seed} $(parameters_exp "${seed}")"
+        fi
         echo "distilled ${seed} $(distilled_exp "${seed}")"
         for other in ${other_tags}; do
             echo "distilled:${other} ${seed} $(distilled_exp "${seed}" "${other}")"

@@ -62,6 +62,19 @@ train_distilled() {
     done
 }
 
+# What the teacher's parameters are worth without its lessons.
+train_parameters_controls() {
+    local seed out
+    if ! "${parameters_control}"; then return; fi
+    for seed in ${seeds}; do
+        out=$(parameters_exp "${seed}")
+        log "Stage 11: the student with the teacher's parameters, seed ${seed}; log: ${out}/train.log"
+        # shellcheck disable=SC2086
+        start "${out}" "${student_data}" "${student_config}" "${seed}" \
+            "-m espnet2.bin.asr_train" --init_param "${init_file}" ${student_args}
+    done
+}
+
 # set_kd_opts: the kd_conf, with this recipe's teacher and its targets on disk
 set_kd_opts() {
     local option

@@ -74,7 +74,7 @@ cache() {
 }
 
 initialise_student() {
-    if ! "${init_student}"; then return; fi
+    if ! "${init_student}" && ! "${parameters_control}"; then return; fi
     log "Stage 9: the student's first parameters, from the teacher's: ${init_file%.pth}.md"
     initialise "${init_file}"
 }
