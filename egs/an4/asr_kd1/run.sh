@@ -11,6 +11,8 @@
 #          rest of the audio, with the teacher's transcripts (sequence-level distillation)
 # scarce   students of a quarter of the teacher's size have a quarter of its transcripts and
 #          no more: what of the teacher makes up for that? (see RESULTS.md)
+# table    every loss in the place of that, each at the best of its weights; what follows goes
+#          to loss_table.py
 #
 # From audio, in ESPnet's own split (848, 100 and 130 utterances), at three speeds:
 # audio    a teacher that stands beside published results, and students of a quarter of its
@@ -20,7 +22,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 experiment=hybrid
 case "${1:-}" in
-    hybrid | cached | labels | scarce | audio) experiment=$1; shift ;;
+    hybrid | cached | labels | scarce | table | audio) experiment=$1; shift ;;
 esac
 case "${experiment}" in
     audio) source_option=--an4_audio; holds="train.tsv, test.tsv and the audio they list" ;;
@@ -48,6 +50,14 @@ if [ "${experiment}" = audio ]; then
         --kd_config conf/kd_audio.yaml
         --inference_configs "conf/decode_beam_audio.yaml conf/decode_ctc_greedy.yaml")
     exec ./asr_kd.sh "${options[@]}" "$@"
+fi
+
+if [ "${experiment}" = table ]; then
+    ./run.sh scarce --an4_dir "${source_dir}" --seeds "1 2 3" --train_jobs 2 \
+        --test_sets "dev test" --stop_stage 13
+    exec "${python}" "${pyscripts}/loss_table.py" --run "./run.sh scarce --an4_dir ${source_dir}" \
+        --control_tag scarce --student_layer encoder.encoders.1 \
+        --teacher_layer encoder.encoders.2 "$@"
 fi
 
 if [ ! -f data/train_75/text ]; then
