@@ -87,7 +87,7 @@ class Ensemble:
             teacher.check(part)
         for row in posterior_rows():
             if row.name in request and not any(row.name in part for part in requests):
-                raise KDError(f"none of the teachers has {row.name} posteriors")
+                raise KDError(_nobody_has(row))
 
     def match_vocabulary(self, student: nn.Module, lists: Collection[str]) -> None:
         """Let every teacher speak in the student's tokens."""
@@ -176,6 +176,15 @@ class Ensemble:
         if self.how == "confidence":
             shares = shares * torch.stack([confidence(targets) for _, targets in parts])
         return shares / shares.sum(0)
+
+
+def _nobody_has(row: Row) -> str:
+    if row.lasting:
+        return f"none of the teachers has {row.name} posteriors"
+    return (
+        "none of the teachers follows the student's own words, which 'prefix: student' "
+        "asks for; let one with an attention decoder be live, or use 'prefix: transcript'"
+    )
 
 
 def _log_probs(targets: TeacherTargets, row: Row, frames: Tensor) -> Tensor:

@@ -153,6 +153,8 @@ def test_a_cache_cannot_follow_it(tmp_path):
     cached = CachedTeacher(Cache([tmp_path]))
     with pytest.raises(KDError, match=r"in no cache; use 'targets: live', or"):
         cached.check(Request(hypothesis=(1.0,)))
+    with pytest.raises(KDError, match=r"follows the student's own words.*be live, or use"):
+        Ensemble([cached, cached], (1.0, 1.0)).check(Request(hypothesis=(1.0,)))
 
 
 def test_a_student_without_ctc_has_no_words(teacher):

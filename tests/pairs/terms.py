@@ -38,6 +38,8 @@ LOSSES = (
     one("token_kl"),
     one("token_jsd", temperature=2.0),
     one("token_reverse_kl", reduction="token"),
+    one("own_words", "token_kl", prefix="student"),
+    Loss("both_prefixes", (TOKEN, TOKEN | {"prefix": "student", "name": "own_words"})),
     one("token_nbest", nbest=2),
     one("hidden_mse", **HIDDEN),
     one("hidden_cosine", **ENCODERS),

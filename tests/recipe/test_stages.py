@@ -19,7 +19,7 @@ from espnet_kd.student.compressed import is_compressed
 LIBRISPEECH = SHARED / "LibriSpeech"
 TINY = [
     *("--teacher_config", "conf/tiny/teacher.yaml"),
-    *("--student_config", "conf/tiny/student.yaml"),
+    *("--student_config", "conf/tiny/student.yaml", "--kd_config", "conf/tiny/kd.yaml"),
     *("--inference_configs", "conf/tiny/decode.yaml"),
     *("--teacher_max_wer", "1000", "--nbpe", "60", "--deploy", "true"),
 ]
