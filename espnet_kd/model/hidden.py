@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
+from espnet_kd.model.blocks import in_time, is_in_blocks
 from espnet_kd.model.outputs import Hidden, ModelOutputs
 from espnet_kd.model.parts import Parts
 from espnet_kd.model.recorded import RecordedPass
@@ -41,7 +42,17 @@ def collect_hidden(recorded: RecordedPass, outputs: ModelOutputs) -> None:
         output = select(tap, recorded.calls[tap.path])
         values = first_tensor(output)
         if values is not None:
+            values = _by_frame(recorded, values)
             outputs.hidden[text] = Hidden(values, lengths_of(text, output, outputs))
+
+
+def _by_frame(recorded: RecordedPass, values: Tensor) -> Tensor:
+    """A layer's output frame by frame, also of an encoder that runs it block by block."""
+    encoder = getattr(recorded.model, "encoder", None)
+    if not is_in_blocks(encoder, values):
+        return values
+    encoder_out, _ = recorded.encoded()
+    return in_time(encoder, values, encoder_out.shape[1])
 
 
 def check_rows(values: Tensor, outputs: ModelOutputs, tap: str, side: str) -> None:

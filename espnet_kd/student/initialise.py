@@ -9,6 +9,7 @@ from torch import Tensor
 
 from espnet_kd.errors import ConfigError, Problem
 from espnet_kd.student.axes import LAYER, POSITION, VOCABULARY, Axes, Dim
+from espnet_kd.student.sources import source_of
 
 # What a user changes to change the width of an axis, by the axis' end.
 SETTINGS = {
@@ -110,13 +111,7 @@ class Initialiser:
         return state, origins
 
     def _source(self, name: str) -> str:
-        match = LAYER.match(name)
-        if match is None:
-            return name
-        side = match[1].partition(".")[0]
-        layers, index = self.layers[side], int(match[2])
-        layer = layers[index] if index < len(layers) else index
-        return f"{match[1]}.{layer}.{name[match.end() :]}"
+        return source_of(name, self.layers, self.teacher_state)
 
     def _teacher_axis(self, axis: str) -> str:
         """The teacher's axis of a student's."""

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import clone
+from conftest import ENCODER, build_asr, clone
 from families import DECODERS, HEADS, HIDDEN, KINDS, build, embedding, losses
 
 from espnet_kd.errors import ConfigError
@@ -38,6 +38,49 @@ def test_of_the_teachers_shape_it_is_the_teacher(kind, decoder, batch):
     for name, value in student.state_dict().items():
         assert torch.equal(value, expected[name]), name
     torch.testing.assert_close(losses(student, batch), losses(teacher, batch))
+
+
+def streaming(kind, **changes):
+    """A student over blocks, wide enough for a short utterance to be one of them."""
+    conf = ENCODER | KINDS[kind] | {"output_size": 8, "num_blocks": 2}
+    conf |= {"linear_units": HIDDEN, "attention_heads": HEADS}
+    conf |= {"block_size": 32, "hop_size": 16, "look_ahead": 8}
+    # Blocks know absolute positions alone.
+    offline = ("rel_pos_type", "pos_enc_layer_type", "selfattention_layer_type")
+    conf = {k: v for k, v in conf.items() if k not in offline} | changes
+    return build_asr(2, encoder=f"contextual_block_{kind}", encoder_conf=conf).eval()
+
+
+def test_a_streaming_student_hears_a_short_utterance_as_its_teacher(batch):
+    """What fits into one block is encoded with its whole context, by the same layers."""
+    teacher, student = build("transformer"), streaming("transformer")
+    assert {origin.how for origin in made(teacher, student)} == {"copied"}
+    torch.testing.assert_close(losses(student, batch), losses(teacher, batch))
+
+
+def test_a_streaming_conformer_has_all_but_relative_positions():
+    teacher, student = build("conformer"), streaming("conformer")
+    origins = made(teacher, student)
+    assert {origin.how for origin in origins} == {"copied"}
+    for layer, source in zip(
+        student.encoder.encoders, teacher.encoder.encoders, strict=True
+    ):
+        assert torch.equal(layer.norm1.weight, source.norm_mha.weight)
+        assert torch.equal(layer.norm2.bias, source.norm_ff.bias)
+    left = teacher.state_dict().keys() - {origin.source for origin in origins}
+    assert all("linear_pos" in name or "pos_bias" in name for name in left)
+
+
+def test_a_narrower_streaming_conformer_keeps_units_of_one_stream():
+    teacher = build("conformer")
+    with torch.no_grad():
+        for layer in teacher.encoder.encoders:
+            layer.norm_mha.weight.copy_(torch.arange(8.0))
+    student = streaming("conformer", output_size=4)
+    importance = weight_norm(teacher, Axes(teacher.state_dict()))
+    importance["encoder.stream"] = torch.tensor([0, 9, 9, 0, 0, 9, 9, 0.0])
+    made(teacher, student, importance=importance)
+    assert student.encoder.encoders[1].norm1.weight.tolist() == [1, 2, 5, 6]
 
 
 def test_layers_are_where_the_map_says():
