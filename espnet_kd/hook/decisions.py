@@ -14,7 +14,8 @@ from espnet_kd.losses import LOSSES
 from espnet_kd.model.request import Request
 from espnet_kd.model.table import rows_of, token_lists
 from espnet_kd.teachers.base import Teacher
-from espnet_kd.teachers.build import acoustic_teachers
+from espnet_kd.teachers.build import single_teachers
+from espnet_kd.teachers.cached import CachedTeacher
 from espnet_kd.teachers.ema import EMATeacher
 from espnet_kd.teachers.live import LiveTeacher
 from espnet_kd.teachers.vocabulary import vocabulary_of
@@ -70,12 +71,14 @@ def _beside(attachment: Attachment, teacher: Teacher) -> Iterator[str]:
 
 def _cost(request: Request, teacher: Teacher) -> str:
     """What the teacher does in every step beside the student."""
-    live = [t for t in acoustic_teachers(teacher) if isinstance(t, LiveTeacher)]
-    if not live:
+    several = single_teachers(teacher)
+    if all(isinstance(one, CachedTeacher) for one in several):
         return "no pass of the teacher, its targets are read from disk"
-    parts = ["encoder", *(row.name for row in rows_of(request) if row.name != "taps")]
+    live = [one for one in several if isinstance(one, LiveTeacher)]
     size = sum(_size(one.model) for one in live)
+    parts = ["encoder", *(row.name for row in rows_of(request) if row.name != "taps")]
     whose = "the student's average" if isinstance(teacher, EMATeacher) else "the teacher"
+    whose = f"each of {len(live)} teachers" if len(live) > 1 else whose
     return f"a pass of {whose} without gradient ({', '.join(parts)}; {size:,} parameters)"
 
 

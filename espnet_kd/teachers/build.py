@@ -88,9 +88,14 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
             return LanguageModelTeacher(model, experiment.settings["token_list"], **named)
 
 
+def single_teachers(teacher: Teacher) -> tuple[Teacher, ...]:
+    """Each teacher, of one or of several as one."""
+    return teacher.teachers if isinstance(teacher, Ensemble) else (teacher,)
+
+
 def acoustic_teachers(teacher: Teacher) -> list[Teacher]:
     """The teachers that hear something, of one or of several as one."""
-    several = teacher.teachers if isinstance(teacher, Ensemble) else (teacher,)
+    several = single_teachers(teacher)
     return [one for one in several if not isinstance(one, LanguageModelTeacher)]
 
 

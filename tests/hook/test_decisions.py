@@ -118,6 +118,7 @@ def test_settings_that_change_a_training_are_told(caplog, batch):
     text = logged(caplog, student, conf, None, batch)
     for line in (
         "teacher: the student's own average, decay 0.99, view: clean",
+        "cost of a step: a pass of the student's average without gradient (encoder, ctc;",
         "weights are balanced: each says how hard its term pulls",
         "measured every 50 updates",
         "prune: 25% of the weights go by magnitude (global) from update 10 to 90",
