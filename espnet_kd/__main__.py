@@ -1,12 +1,14 @@
-"""Run a stock ESPnet module or script with distillation registered.
+"""Run a stock ESPnet module or script with distillation registered, or a command.
 
     python -m espnet_kd -m espnet2.bin.asr_train <stock arguments> --kd_conf FILE
     python -m espnet_kd SCRIPT <arguments>
+    python -m espnet_kd COMMAND <arguments>
     python -m espnet_kd --version
     python -m espnet_kd --help
 
 Arguments go through verbatim and stdout is the module's own. Nothing of ESPnet is
-imported that the module does not import itself.
+imported that the module does not import itself. A command is a module of
+``espnet_kd.bin``; a script of the same name is run as ``./COMMAND``.
 """
 
 import ast
@@ -17,6 +19,7 @@ import importlib.util
 import runpy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +31,7 @@ from espnet_kd.host.compat import VARIANTS, Variant
 USAGE = (
     "usage: python -m espnet_kd -m MODULE [ARGUMENT ...]\n"
     "       python -m espnet_kd SCRIPT [ARGUMENT ...]\n"
+    "       python -m espnet_kd COMMAND [ARGUMENT ...]\n"
     "       python -m espnet_kd --version | --help\n"
     "MODULE is a stock ESPnet module, for example espnet2.bin.asr_train; its training "
     "modules then understand --kd_conf FILE."
@@ -109,7 +113,7 @@ def commands() -> Iterator[tuple[str, str]]:
 def help_text() -> str:
     """Write what ``--help`` prints: the usage, then a line or two about each command."""
     listed = [f"  {name}\n      {sentence}" for name, sentence in commands()]
-    head = "Commands, each with its own --help: python -m espnet_kd.bin.COMMAND"
+    head = "Commands, each with its own --help:"
     return "\n".join([USAGE, "", head, *listed])
 
 
@@ -126,6 +130,10 @@ def main(arguments: list[str]) -> None:
         return
     if not arguments or arguments == ["-m"]:
         sys.exit(USAGE)
+    if arguments[0] in dict(commands()):
+        command = importlib.import_module(f"espnet_kd.bin.{arguments[0]}")
+        command.main(arguments[1:])
+        return
     register()
     try:
         _run(arguments)
@@ -143,11 +151,18 @@ def _run(arguments: list[str]) -> None:
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         else:
             if not Path(arguments[0]).exists():
-                raise KDError(f"no script {arguments[0]}; a module's name comes after -m")
+                raise KDError(_no_script(arguments[0]))
             sys.argv = arguments
             # A script finds its neighbours, as it does without the plugin.
             sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
             runpy.run_path(arguments[0], run_name="__main__")
+
+
+def _no_script(name: str) -> str:
+    """What is said of a word that is neither a script nor a command."""
+    close = get_close_matches(name, dict(commands()), n=1)
+    hint = f"; did you mean the command '{close[0]}'?" if close else ""
+    return f"no script {name}; a module's name comes after -m{hint}"
 
 
 def _check_module(name: str) -> None:

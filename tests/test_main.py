@@ -81,6 +81,21 @@ def test_a_module_that_cannot_be_imported_says_why_itself(tmp_path):
     assert "No module named 'not_installed_here'" in answer.stderr.splitlines()[-1]
 
 
+def test_a_command_is_run_by_its_name():
+    answer = run("score", "--help")
+    assert answer.returncode == 0
+    assert answer.stdout.startswith("usage: python -m espnet_kd.bin.score ")
+    answer = run("check", "-m", "espnet2.bin.no_train")
+    assert answer.returncode == 2
+    assert "'espnet2.bin.no_train' is no training that can be checked" in answer.stderr
+
+
+def test_a_command_that_is_mistyped_is_suggested():
+    answer = run("chekc")
+    assert answer.returncode == 1
+    assert answer.stderr.endswith("comes after -m; did you mean the command 'check'?\n")
+
+
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_is_no_error_and_lists_every_command(option):
     answer = run(option)

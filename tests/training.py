@@ -40,6 +40,14 @@ KD = {
 }
 
 
+CONFORMER = {
+    "block_type": "conformer",
+    "linear_size": 16,
+    "conv_mod_kernel_size": 3,
+    "heads": 2,
+}
+
+
 def arguments(features: Path, output_dir: Path, role: str = "student", **more) -> list:
     """Command line of asr_train for a tiny hybrid model with SpecAug and dropout."""
     config = {
@@ -78,6 +86,41 @@ def arguments(features: Path, output_dir: Path, role: str = "student", **more) -
     tokens = ["--token_type", "char", "--token_list", f"{features}/tokens.txt"]
     fixed = ["--config", str(file), "--output_dir", str(output_dir)]
     return [*fixed, "--input_size", str(INPUT_SIZE), *tokens, *paths]
+
+
+def transducer_arguments(features, output_dir, width, **more):
+    """Command line of asr_transducer_train for a tiny model."""
+    shape = {
+        "encoder": None,
+        "encoder_conf": {
+            "main_conf": {"pos_wise_act_type": "swish"},
+            "input_conf": {"block_type": "conv2d", "conv_size": 8},
+            "body_conf": [CONFORMER | {"hidden_size": width}],
+        },
+        "decoder": "rnn",
+        "decoder_conf": {"embed_size": 8, "hidden_size": 8},
+        "joint_network_conf": {"joint_space_size": 8},
+        "model_conf": {"auxiliary_ctc_weight": 0.3},
+        "best_model_criterion": [["valid", "loss", "min"]],
+    }
+    line = arguments(features, output_dir, **(shape | more))
+    path = line[line.index("--config") + 1]
+    with open(path) as file:
+        config = yaml.safe_load(file)
+    del config["encoder"]  # this task has one only
+    with open(path, "w") as file:
+        yaml.safe_dump(config, file)
+    return line
+
+
+def translation_arguments(features, output_dir, **more):
+    """Command line of st_train, whose source is its target."""
+    line = arguments(features, output_dir, **more)
+    for split, prefix in (("train", "train"), ("dev", "valid")):
+        text = f"{features}/{split}/text,src_text,text"
+        line += [f"--{prefix}_data_path_and_name_and_type", text]
+    tokens = f"{features}/tokens.txt"
+    return [*line, "--src_token_type", "char", "--src_token_list", tokens]
 
 
 def write_kd(path: Path, teacher: Path, *changes: dict, **more) -> str:

@@ -101,6 +101,24 @@ def compared_lens(student_lens: Tensor, teacher_lens: Tensor) -> Tensor:
     return torch.where(same, torch.minimum(student_lens, teacher_lens), student_lens)
 
 
+def describe_bridge(student_lens: Tensor, teacher_lens: Tensor) -> str:
+    """Say in words what ``bridge_frames`` makes of these frames.
+
+    Args:
+        student_lens: The student's real frames, (B,).
+        teacher_lens: The teacher's real frames, (B,).
+    """
+    student, teacher = int(student_lens.sum()), int(teacher_lens.sum())
+    counts = f"{student:,} frames of the student's, {teacher:,} of the teacher's"
+    if bool(_share_rate(student_lens.long(), teacher_lens.long()).all()):
+        return f"{counts}: one rate, each frame is compared with its own"
+    if teacher > student:
+        ratio = teacher / max(student, 1)
+        return f"{counts}: a frame of the student's stands for {ratio:.2f} of the teacher's"
+    ratio = student / max(teacher, 1)
+    return f"{counts}: each of the teacher's is repeated {ratio:.2f} times"
+
+
 def check_frame_counts(*, student_lens: Tensor, teacher_lens: Tensor) -> None:
     """Refuse frame counts that cannot come from the same audio.
 

@@ -10,8 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
-from itertools import groupby
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,8 @@ from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.files import whole_file
 from espnet_kd.host.kaldi_dir import read_table
+from espnet_kd.host.text import detokeniser
+from espnet_kd.model.greedy import greedy_ctc
 from espnet_kd.model.outputs import given
 from espnet_kd.model.request import Request
 from espnet_kd.teachers.base import Question
@@ -105,7 +106,7 @@ def teacher_wer(args: argparse.Namespace) -> float:
     teacher.check(Request(ctc=True))
     with open_experiment(args.exp, args.file) as experiment:
         settings = experiment.settings
-        to_text = _detokeniser(settings)
+        to_text = detokeniser(settings)
         data = args.data_path_and_name_and_type
         batches = stream(task, settings, data, batch_size=args.batch_size)
         hypotheses = decode(teacher, batches, args.ngpu)
@@ -138,30 +139,15 @@ def decode(
     for utts, batch in batches:
         batch = {key: value.to(device) for key, value in batch.items()}
         targets = teacher(Question({**batch, "utt_id": utts}, Request(ctc=True)))
-        best = given(targets.ctc_logits, "ctc_logits").argmax(-1).tolist()
-        lens = targets.encoder_out_lens.tolist()
-        for utt, row, length in zip(utts, best, lens, strict=True):
-            ids = collapse(row[:length], targets.blank_id)
+        logits = given(targets.ctc_logits, "ctc_logits")
+        rows = greedy_ctc(logits, targets.encoder_out_lens, targets.blank_id)
+        for utt, ids in zip(utts, rows, strict=True):
             found[utt] = [model.token_list[i] for i in ids]
         if time.monotonic() - shown > REPORT_SECONDS:
             shown = time.monotonic()
             rate = len(found) / (shown - start)
             print(f"{len(found)} utterances, {rate:.1f} a second", file=sys.stderr)
     return found
-
-
-def collapse(path: list[int], blank_id: int) -> list[int]:
-    """Map a CTC path to its labels: join repeats, then drop blanks."""
-    return [label for label, _ in groupby(path) if label != blank_id]
-
-
-def _detokeniser(settings: dict[str, Any]) -> Callable[[list[str]], str]:
-    from espnet2.text.build_tokenizer import build_tokenizer
-
-    kind = settings["token_type"]
-    tokenizer = build_tokenizer(token_type=kind, bpemodel=settings.get("bpemodel"))
-    to_text: Callable[[list[str]], str] = tokenizer.tokens2text
-    return to_text
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from espnet_kd.config.parse import parse_config
 from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import KDError
 from espnet_kd.hook.attachment import ATTRIBUTE, Attachment, PartOf
-from espnet_kd.hook.decisions import decisions
+from espnet_kd.hook.decisions import decisions, doubts
 from espnet_kd.hook.time_warp import SharedWarp, time_warp_of
 from espnet_kd.hook.two_views import TwoViews
 from espnet_kd.losses import LOSSES
@@ -80,6 +80,8 @@ def attach(
     attachment.connect(_parts(config, attachment))
     for line in decisions(config, attachment):
         LOG.info(line)
+    for line in doubts(attachment):
+        LOG.warning(line)
     return attachment
 
 

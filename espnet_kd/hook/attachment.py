@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import ConfigError, KDError, Problem
-from espnet_kd.hook.probe import probe, takes_features
+from espnet_kd.hook.first_batch import FirstBatch, is_same_model
+from espnet_kd.hook.probe import can_probe, probe, takes_features
 from espnet_kd.hook.projections import PROJECTIONS, Projections
 from espnet_kd.hook.triple import Triple
 from espnet_kd.model.forward import outputs_of_pass, recorder
@@ -22,6 +23,7 @@ from espnet_kd.model.taps import Call
 from espnet_kd.model.training_part import TrainingPart, TrainingPass, other_parts
 from espnet_kd.objective.objective import Objective, stat
 from espnet_kd.teachers.base import Question, Teacher
+from espnet_kd.teachers.build import is_heard
 
 ATTRIBUTE = "_espnet_kd"
 # What a student may overwrite in its own batch: features when it has no front end
@@ -43,6 +45,9 @@ class Attachment:
 
     Attributes:
         parts: What takes part in the training, in the order in which it acts.
+        frames: The student's and the teacher's frames of an example, (B,) each; None
+            where no example was tried.
+        first_batch: What the first training pass showed; None before it.
         step: Optimizer updates made so far, for schedules. Counted from the calls unless
             a trainer sets it, as this package does so that it survives a resume.
     """
@@ -56,6 +61,8 @@ class Attachment:
         self.model = model
         self.objective = objective
         self.teacher = teacher
+        self.frames: tuple[Tensor, Tensor] | None = None
+        self.first_batch: FirstBatch | None = None
         self.step = 0
         self.accum_grad = 1
         self.passes = 0
@@ -91,8 +98,16 @@ class Attachment:
                 check()
             except KDError as error:
                 problems.append(Problem("losses", str(error)))
+        try:
+            self._match_vocabulary()
+        except KDError as error:
+            if not problems:
+                raise
+            problems.append(Problem("losses", str(error)))
         if problems:
             raise ConfigError(problems, self.objective.source)
+
+    def _match_vocabulary(self) -> None:
         lists = token_lists(self.teacher_request)
         if "forced" in self.student_request:
             lists.add("text")
@@ -102,8 +117,15 @@ class Attachment:
     def build(self, example: Mapping[str, Tensor] | None) -> None:
         """Let the terms make their learned parts, from a pass of both models."""
         requests = (self.student_request, self.teacher_request)
-        if any("taps" in request for request in requests):
-            self.objective.build(*probe(self.model, self.teacher, requests, example))
+        is_needed = any("taps" in request for request in requests)
+        hears = self.teacher is not None and is_heard(self.teacher)
+        if not is_needed and not (hears and can_probe(self.model, example)):
+            return
+        student, teacher = probe(self.model, self.teacher, requests, example)
+        if is_needed:
+            self.objective.build(student, teacher)
+        if hears:
+            self.frames = (student.encoder_out_lens, teacher.encoder_out_lens)
 
     def connect(self, parts: Sequence[PartOf] = ()) -> None:
         """Put the hooks on the model, and everything that takes part in its training.
@@ -214,6 +236,11 @@ class Attachment:
             trained = (self._trained_parameters(), triple.weight)
             asked = (triple.loss, student, teacher, self.step, *trained)
             loss, stats = self.objective(*asked)
+        if training_pass.learns and self.first_batch is None:
+            is_same = is_same_model(model, self.teacher)
+            heard = (student, teacher)
+            self.first_batch = FirstBatch.of(self.objective, stats, *heard, is_same=is_same)
+            self.first_batch.tell(rates=self.frames is None)
         self._count(training_pass.learns)
         for part in self.parts:
             stats |= {key: stat(v, loss.device) for key, v in part.stats().items()}

@@ -4,8 +4,21 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from espnet_kd.alignment.frames import describe_bridge
+from espnet_kd.config.options import options_of
 from espnet_kd.config.schema import KDConfig, LossTermConfig, ScheduleConfig
 from espnet_kd.hook.attachment import Attachment
+from espnet_kd.hook.first_batch import reads_frames
+from espnet_kd.hook.judgement import judge_frames
+from espnet_kd.losses import LOSSES
+from espnet_kd.model.request import Request
+from espnet_kd.model.table import rows_of, token_lists
+from espnet_kd.teachers.base import Teacher
+from espnet_kd.teachers.build import single_teachers
+from espnet_kd.teachers.cached import CachedTeacher
+from espnet_kd.teachers.ema import EMATeacher
+from espnet_kd.teachers.live import LiveTeacher
+from espnet_kd.teachers.vocabulary import vocabulary_of
 
 
 def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
@@ -21,14 +34,60 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
     yield f"Distillation of {kind}, {size:,} parameters, by {config.source}:"
     if attachment.teacher is not None:
         yield from (f"  {line}" for line in attachment.teacher.describe())
+        yield from (f"  {line}" for line in _beside(attachment, attachment.teacher))
     yield f"  the student's own loss counts {config.task_weight:g}"
-    yield from (f"  {_term(term, config.schedule)}" for term in config.losses)
+    for term in config.losses:
+        yield f"  {_term(term, config.schedule)}"
+        if untold := _defaults(term):
+            yield f"    by default {untold}"
     for name, part in learned.items():
         yield f"  {name}: adds {_size(part):,} parameters of its own, saved with no model"
     yield from (f"  {line}" for line in _settings(config))
     teacher: object = attachment.teacher
     parts = [part for part in attachment.parts if part is not teacher]
     yield from (f"  {line}" for part in parts for line in part.describe())
+
+
+def doubts(attachment: Attachment) -> Iterator[str]:
+    """What is unwise about a training as far as it can be known before a batch is seen."""
+    if attachment.frames and reads_frames(attachment.teacher_request):
+        yield from judge_frames(*(int(lens.sum()) for lens in attachment.frames))
+
+
+def _beside(attachment: Attachment, teacher: Teacher) -> Iterator[str]:
+    """Tokens and frames of both models side by side, and what the teacher costs."""
+    request, size = attachment.teacher_request, len(vocabulary_of(attachment.model).text)
+    if lists := token_lists(request):
+        kinds = " and ".join(sorted(lists))
+        yield f"vocabulary: {size:,} tokens, the same in both models (compared: {kinds})"
+    else:
+        yield f"vocabulary: the student's {size:,} tokens; none of the losses compares any"
+    if attachment.frames is None:
+        yield "frame rates: told with the first batch, for there was no example to try"
+    else:
+        yield f"frame rates, of an example: {describe_bridge(*attachment.frames)}"
+    yield f"cost of a step: {_cost(request, teacher)}"
+
+
+def _cost(request: Request, teacher: Teacher) -> str:
+    """What the teacher does in every step beside the student."""
+    several = single_teachers(teacher)
+    if all(isinstance(one, CachedTeacher) for one in several):
+        return "no pass of the teacher, its targets are read from disk"
+    live = [one for one in several if isinstance(one, LiveTeacher)]
+    size = sum(_size(one.model) for one in live)
+    parts = ["encoder", *(row.name for row in rows_of(request) if row.name != "taps")]
+    whose = "the student's average" if isinstance(teacher, EMATeacher) else "the teacher"
+    whose = f"each of {len(live)} teachers" if len(live) > 1 else whose
+    return f"a pass of {whose} without gradient ({', '.join(parts)}; {size:,} parameters)"
+
+
+def _defaults(term: LossTermConfig) -> str:
+    """The options of a loss that were decided for the user."""
+    options = options_of(LOSSES.get(term.type))
+    decided = [o for o in options if o.default not in (o.empty, None)]
+    left = [o for o in decided if o.name not in term.options]
+    return ", ".join(f"{o.name}: {o.default}" for o in left)
 
 
 def _settings(config: KDConfig) -> Iterator[str]:

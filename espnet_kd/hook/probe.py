@@ -1,4 +1,4 @@
-"""One pass of both models before training, for losses that must know their widths."""
+"""One pass of both models before training, which shows their widths and frame rates."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,6 +45,11 @@ def probe(
         features = takes_features(model, batch)
         question = Question(batch, of_teacher, labels, is_features=features)
         return student, teacher.probe(question)
+
+
+def can_probe(model: nn.Module, example: Mapping[str, Tensor] | None) -> bool:
+    """Whether there is something to try a model on: an example, or audio of any kind."""
+    return example is not None or getattr(model, "frontend", None) is not None
 
 
 def takes_features(model: nn.Module, batch: Mapping[str, Any]) -> bool:

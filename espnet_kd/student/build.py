@@ -60,15 +60,45 @@ def build_student(
     torch.manual_seed(choice.seed)
     student = build_model(task, settings)
     teacher = experiment.model(task).requires_grad_(True)
-    student_state, teacher_state = student.state_dict(), teacher.state_dict()
+    states = (student.state_dict(), teacher.state_dict())
+    layers = _layers(*states, choice.layers)
+    importance = _importance(task, experiment.settings, teacher, choice)
+    shapes = (_shape(settings), _shape(experiment.settings))
+    return Initialiser(states[1], importance, layers, *shapes)(states[0])
+
+
+def can_start(
+    student: nn.Module,
+    settings: Mapping[str, Any],
+    teacher: nn.Module,
+    teacher_settings: Mapping[str, Any],
+) -> bool:
+    """Whether a student could have its first parameters from a teacher."""
+    states = (student.state_dict(), teacher.state_dict())
+    shapes = (_shape(settings), _shape(teacher_settings))
+    try:
+        check_parts(settings, teacher_settings)
+        layers = _layers(*states, dict.fromkeys(SIDES, "uniform"))
+        if not layers["encoder"]:
+            return False  # layers of a kind that is not known here
+        make = Initialiser(states[1], {}, layers, *shapes)
+        make.refuse_wider(Axes(states[0]))
+    except KDError:
+        return False
+    return True
+
+
+def _layers(
+    student_state: Mapping[str, Tensor],
+    teacher_state: Mapping[str, Tensor],
+    choice: Mapping[str, str],
+) -> dict[str, list[int]]:
+    """The teacher's layer of each of the student's, on each side."""
     layers = {}
     for side in SIDES:
         counts = (_count(student_state, side), _count(teacher_state, side))
-        layers[side] = layer_map(choice.layers[side], *counts, side)
-    importance = _importance(task, experiment.settings, teacher, choice)
-    student_shape, teacher_shape = _shape(settings), _shape(experiment.settings)
-    make = Initialiser(teacher_state, importance, layers, student_shape, teacher_shape)
-    return make(student_state)
+        layers[side] = layer_map(choice[side], *counts, side)
+    return layers
 
 
 def check_parts(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> None:

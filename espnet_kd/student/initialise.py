@@ -98,7 +98,7 @@ class Initialiser:
             ConfigError: With every width in which the student exceeds its teacher.
         """
         student_axes = Axes(student_state)
-        self._refuse_wider(student_axes)
+        self.refuse_wider(student_axes)
         chosen = self._units(student_axes)
         state, origins = {}, []
         for name, value in student_state.items():
@@ -197,7 +197,12 @@ class Initialiser:
             return self.teacher_axes.sizes[POSITION] / len(chosen[POSITION])
         return 1.0
 
-    def _refuse_wider(self, student_axes: Axes) -> None:
+    def refuse_wider(self, student_axes: Axes) -> None:
+        """Require a student no wider than its teacher.
+
+        Raises:
+            ConfigError: With every width in which it is.
+        """
         problems: dict[str, Problem] = {}
         for axis, size in student_axes.sizes.items():
             teacher_axis = self._teacher_axis(axis)

@@ -1,6 +1,7 @@
 """What distillation adds to any of ESPnet's tasks."""
 
 import argparse
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,15 +16,18 @@ from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import ConfigError, Problem
 from espnet_kd.hook.attach import attach, attachment_of
 from espnet_kd.hook.attachment import Attachment
+from espnet_kd.hook.judgement import judge_start
 from espnet_kd.hook.projections import projections_of
 from espnet_kd.host.compat import provide_rnnt_loss
 from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.forms import load_compressed
 from espnet_kd.tasks.arguments import KDConfAction, kd_config
 from espnet_kd.tasks.cached import caches_in_use, in_use, open_for_training
+from espnet_kd.tasks.start import starts_in_vain
 from espnet_kd.tasks.stock import StockTask
 from espnet_kd.tasks.trainer import with_distillation
 
+LOG = logging.getLogger(__name__)
 # Where the optimizer's state holds the attachment's.
 STATE = "espnet_kd"
 # Models built for inference or as somebody's part are never attached.
@@ -139,8 +143,11 @@ def _distils(args: argparse.Namespace) -> bool:
 
 
 def _attach(task: type, model: nn.Module, args: argparse.Namespace) -> Attachment:
-    size = getattr(args, "input_size", None)
-    return attach_for_training(model, kd_config(args), task, size)
+    size, config = getattr(args, "input_size", None), kd_config(args)
+    attachment = attach_for_training(model, config, task, size)
+    for line in judge_start(starts_in_vain(args, model, attachment, config)):
+        LOG.warning(line)
+    return attachment
 
 
 def attach_for_training(
@@ -178,8 +185,21 @@ def _check_host(args: argparse.Namespace) -> None:
         if getattr(args, option, False):
             text = "is not supported together with kd_conf; use plain DDP"
             problems.append(Problem(option, text))
+    problems += _own_teachers(args)
     if problems:
         raise ConfigError(problems, "the arguments beside --kd_conf")
+
+
+def _own_teachers(args: argparse.Namespace) -> Iterator[Problem]:
+    """Teachers that are what the training is about to write."""
+    output = getattr(args, "output_dir", None)
+    for place, teacher in enumerate(kd_config(args).teachers):
+        if output and teacher.exp and Path(teacher.exp).resolve() == Path(output).resolve():
+            text = (
+                "is the training's own --output_dir, whose checkpoints it would overwrite; "
+                "train into another directory"
+            )
+            yield Problem(f"teachers[{place}].exp", text)
 
 
 def _carry(attachment: Attachment, optimizer: torch.optim.Optimizer) -> None:

@@ -1,5 +1,6 @@
 """What distillation adds to ESPnet's trainers."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,11 @@ from torch import nn
 from espnet_kd.errors import KDError
 from espnet_kd.hook.attach import attachment_of
 from espnet_kd.hook.attachment import Attachment
+from espnet_kd.hook.judgement import judge_schedule
+from espnet_kd.tasks.plan import plan_of
 from espnet_kd.tasks.stock import StockTrainer
+
+LOG = logging.getLogger(__name__)
 
 
 class KDTrainer(StockTrainer):
@@ -17,7 +22,14 @@ class KDTrainer(StockTrainer):
     @classmethod
     def run(cls, *, model: nn.Module, trainer_options: Any, **kwargs: Any) -> None:
         """Train, from the last epoch that was finished on."""
-        _attachment(model).count_from(0, trainer_options.accum_grad)
+        attachment = _attachment(model)
+        attachment.count_from(0, trainer_options.accum_grad)
+        train, valid = map(kwargs.get, ("train_iter_factory", "valid_iter_factory"))
+        if plan := plan_of(train, valid, trainer_options):
+            objective = attachment.objective
+            terms = [term.config for term in objective.terms]
+            for line in judge_schedule(terms, objective.schedule, plan.updates):
+                LOG.warning(line)
         super().run(model=model, trainer_options=trainer_options, **kwargs)
 
     @classmethod

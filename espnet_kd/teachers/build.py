@@ -79,11 +79,30 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
     with _as_teacher(), fork_rng(torch.device("cpu")):
         where = (config.place, config.file)
         with open_experiment(*where, is_lm=bool(config.lm)) as experiment:
-            named = {"name": config.place, "origin": experiment.files.weights.name}
+            file = experiment.files.weights.name
+            origin = file if config.file else f"{file}, which its training selected"
+            named = {"name": config.place, "origin": origin}
             if not config.lm:
                 return LiveTeacher(experiment.model(task), view=config.view, **named)
             model = experiment.model(language_model_task())
             return LanguageModelTeacher(model, experiment.settings["token_list"], **named)
+
+
+def single_teachers(teacher: Teacher) -> tuple[Teacher, ...]:
+    """Each teacher, of one or of several as one."""
+    return teacher.teachers if isinstance(teacher, Ensemble) else (teacher,)
+
+
+def acoustic_teachers(teacher: Teacher) -> list[Teacher]:
+    """The teachers that hear something, of one or of several as one."""
+    several = single_teachers(teacher)
+    return [one for one in several if not isinstance(one, LanguageModelTeacher)]
+
+
+def is_heard(teacher: Teacher) -> bool:
+    """Whether a teacher's frames are made here, and not read from a cache."""
+    first = next(iter(acoustic_teachers(teacher)), None)
+    return isinstance(first, LiveTeacher)
 
 
 def hash_teacher(config: TeacherConfig) -> str:

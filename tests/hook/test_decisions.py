@@ -39,6 +39,18 @@ def test_teacher_terms_schedules_and_projections_are_named(caplog, student, teac
     assert "view: clean" in text
     assert "own loss counts 0.5" in text
     assert "ctc_frame_kl: observed only\n" in text
+    tokens = len(student.token_list)
+    assert (
+        f"vocabulary: {tokens} tokens, the same in both models (compared: ctc and t" in text
+    )
+    _, lens = student.encode(batch["speech"].clone(), batch["speech_lengths"])
+    frames = int(lens.sum())
+    told = f"frame rates, of an example: {frames} frames of the student's, {frames} of"
+    assert told in text
+    assert (
+        f"a pass of the teacher without gradient (encoder, ctc, decoder; {size:,}" in text
+    )
+    assert "by default bridge: spike, frames: all, context: 0, threshold: 0.1" in text
     expected = "token_kl as 'soft': weight 0.7 (temperature: 2.0); rises over 7 updates"
     assert expected in text
     assert "falls to 0 over 9 (linear)" in text
@@ -106,6 +118,7 @@ def test_settings_that_change_a_training_are_told(caplog, batch):
     text = logged(caplog, student, conf, None, batch)
     for line in (
         "teacher: the student's own average, decay 0.99, view: clean",
+        "cost of a step: a pass of the student's average without gradient (encoder, ctc;",
         "weights are balanced: each says how hard its term pulls",
         "measured every 50 updates",
         "prune: 25% of the weights go by magnitude (global) from update 10 to 90",
@@ -114,3 +127,26 @@ def test_settings_that_change_a_training_are_told(caplog, batch):
         "time warp is repeated for the teacher's clean features",
     ):
         assert line in text, line
+
+
+def test_what_is_not_known_before_a_batch_is_told_to_follow(caplog, student, teacher):
+    with caplog.at_level(logging.INFO, "espnet_kd"):
+        espnet_kd.attach(
+            student, {"losses": [{"type": "token_kl", "weight": 1.0}]}, teacher
+        )
+    assert "frame rates: told with the first batch" in caplog.text
+
+
+def test_two_rates_are_doubted_before_a_batch_is_seen(caplog, student, batch):
+    from conftest import build_asr
+
+    conf = {"output_size": 12, "num_blocks": 2, "input_layer": "conv2d2"}
+    conf |= {"attention_heads": 2, "linear_units": 16}
+    fast = build_asr(2, encoder_conf=conf)
+    with caplog.at_level(logging.WARNING, "espnet_kd"):
+        kd = {"losses": [{"type": "ctc_frame_kl", "weight": 1.0}]}
+        example = {key: batch[key] for key in ("speech", "speech_lengths")}
+        espnet_kd.attach(student, kd, fast, example=example)
+        student.train()(**batch)
+    assert caplog.text.count("one of the student's: losses that compare frames lose") == 1
+    assert "give the student the teacher's subsampling" in caplog.text

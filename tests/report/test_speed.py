@@ -5,7 +5,13 @@ import time
 import pytest
 import torch
 
-from espnet_kd.report.speed import Timing, count_macs, peak_memory, time_call
+from espnet_kd.report.speed import (
+    Timing,
+    count_macs,
+    peak_memory,
+    peak_of_tensors,
+    time_call,
+)
 
 
 def test_macs_of_a_product_and_of_a_convolution():
@@ -41,3 +47,28 @@ def test_memory_is_what_was_touched():
     touched = torch.ones(50_000_000)  # 200 MB
     assert peak_memory() >= min(before + 100_000_000, 400_000_000)
     assert touched.sum() > 0
+
+
+def test_the_peak_is_of_the_tensors_that_lived_at_one_time():
+    """4 bytes each: two of 1000, one gone, two of 1000 and their sum."""
+    given = torch.zeros(1000)
+
+    def call():
+        first = given + 1
+        second = first * 2
+        del first
+        return (second + 1).sum()
+
+    assert peak_of_tensors(call) == 4 * (1000 + 1000 + 1)
+    assert peak_of_tensors(lambda: given.add_(1).view(10, 100)[0]) == 0
+
+
+def test_the_peak_of_a_training_step_holds_what_its_backward_pass_needs():
+    weight = torch.zeros(1000, requires_grad=True)
+
+    def step():
+        weight.grad = None
+        weight.exp().exp().sum().backward()
+
+    # Both exponentials and the gradient of one; the sum, and what its gradient begins with.
+    assert peak_of_tensors(step) == 4 * (3 * 1000 + 1 + 1)

@@ -9,7 +9,7 @@ from conftest import asr_options, build_asr, write_exp
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import task_class
 from espnet_kd.host.experiment import open_experiment
-from espnet_kd.student.build import Choice, build_student, check_parts
+from espnet_kd.student.build import Choice, build_student, can_start, check_parts
 
 CHOICE = Choice({"encoder": "last", "decoder": "uniform"})
 
@@ -65,3 +65,26 @@ def test_other_kinds_of_parts_are_refused():
 def test_an_importance_without_its_data_is_refused(built, kind):
     with pytest.raises(KDError, match=f"--importance {kind} is measured on data: give"):
         built(replace(CHOICE, importance=kind), blocks=2)
+
+
+@pytest.mark.parametrize(
+    ("student", "could"),
+    [
+        ({"width": 8, "blocks": 2}, True),
+        ({"width": 12, "blocks": 3}, True),
+        ({"width": 16, "blocks": 2}, False),
+        ({"width": 8, "blocks": 4}, False),
+        ({"encoder": "conformer"}, False),
+        ({"encoder": "rnn", "encoder_conf": {"hidden_size": 8, "output_size": 8}}, False),
+    ],
+)
+def test_whether_a_student_could_start_from_its_teacher(student, could):
+    teacher = {"width": 12, "blocks": 3}
+    models = ((build_asr(**kind), asr_options(**kind)) for kind in (student, teacher))
+    assert can_start(*next(models), *next(models)) == could
+
+
+def test_layers_of_a_kind_that_is_not_known_start_nowhere():
+    conf = {"encoder": "rnn", "encoder_conf": {"hidden_size": 8, "output_size": 8}}
+    model, settings = build_asr(**conf), asr_options(**conf)
+    assert not can_start(model, settings, model, settings)

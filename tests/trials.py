@@ -1,0 +1,94 @@
+"""A corpus and a pair of models that are checked in a second, and easily broken."""
+
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import torch
+from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp
+from training import MASKS, arguments, write_kd
+
+from espnet_kd.bin import check
+
+WORD = "c"
+# By this much a teacher prefers the word to everything else.
+SURE = 8.0
+
+
+def write_corpus(
+    root: Path, frames: dict[str, int] | None = None, word: str = WORD
+) -> Path:
+    """Random features of utterances that all say one word; train and dev."""
+    root.mkdir(exist_ok=True)
+    (root / "tokens.txt").write_text("\n".join(TOKENS) + "\n")
+    noise = np.random.default_rng(0)
+    for name, count in (("train", 8), ("dev", 4)):
+        folder = root / name
+        folder.mkdir()
+        lengths = {f"{name}-{n}": 40 + 2 * n for n in range(count)}
+        if name == "train":
+            lengths |= frames or {}
+        with kaldiio.WriteHelper(f"ark,scp:{folder}/feats.ark,{folder}/feats.scp") as ark:
+            for utt, length in lengths.items():
+                ark(utt, noise.standard_normal((length, INPUT_SIZE)).astype(np.float32))
+        (folder / "text").write_text("".join(f"{utt} {word}\n" for utt in lengths))
+        shapes = (f"{utt} {length},{INPUT_SIZE}\n" for utt, length in lengths.items())
+        (folder / "feats_shape").write_text("".join(shapes))
+    return root
+
+
+def write_teacher(
+    folder: Path, *, sure: float = SURE, seed: int = 5, word: str = WORD, **options
+) -> Path:
+    """A teacher that says the word; with ``sure=0`` an untrained one."""
+    options = {"width": 12, "blocks": 3} | options
+    model = build_asr(seed, **options)
+    with torch.no_grad():
+        if model.ctc is not None:
+            model.ctc.ctc_lo.bias[TOKENS.index(word)] += sure
+        model.decoder.output_layer.bias[TOKENS.index(word)] += sure
+    return write_exp(folder, model, asr_options(**options))
+
+
+def student_command(corpus: Path, root: Path, **more) -> list[str]:
+    """The training of a student, that starts from parameters of its own."""
+    start = root / "start.pth"
+    if not start.exists():
+        options = {"normalize": "utterance_mvn", "normalize_conf": {}}
+        torch.save(build_asr(3, width=8, blocks=2, **options).state_dict(), start)
+    settings = {"specaug_conf": MASKS, "init_param": [str(start)], "batch_size": 2} | more
+    return arguments(corpus, root / "student", **settings)
+
+
+class Trial:
+    """A pair that works, and what is said of it when something is changed.
+
+    Args:
+        root: A directory of its own.
+        corpus: Of ``write_corpus``.
+        teacher: Of ``write_teacher``.
+        capsys: What reads the command's output.
+    """
+
+    def __init__(self, root: Path, corpus: Path, teacher: Path, capsys) -> None:
+        self.root, self.corpus, self.teacher = root, corpus, teacher
+        self.capsys = capsys
+
+    def check(self, *terms: dict, kd: dict | None = None, cmd=(), **settings):
+        """Check the training; gives the status, what was printed, and the sentences."""
+        kd = {"schedule": {"warmup_steps": 3}} | (kd or {})
+        conf = write_kd(self.root / "kd.yaml", self.teacher, *terms, **kd)
+        training = student_command(self.corpus, self.root, **settings)
+        return self.run([*training, "--kd_conf", conf, *cmd])
+
+    def run(self, training: list[str]):
+        """The same of a whole command line."""
+        own = ["--valid_utterances", "3", "--batches", "1", "-m", "espnet2.bin.asr_train"]
+        try:
+            check.main([*own, *training])
+        except SystemExit as stop:
+            status = stop.code
+        printed = self.capsys.readouterr().out
+        assert "Traceback" not in printed
+        assert not (self.root / "student").exists(), "nothing is written there"
+        return status, printed, [s[4:] for s in printed.splitlines() if s[:4] == "  - "]
