@@ -30,3 +30,10 @@ def best_path(logits: Tensor, lengths: Tensor, blank_id: int = 0) -> tuple[Tenso
     order = (~keep).to(torch.uint8).argsort(dim=1, stable=True)
     labels = best.gather(1, order)[:, : int(counts.max()) if len(counts) else 0]
     return labels, counts
+
+
+def greedy_ctc(logits: Tensor, lengths: Tensor, blank_id: int = 0) -> list[list[int]]:
+    """The same as lists: the labels of each utterance, without padding."""
+    labels, counts = best_path(logits, lengths, blank_id)
+    pairs = zip(labels.tolist(), counts.tolist(), strict=True)
+    return [row[:count] for row, count in pairs]

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from espnet_kd.alignment.ctc_best import greedy_ctc
 from espnet_kd.alignment.words import word_error_rate
 from espnet_kd.bin.command import (
     add_data,
@@ -30,7 +31,6 @@ from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.files import whole_file
 from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.host.text import detokeniser
-from espnet_kd.model.greedy import greedy_ctc
 from espnet_kd.model.outputs import given
 from espnet_kd.model.request import Request
 from espnet_kd.teachers.base import Question

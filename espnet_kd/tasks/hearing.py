@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from espnet_kd.alignment.ctc_best import greedy_ctc
 from espnet_kd.alignment.words import word_error_rate
 from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import AlignmentError
@@ -16,7 +17,6 @@ from espnet_kd.hook.probe import takes_features
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.text import detokeniser
 from espnet_kd.model.forward import evaluating, run_guest
-from espnet_kd.model.greedy import greedy_ctc
 from espnet_kd.model.outputs import ModelOutputs, given
 from espnet_kd.model.parts import parts_of
 from espnet_kd.model.request import Labels, Request
