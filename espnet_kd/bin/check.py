@@ -51,7 +51,7 @@ def main(cmd: list[str] | None = None) -> None:
         print(f"check: {error}", file=sys.stderr)
         sys.exit(2)
     # Imported here, for a wrong name need not wait for torch and ESPnet.
-    from espnet_kd.tasks.checkup import check_up
+    from espnet_kd.checkup.checkup import check_up
 
     found = check_up(name, arguments, steps=args.batches, heard=args.valid_utterances)
     head = (WELL, UNWISE, BROKEN)[found.status]

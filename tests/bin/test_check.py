@@ -11,8 +11,8 @@ from trials import Trial, student_command, write_corpus, write_teacher
 
 from espnet_kd.bin import cache_teacher, check, merge_cache
 from espnet_kd.bin.check import BROKEN, UNWISE, WELL
+from espnet_kd.checkup import step_cost
 from espnet_kd.host.kaldi_dir import read_table
-from espnet_kd.tasks import step_cost
 
 
 @pytest.fixture(scope="module")

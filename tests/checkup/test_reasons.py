@@ -2,8 +2,8 @@
 
 import pytest
 
+from espnet_kd.checkup.reasons import Reasons, reasons_of
 from espnet_kd.errors import ConfigError, KDError, Problem
-from espnet_kd.tasks.reasons import Reasons, reasons_of
 
 
 class TooShortUttError(Exception):

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
+from espnet_kd.checkup.reading import Batch, batches_of, copied, fewer
+from espnet_kd.checkup.rehearsal import Prepared
 from espnet_kd.hook.attachment import Attachment
 from espnet_kd.hook.triple import Triple
 from espnet_kd.model.forward import evaluating
 from espnet_kd.report.speed import peak_of_tensors
 from espnet_kd.tasks.plan import Plan
-from espnet_kd.tasks.reading import Batch, batches_of, copied, fewer
-from espnet_kd.tasks.rehearsal import Prepared
 
 MIB = 2**20
 # Seconds from which on a pass is slow, and utterances of a slow batch that are tried.

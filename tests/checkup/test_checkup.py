@@ -8,8 +8,8 @@ import yaml
 from conftest import write_exp
 from training import MASKS, transducer_arguments, translation_arguments
 
+from espnet_kd.checkup.checkup import check_up
 from espnet_kd.tasks import variants
-from espnet_kd.tasks.checkup import check_up
 
 
 def checked(task, name, folder, commands, terms):

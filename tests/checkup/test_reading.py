@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from espnet_kd.tasks.reading import data_problems, shortest, unknown_labels
+from espnet_kd.checkup.reading import data_problems, shortest, unknown_labels
 
 
 @pytest.fixture

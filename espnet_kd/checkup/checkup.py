@@ -8,12 +8,12 @@ from contextlib import redirect_stderr
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from espnet_kd.checkup.examination import Examination, Findings
+from espnet_kd.checkup.reading import SPLITS, data_problems, distributed_option
+from espnet_kd.checkup.reasons import Reasons, functions_passed, one_line, reasons_of
+from espnet_kd.checkup.rehearsal import Prepared, on_one_cpu, rehearse
 from espnet_kd.host.compat import TASKS
 from espnet_kd.tasks import variants
-from espnet_kd.tasks.examination import Examination, Findings
-from espnet_kd.tasks.reading import SPLITS, data_problems, distributed_option
-from espnet_kd.tasks.reasons import Reasons, functions_passed, one_line, reasons_of
-from espnet_kd.tasks.rehearsal import Prepared, on_one_cpu, rehearse
 
 UNREAD = "the arguments cannot be read ({why}); mend the file that --config names"
 ERROR = re.compile(r"error: (.*)", re.DOTALL)

@@ -5,6 +5,21 @@ from dataclasses import dataclass, field
 
 import torch
 
+from espnet_kd.checkup.hearing import MEASURES, Audience
+from espnet_kd.checkup.reading import (
+    Batch,
+    batches_of,
+    copied,
+    first_batches,
+    read,
+    shortest,
+    singly,
+    unknown_labels,
+    utterances,
+)
+from espnet_kd.checkup.reasons import Reasons, reasons_of, why
+from espnet_kd.checkup.rehearsal import Prepared
+from espnet_kd.checkup.step_cost import FEW, Costs, Tried, cost_of_steps, in_time
 from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import KDError
 from espnet_kd.hook.attach import attachment_of
@@ -20,22 +35,7 @@ from espnet_kd.hook.judgement import (
 )
 from espnet_kd.model.parts import parts_of
 from espnet_kd.tasks.arguments import kd_config
-from espnet_kd.tasks.hearing import MEASURES, Audience
-from espnet_kd.tasks.reading import (
-    Batch,
-    batches_of,
-    copied,
-    first_batches,
-    read,
-    shortest,
-    singly,
-    unknown_labels,
-    utterances,
-)
-from espnet_kd.tasks.reasons import Reasons, reasons_of, why
-from espnet_kd.tasks.rehearsal import Prepared
 from espnet_kd.tasks.start import starts_in_vain
-from espnet_kd.tasks.step_cost import FEW, Costs, Tried, cost_of_steps, in_time
 from espnet_kd.teachers.vocabulary import vocabulary_of
 
 READING = (

@@ -1,0 +1,1 @@
+"""What a training would do, found out before it is started."""
