@@ -24,7 +24,7 @@ from espnet_kd.bin.command import (
     run_command,
 )
 from espnet_kd.config.schema import TeacherConfig
-from espnet_kd.errors import KDError
+from espnet_kd.errors import KDError, reason_of
 from espnet_kd.host.compat import task_class
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
@@ -158,9 +158,17 @@ def collapse(path: list[int], blank_id: int) -> list[int]:
 def _detokeniser(settings: dict[str, Any]) -> Callable[[list[str]], str]:
     from espnet2.text.build_tokenizer import build_tokenizer
 
-    kind = settings["token_type"]
-    tokenizer = build_tokenizer(token_type=kind, bpemodel=settings.get("bpemodel"))
-    to_text: Callable[[list[str]], str] = tokenizer.tokens2text
+    kind, model = settings.get("token_type"), settings.get("bpemodel")
+
+    def to_text(tokens: list[str]) -> str:
+        try:
+            return str(build_tokenizer(token_type=kind, bpemodel=model).tokens2text(tokens))
+        except Exception as error:  # of whichever library the tokens are of
+            raise KDError(
+                f"tokens cannot be written as text by 'token_type: {kind}' and "
+                f"'bpemodel: {model}' of the teacher's config ({reason_of(error)})"
+            ) from error
+
     return to_text
 
 
