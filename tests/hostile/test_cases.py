@@ -1,7 +1,13 @@
 """What draws have found: each defect as a case of its own, and the sentence it has now."""
 
+import shutil
+import subprocess
+import sys
+from random import Random
+
 import pytest
 from hostile.commands import BY_NAME
+from hostile.mutate import MUTATIONS
 from hostile.trial import named, run
 
 # Each of these ran something, hung, filled the memory or ended in a traceback once.
@@ -90,3 +96,34 @@ def test_what_was_mended_and_takes_longer(case, sentence, healthy, tmp_path):
 )
 def test_what_sclite_would_take_hours_for_is_refused(case, sentence, healthy, tmp_path):
     assert sentence in run(named(case), healthy, tmp_path)
+
+
+TRAIN = ["-m", "espnet_kd", "-m", "espnet2.bin.asr_train", "--config", "train.yaml"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "mutation", "command", "sentence"),
+    [
+        ("kd.yaml", "deep", [*TRAIN, "--kd_conf", "kd.yaml"], "nested too deeply"),
+        (
+            "cache/targets.1.ark",
+            "pickle_in_ark",
+            ["-m", "espnet_kd.bin.cache_info", "--cache", "cache"],
+            "cannot be read (ValueError)",
+        ),
+    ],
+)
+def test_a_process_of_its_own_says_it_too(
+    file, mutation, command, sentence, healthy, tmp_path
+):
+    folder = tmp_path / "here"
+    shutil.copytree(healthy, folder)
+    MUTATIONS[mutation].apply(folder / file, Random(0), tmp_path / "canary")
+    answer = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode in (1, 2)
+    assert sentence in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "canary").exists()

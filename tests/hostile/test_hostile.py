@@ -21,7 +21,7 @@ from hostile.trial import Case, VerdictError, named, run
 SEED = int(os.environ.get("KD_HOSTILE_SEED", "0"))
 COUNT = int(os.environ.get("KD_HOSTILE", "500"))
 ONE = os.environ.get("KD_HOSTILE_CASE", "")
-FEW, SHARD = 60, 20
+FEW, SHARD = 40, 20
 DRAWN = [named(ONE)] if ONE else cases(SEED, COUNT)
 READ = {file for command in COMMANDS for file in command.reads}
 
@@ -52,11 +52,8 @@ def test_every_case_is_answered(start, healthy, tmp_path):
     check(DRAWN[start : start + SHARD], healthy, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [pytest.param(c, marks=[pytest.mark.slow] if c.slow else []) for c in COMMANDS],
-    ids=lambda command: command.name,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_what_is_healthy_is_done(command, healthy, tmp_path):
     shutil.copytree(healthy, tmp_path / "here")
     (tmp_path / "tmp").mkdir()
