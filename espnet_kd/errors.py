@@ -1,12 +1,26 @@
 """The errors a user can meet, each a sentence that names the culprit and the remedy."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+# Characters of a library's own message that are shown.
+REASON = 300
+MESSAGE = 6000
+LONG_WORD = re.compile(r"\S{400,}")
+
 
 class KDError(Exception):
-    """Distillation cannot go on; the message says why and what to do."""
+    """Distillation cannot go on; the message says why and what to do.
+
+    A culprit may be a megabyte long: what is shown of a word, and of all, is bounded.
+    """
+
+    def __str__(self) -> str:
+        """The message, long words and a long end left out."""
+        text = LONG_WORD.sub(_shortened, super().__str__())
+        return text if len(text) <= MESSAGE else f"{text[:MESSAGE]} ..."
 
 
 class ExperimentError(KDError):
@@ -47,6 +61,10 @@ class ConfigError(KDError):
         super().__init__("\n  ".join([head, *map(str, self.problems)]))
 
 
+def _shortened(word: re.Match[str]) -> str:
+    return f"{word[0][:100]}...{word[0][-100:]}"
+
+
 def join_path(prefix: str, path: str) -> str:
     """Join two parts of a configuration path: ``losses[0]`` and ``weight``."""
     if not prefix or not path:
@@ -60,6 +78,13 @@ def suggest(wrong: object, known: Iterable[str]) -> str:
     close = get_close_matches(str(wrong), known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return f"{hint}known: {', '.join(known) or 'none'}"
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library's error says, in one line of bounded length, its kind first."""
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    return f"{kind}: {text[:REASON]}" if text else kind
 
 
 def utterance_name(index: int, utt_ids: Sequence[str] | None) -> str:

@@ -43,6 +43,8 @@ def main(cmd: list[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> str:
     """Give both tables as Markdown."""
     reference = read_table(args.reference)
+    if not any(reference.values()):
+        raise KDError(f"{args.reference} holds no words to compare with")
     systems = dict(_system(text, reference) for text in args.system)
     agreement = agreement_section(reference, systems)
     intervals = interval_section(reference, systems, draws=args.draws, seed=args.seed)

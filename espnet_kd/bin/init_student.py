@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from espnet_kd.bin.command import add_choice, choice_of, command_parser, run_command
-from espnet_kd.config.read import read_yaml
+from espnet_kd.documents import read_yaml
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import default_settings, task_class
 from espnet_kd.host.experiment import open_experiment

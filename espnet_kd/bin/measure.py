@@ -26,6 +26,8 @@ from espnet_kd.bin.command import (
     command_parser,
     run_command,
 )
+from espnet_kd.errors import KDError, reason_of
+from espnet_kd.host.building import Room, building
 from espnet_kd.host.compat import build_model, task_class, versions
 from espnet_kd.host.data import first_speech
 from espnet_kd.host.experiment import open_experiment
@@ -134,7 +136,9 @@ class Measured:
         if random:
             torch.manual_seed(0)
             weights = Path(stack.enter_context(TemporaryDirectory())) / "random.pth"
-            torch.save(build_model(task, settings).state_dict(), weights)
+            head = f"{exp} describes no model that ESPnet can build"
+            with building(head, Room.of_machine()):
+                torch.save(build_model(task, settings).state_dict(), weights)
         self.search = open_recogniser(settings, weights, search, "cpu")
         self.model: Any = self.search.asr_model
         rate = FEATURE_RATE if settings.get("input_size") else _sample_rate(settings)
@@ -150,7 +154,13 @@ class Measured:
 
     def decode(self, index: int) -> object:
         """Decode one utterance, from its audio or features to its words."""
-        return self.search(self.speech[index][0])
+        try:
+            return self.search(self.speech[index][0])
+        except Exception as error:  # of whatever a search does with its options
+            raise KDError(
+                f"{self.exp} cannot decode ({reason_of(error)}); check the options of "
+                "--inference_config, and the model's config.yaml and what it names"
+            ) from error
 
     def _sizes(self, weights: Path) -> dict[str, Any]:
         parts = parameters_by_part(self.model)

@@ -5,12 +5,12 @@ espnet_kd.bin.measure was run, and the curves of the trainings' logs.
 """
 
 import argparse
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 
 from espnet_kd import __version__
 from espnet_kd.bin.command import add_task, command_parser, run_command
-from espnet_kd.errors import KDError
+from espnet_kd.documents import read_json
+from espnet_kd.errors import KDError, reason_of
 from espnet_kd.host.compat import task_class, versions
 from espnet_kd.host.files import whole_file
 from espnet_kd.report.comparison import agreement_section, interval_section
@@ -45,6 +46,8 @@ python -m espnet_kd.bin.report --output_dir exp/report --corpus an4 \\
     --run teacher,1,beam,test,exp/asr_teacher,exp/asr_teacher/decode_beam/test \\
     --run control,1,beam,test,exp/asr_student,exp/asr_student/decode_beam/test
 """
+# An error rate of more is of something else than words.
+MOST = 1e6
 FIELDS = "ROLE,SEED,DECODE,TEST_SET,MODEL_DIR,DECODE_DIR"
 NOTES = {
     "mini": "The corpus is SYNTHETIC speech (espeak-ng voices, sentences of a small "
@@ -165,10 +168,18 @@ def collect(decodings: list[Decoding], task: str) -> list[Run]:
         if folder not in sizes:
             sizes[folder] = parameters_of(folder / "config.yaml", task_class(task))
         scores = _json(item.decode_dir / "score.json", "scoring")
-        rates = [scores[unit]["error_rate"] for unit in ("wer", "cer")]
+        rates = [_rate(scores, unit, item.decode_dir) for unit in ("wer", "cer")]
         place = (item.decode, item.test_set)
         runs.append(Run(item.role, item.seed, *place, sizes[folder], *rates))
     return runs
+
+
+def _rate(scores: Mapping[str, Any], unit: str, folder: Path) -> float:
+    found = scores.get(unit)
+    rate = found.get("error_rate") if isinstance(found, dict) else None
+    if not isinstance(rate, int | float) or not 0 <= rate <= MOST:
+        raise KDError(f"{folder}/score.json has no {unit}; run the scoring stage again")
+    return float(rate)
 
 
 def document(sections: list[Section], lines: list[str], note: str) -> str:
@@ -215,15 +226,21 @@ def _cost(args: argparse.Namespace, runs: list[Run]) -> Section:
         for d, run in zip(args.run, runs, strict=True)
         if (d.test_set, d.decode) == groups(runs)[0]
     }
-    models = results["models"]
+    models = results.get("models")
+    if not models or not isinstance(models, dict):
+        raise KDError(f"{args.cost} was not written by espnet_kd.bin.measure")
     if unknown := models.keys() - wers.keys():
         raise KDError(f"{args.cost} is of '{min(unknown)}', which no --run names")
     names = {exp: wers[exp][0].model for exp in models}
-    points = {
-        names[exp]: (wers[exp][0].role, found["search"]["rtf"], wers[exp][1])
-        for exp, found in models.items()
-    }
-    return cost_section(results, names, speed_figure(points))
+    try:
+        points = {
+            names[exp]: (wers[exp][0].role, float(found["search"]["rtf"]), wers[exp][1])
+            for exp, found in models.items()
+        }
+        return cost_section(results, names, speed_figure(points))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        text = f"{args.cost} was not written by espnet_kd.bin.measure, or changed since"
+        raise KDError(f"{text} ({reason_of(error)})") from None
 
 
 def _of_first_seed(decodings: list[Decoding]) -> list[Decoding]:
@@ -239,6 +256,10 @@ def _words(decodings: list[Decoding]) -> list[Section]:
     reference = read_trn(folders[0] / "ref.trn")
     pairs = zip(decodings, folders, strict=True)
     systems = {d.model: read_trn(folder / "hyp.trn") for d, folder in pairs}
+    for folder, found in zip(folders, systems.values(), strict=True):
+        if found.keys() != reference.keys():
+            text = f"{folder}/hyp.trn and {folders[0]}/ref.trn are of other utterances"
+            raise KDError(f"{text}; run the scoring stage again")
     return [
         agreement_section(reference, systems),
         interval_section(reference, systems),
@@ -262,9 +283,11 @@ def _drawn(trainings: dict[str, Curves], names: list[str]) -> str:
 
 
 def _json(path: Path, stage: str) -> dict[str, Any]:
-    if not path.is_file():
+    if not path.exists():
         raise KDError(f"{path} is missing; run the {stage} stage first")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found = read_json(path, f"{path} cannot be read; run the {stage} stage again")
+    if not isinstance(found, dict):
+        raise KDError(f"{path} holds no results; run the {stage} stage again")
     return found
 
 

@@ -1,15 +1,18 @@
 """Targets of one utterance as bytes, and back."""
 
+import io
 import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import IO
 
 import numpy as np
 
-from espnet_kd.errors import KDError
+from espnet_kd.errors import KDError, reason_of
 
 MAGIC = b"KDT1"
+BLOCK = b"NPY"
 # Every array of an entry: its name's length, its type, its number of axes.
 ARRAY = struct.Struct("<HBB")
 DTYPES = ("uint8", "uint16", "uint32", "float16", "float32", "int64")
@@ -87,21 +90,49 @@ def decode(data: np.ndarray, utt: str) -> Entry:
         raise KDError(
             f"the cached targets of '{utt}' are damaged (checksum); write the cache again"
         )
-    arrays = _unpacked(body[len(MAGIC) : -4])
-    name = arrays["utt"].tobytes().decode()
-    if name != utt:
+    try:
+        entry = _entry(_unpacked(body[len(MAGIC) : -4]))
+    except Exception as error:  # whatever arrays that are missing, or others, do to it
         raise KDError(
-            f"the cache holds targets of '{name}' in the place of '{utt}': its index "
+            f"the cached targets of '{utt}' are damaged ({reason_of(error)}); write the "
+            "cache again"
+        ) from None
+    if entry.utt != utt:
+        raise KDError(
+            f"the cache holds targets of '{entry.utt}' in the place of '{utt}': its index "
             "belongs to another archive; write the cache again"
         )
+    return entry
+
+
+def _entry(arrays: Mapping[str, np.ndarray]) -> Entry:
     return Entry(
-        utt,
+        arrays["utt"].tobytes().decode(),
         int(arrays["frames"][0]),
         rows=_rows(arrays),
         labels=arrays.get("labels"),
         hidden={k[7:]: v for k, v in arrays.items() if k.startswith("hidden.")},
         nbest=_nbest(arrays),
     )
+
+
+def read_block(file: IO[bytes]) -> np.ndarray:
+    """Read an array as ``kaldiio`` writes one with ``write_function="numpy"``.
+
+    ``kaldiio`` would also read a pickle here, and run what it says.
+
+    Args:
+        file: An archive, at the place that an index names.
+
+    Raises:
+        ValueError: If something else is there.
+    """
+    if file.read(len(BLOCK)) != BLOCK:
+        raise ValueError("no array is there")
+    width = int.from_bytes(file.read(1), "little")
+    block = file.read(int.from_bytes(file.read(width), "little"))
+    array: np.ndarray = np.lib.format.read_array(io.BytesIO(block), allow_pickle=False)
+    return array
 
 
 def _rows(arrays: Mapping[str, np.ndarray]) -> dict[str, Rows]:

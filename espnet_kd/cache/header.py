@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from pathlib import Path
 
+from espnet_kd.documents import read_json
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
 from espnet_kd.model.table import OUTPUTS
@@ -13,6 +16,7 @@ from espnet_kd.model.table import OUTPUTS
 VERSION = 2
 HEADER = "header.json"
 INDEX = "targets.scp"
+LISTS = ("token_list", "ctc_token_list", "parts", "taps", "widths")
 
 
 @dataclass(frozen=True)
@@ -92,16 +96,13 @@ def read_header(path: Path) -> Header:
     Raises:
         KDError: If it is not there, damaged, or of another version.
     """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.exists(path):
         raise KDError(
             f"{path.parent} is no cache of targets: it has no {path.name}. Write one by "
             "espnet_kd.bin.cache_teacher and merge_cache; a missing header means that "
             "the writing did not come to its end"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise KDError(f"{path} cannot be read ({error}); write the cache again") from None
+        )
+    raw = read_json(path, f"{path} cannot be read; write the cache again")
     digest = raw.pop("digest", None) if isinstance(raw, dict) else None
     if digest is None or digest != _digest(raw):
         raise KDError(f"{path} is damaged (digest); write the cache again")
@@ -110,10 +111,35 @@ def read_header(path: Path) -> Header:
             f"{path} is of version {raw.get('version')}, not {VERSION}: its posteriors may "
             "lose more than it says at the temperature of a loss; write the cache again"
         )
-    for name in ("token_list", "ctc_token_list", "parts", "taps", "widths"):
-        raw[name] = tuple(raw[name])
-    raw["temperatures"] = {k: tuple(v) for k, v in raw["temperatures"].items()}
-    return Header(**raw)
+    try:
+        raw |= {name: tuple(raw[name]) for name in LISTS}
+        raw["temperatures"] = {k: tuple(v) for k, v in raw["temperatures"].items()}
+        header = Header(**raw)
+        sound = _is_sound(header)
+    except (LookupError, TypeError, AttributeError, ValueError):
+        sound = False
+    if not sound:
+        raise KDError(f"{path} is damaged (what it says); write the cache again")
+    return header
+
+
+def _is_sound(header: Header) -> bool:
+    """Whether every field is what it should be: the digest says only who changed it."""
+    texts = (header.teacher, header.teacher_hash, header.index_hash, *header.token_list)
+    texts += (*header.ctc_token_list, *header.taps)
+    counts = (header.blank_id, header.nbest, header.max_k, header.utterances)
+    scales = [tau for own in header.temperatures.values() for tau in own]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(type(count) is int and count >= 0 for count in (*counts, *header.widths))
+        and all(0 < tau < inf for tau in scales)
+        and 0 <= header.tolerance < inf
+        and header.blank_id < header.vocabulary
+        and len(header.widths) == len(header.taps)
+        and {*header.parts} <= {"ctc", "decoder", "nbest"}
+        and header.temperatures.keys() <= {*header.parts}
+        and header.dtype in ("float16", "float32")
+    )
 
 
 def _digest(content: Mapping[str, object]) -> str:

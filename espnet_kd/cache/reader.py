@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import kaldiio
-
-from espnet_kd.cache.codec import Entry, decode
+from espnet_kd.cache.codec import Entry, decode, read_block
 from espnet_kd.cache.entries import batch_of
 from espnet_kd.cache.header import HEADER, INDEX, Header, read_header
+from espnet_kd.cache.places import read_index
+from espnet_kd.cache.sound import faults_of
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import hash_files
 
@@ -42,10 +42,9 @@ class Cache:
 
     def _add(self, directory: Path, header: Header) -> None:
         index = directory / INDEX
-        if not index.exists() or hash_files([index]) != header.index_hash:
+        if not index.is_file() or hash_files([index]) != header.index_hash:
             raise KDError(f"{index} is damaged or of another cache; run merge_cache again")
-        for line in index.read_text(encoding="utf-8").splitlines():
-            utt, _, place = line.rpartition(" ")
+        for utt, place in read_index(index).items():
             if utt in self._places:
                 raise KDError(f"'{utt}' is in two caches: {self._places[utt]}, {directory}")
             self._places[utt] = str(directory / place)
@@ -80,14 +79,23 @@ class Cache:
         return [self._read(utt) for utt in utts]
 
     def _read(self, utt: str) -> Entry:
+        path, _, offset = self._places[utt].rpartition(":")
         try:
-            data = kaldiio.load_mat(self._places[utt])
+            with open(path, "rb") as archive:
+                archive.seek(int(offset))
+                data = read_block(archive)
         except Exception as error:  # whatever damaged bytes do to a reader
             raise KDError(
                 f"the cached targets of '{utt}' ({self._places[utt]}) cannot be read "
                 f"({type(error).__name__}); write the cache again"
             ) from None
-        return decode(data, utt)
+        entry = decode(data, utt)
+        for fault in faults_of(entry, self.header):
+            raise KDError(
+                f"the cached targets of '{utt}' ({self._places[utt]}) make no sense "
+                f"({fault}); write the cache again"
+            )
+        return entry
 
 
 class CachedCollate:

@@ -1,13 +1,16 @@
 """Write a cache: shards that go on where they were killed, then one index over all."""
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import kaldiio
 
-from espnet_kd.cache.codec import Entry, decode, encode
+from espnet_kd.cache.codec import Entry, decode, encode, read_block
 from espnet_kd.cache.header import HEADER, INDEX, Header, read_header, write_header
+from espnet_kd.cache.places import read_index
+from espnet_kd.documents import read_text
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import hash_files, whole_file
 
@@ -67,30 +70,42 @@ class Shard:
 
     def _resume(self) -> None:
         """Keep the entries that are whole, cut off the rest."""
-        lines = self.index.read_text("utf-8").splitlines() if self.index.exists() else []
-        kept, end = [], 0
-        for line in lines:
+        begun = read_text(self.index, f"{self.index}") if self.index.exists() else ""
+        kept: dict[str, str] = {}
+        end = 0
+        for line in begun.split("\n"):
             utt, _, place = line.rpartition(" ")
-            after = _end_of(self.ark, utt, place)
+            after = _end_of(self.ark, utt, place) if utt not in kept else None
             if after is None:
                 break
-            kept.append(line)
+            kept[utt] = place
             end = after
-        if lines or self.ark.exists():
+        if begun or self.ark.exists():
+            self._cut(end)
+            with whole_file(self.index) as index:
+                index.writelines(f"{utt} {place}\n" for utt, place in kept.items())
+        self.done = set(kept)
+
+    def _cut(self, end: int) -> None:
+        try:
+            if os.path.exists(self.ark) and not os.path.isfile(self.ark):
+                raise KDError(f"{self.ark} is no file; write to another directory")
             with open(self.ark, "ab") as ark:
                 ark.truncate(end)
-            with whole_file(self.index) as index:
-                index.writelines(f"{line}\n" for line in kept)
-        self.done = {line.rpartition(" ")[0] for line in kept}
+        except OSError as error:
+            text = f"cannot write {self.ark}: {error.strerror or error}"
+            raise KDError(f"{text}; write to another directory") from None
 
 
 def _end_of(ark: Path, utt: str, place: str) -> int | None:
     """Where an entry ends in its archive, or None if it is not whole."""
+    name, _, offset = place.rpartition(":")
+    if name != ark.name or not ark.is_file():
+        return None
     try:
-        offset = int(place.rpartition(":")[2])
         with open(ark, "rb") as file:
-            file.seek(offset)
-            decode(kaldiio.matio.read_kaldi(file), utt)
+            file.seek(int(offset))
+            decode(read_block(file), utt)
             return file.tell()
     except Exception:  # whatever half an entry does to a reader
         return None
@@ -118,15 +133,14 @@ def merge(directory: Path, wanted: list[str]) -> Header:
             )
     lines: dict[str, str] = {}
     for path in headers:
-        for line in path.with_suffix(".scp").read_text("utf-8").splitlines():
-            utt, _, place = line.rpartition(" ")
+        for utt, place in read_index(path.with_suffix(".scp")).items():
             if utt in lines:
                 raise KDError(
                     f"'{utt}' is in two shards: {lines[utt]} and {place}. Was it begun "
                     "with another number of jobs? Remove the directory and write it again"
                 )
             lines[utt] = place
-    _check_coverage(lines, wanted)
+    _check_coverage(directory, lines, wanted)
     with whole_file(directory / INDEX) as index:
         index.writelines(f"{utt} {lines[utt]}\n" for utt in sorted(lines))
     digest = hash_files([directory / INDEX])
@@ -135,16 +149,17 @@ def merge(directory: Path, wanted: list[str]) -> Header:
     return header
 
 
-def _check_coverage(lines: dict[str, str], wanted: list[str]) -> None:
+def _check_coverage(directory: Path, lines: dict[str, str], wanted: list[str]) -> None:
     missing = [utt for utt in wanted if utt not in lines]
     needless = lines.keys() - set(wanted)
     if missing:
         raise KDError(
-            f"{len(missing)} of {len(wanted)} utterances are missing, first "
+            f"{directory}: {len(missing)} of {len(wanted)} utterances are missing, first "
             f"'{missing[0]}': a job has not come to its end; run it again"
         )
     if needless:
         raise KDError(
-            f"{len(needless)} utterances are not of this data, first '{min(needless)}': "
+            f"{directory}: {len(needless)} utterances are not of this data, first "
+            f"'{min(needless)}': "
             "shards of another set or number of jobs lie there; remove them"
         )

@@ -5,6 +5,9 @@ from math import inf
 
 from espnet_kd.errors import ArgumentsError, Problem, join_path, suggest
 
+# Whatever is outside of these is a typing error, and makes a loss of nan.
+LEAST, MOST = 1e-9, 1e9
+
 
 class Check:
     """Collects what is wrong with some values, so that all of it is reported at once.
@@ -50,19 +53,26 @@ class Check:
     def positive(self, name: str, value: object) -> float:
         """Require a finite number above 0."""
         number = _number(value)
-        if number is not None and 0 < number < inf:
-            return number
-        self.add(name, f"must be a positive number, got {value!r}")
-        return 1.0
+        if number is None or not 0 < number < inf:
+            self.add(name, f"must be a positive number, got {value!r}")
+            return 1.0
+        return self._ordinary(name, number)
 
     def not_negative(self, name: str, value: object, *, infinite: bool = False) -> float:
         """Require a number of at least 0, finite unless ``infinite`` ones are welcome."""
         number = _number(value)
         if number is not None and number >= 0 and (infinite or number < inf):
-            return number
+            return self._ordinary(name, number)
         kind = "number" if infinite else "finite number"
         self.add(name, f"must be a {kind} of at least 0, got {value!r}")
         return 0.0
+
+    def _ordinary(self, name: str, number: float) -> float:
+        """Require a number that arithmetic in single precision can do something with."""
+        if number not in (0, inf) and not LEAST <= number <= MOST:
+            self.add(name, f"must be between {LEAST:g} and {MOST:g}, got {number!r}")
+            return 1.0
+        return number
 
     def between(self, name: str, value: object, low: float, high: float) -> float:
         """Require a number strictly between two."""

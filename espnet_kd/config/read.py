@@ -10,6 +10,7 @@ import yaml
 
 from espnet_kd.config.schema import KDConfig
 from espnet_kd.config.shipped import find_conf
+from espnet_kd.documents import parse_yaml, read_yaml
 from espnet_kd.errors import KDError
 
 
@@ -74,22 +75,6 @@ def read_kd_conf(path: str | Path) -> NamedConf:
     return NamedConf(conf, str(path))
 
 
-def read_yaml(path: Path, head: str) -> Any:
-    """Read a YAML file, and none of the objects that it may name.
-
-    Args:
-        path: The file.
-        head: What its error begins with.
-
-    Raises:
-        KDError: If it cannot be read, or is no YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise KDError(f"{head}: {error}") from None
-
-
 def override(conf: dict[str, Any], assignment: str) -> dict[str, Any]:
     """Set one value of a nested configuration, in place: ``losses.0.weight=0.5``.
 
@@ -101,14 +86,12 @@ def override(conf: dict[str, Any], assignment: str) -> dict[str, Any]:
     """
     path, _, text = assignment.partition("=")
     names = path.split(".")
+    value = parse_yaml(text, f"'{text}' is no YAML value")
     try:
-        value = yaml.safe_load(text)
         place: Any = conf
         for name, following in pairwise(names):
             place = _enter(place, name, [] if following.isdigit() else {})
         _put(place, names[-1], value)
-    except yaml.YAMLError as error:
-        raise KDError(f"'{text}' is no YAML value: {error}") from None
     except (ValueError, IndexError, TypeError):
         raise KDError(
             f"there is no '{path}' to set; a list's items are counted from 0, and "

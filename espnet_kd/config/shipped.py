@@ -1,5 +1,6 @@
 """The configurations that come with the package, found by their names."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def find_conf(text: str) -> Path:
         KDError: If it is neither, with the names that there are.
     """
     for path in (Path(text), Path(f"{text}.yaml")):
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     by_name = {path.stem: path for path in _paths()}
     if text in by_name:

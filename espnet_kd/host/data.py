@@ -1,17 +1,17 @@
 """Data for a model, through ESPnet's iterator with the model's own preprocessing."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor
 
-from espnet_kd.errors import KDError
+from espnet_kd.errors import KDError, reason_of
 from espnet_kd.host.compat import stock_class
+from espnet_kd.host.data_source import check_source
 from espnet_kd.host.kaldi_dir import read_table
 
 
@@ -38,21 +38,35 @@ def stream(
     Raises:
         KDError: While reading, if the data lack an utterance.
     """
-    namespace = argparse.Namespace(**settings)
-    stock = stock_class(task)
+    triples = [check_source(text, keys) for text in data]
     with _key_file(keys) as key_file:
-        batches = stock.build_streaming_iterator(
-            [tuple(path.split(",")) for path in data],
-            dtype="float32",
-            batch_size=batch_size,
-            key_file=key_file,
-            num_workers=0,
-            preprocess_fn=stock.build_preprocess_fn(namespace, train=False),
-            collate_fn=stock.build_collate_fn(namespace, train=False),
-            allow_variable_data_keys=True,
-            inference=True,
+        yield from _with_named_gaps(
+            lambda: _batches(stock_class(task), settings, triples, batch_size, key_file),
+            triples,
         )
-        yield from _with_named_gaps(batches, data)
+
+
+def _batches(
+    task: type[Any],
+    settings: dict[str, Any],
+    data: Sequence[tuple[str, str, str]],
+    batch_size: int,
+    key_file: str | None,
+) -> Iterable[tuple[list[str], dict[str, Any]]]:
+    """ESPnet's own iterator over data, with the preprocessing of the model."""
+    namespace = argparse.Namespace(**settings)
+    found: Iterable[tuple[list[str], dict[str, Any]]] = task.build_streaming_iterator(
+        data,
+        dtype="float32",
+        batch_size=batch_size,
+        key_file=key_file,
+        num_workers=0,
+        preprocess_fn=task.build_preprocess_fn(namespace, train=False),
+        collate_fn=task.build_collate_fn(namespace, train=False),
+        allow_variable_data_keys=True,
+        inference=True,
+    )
+    return found
 
 
 @contextmanager
@@ -68,16 +82,22 @@ def _key_file(keys: Sequence[str] | None) -> Iterator[str | None]:
 
 
 def _with_named_gaps(
-    batches: Iterable[tuple[list[str], dict[str, Any]]], data: Sequence[str]
+    batches: Callable[[], Iterable[tuple[list[str], dict[str, Any]]]],
+    data: Sequence[tuple[str, str, str]],
 ) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    """The same batches; where ESPnet breaks off for an utterance, a sentence says why."""
+    """The same batches; where ESPnet breaks off, a sentence says why."""
     try:
-        yield from batches
-    except RuntimeError as error:
+        yield from batches()
+    except KDError:
+        raise
+    except Exception as error:  # of the libraries that read archives, audio and text
+        paths = " and ".join(path for path, _, _ in data)
         utt, _, reason = str(error).partition(" is not found")
         if not reason:
-            raise
-        paths = " and ".join(path.partition(",")[0] for path in data)
+            raise KDError(
+                f"{paths} cannot be read by ESPnet ({reason_of(error)}); check that "
+                "the files are whole, of the type that is named, and sorted alike"
+            ) from error
         raise KDError(
             f"'{utt}' is not in {paths}, or stands there in another order than in the "
             "list of utterances; sort the files alike, and leave out what has no data"
@@ -99,7 +119,8 @@ def first_speech(
         KDError: If there is none.
     """
     path = Path(data.partition(",")[0])
-    if not read_table(path):
+    keys = list(read_table(path))[:count]
+    if not keys:
         raise KDError(f"{path} holds no utterance")
-    batches = islice(stream(task, settings, [data], batch_size=1), count)
+    batches = stream(task, settings, [data], batch_size=1, keys=keys)
     return [batch["speech"] for _, batch in batches]

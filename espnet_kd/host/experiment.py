@@ -1,17 +1,19 @@
 """An experiment on disk: a directory, a packed zip or a model tag, and its model."""
 
+import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import nn
 
+from espnet_kd.documents import read_yaml
 from espnet_kd.errors import ExperimentError
-from espnet_kd.host.checkpoint import load_weights
+from espnet_kd.host.building import Room, building
+from espnet_kd.host.checkpoint import load_state, read_weights
 from espnet_kd.host.compat import build_model, stock_class
 from espnet_kd.host.files import hash_files
 from espnet_kd.host.packed import ExperimentFiles, from_zoo, is_packed, unpack
@@ -52,8 +54,11 @@ class Experiment:
             ExperimentError: If the weights are missing, unsafe, damaged or another
                 model's.
         """
-        model = build_model(stock_class(task), self.settings)
-        load_weights(model, self.files.weights)
+        weights = read_weights(self.files.weights)
+        head = f"{self.files.config} describes no model that ESPnet can build"
+        with building(head, Room.of(weights)):
+            model = build_model(stock_class(task), self.settings)
+        load_state(model, weights, self.files.weights)
         return model.eval().requires_grad_(False)
 
 
@@ -71,19 +76,30 @@ def open_experiment(
     Raises:
         ExperimentError: If nothing of the kind is there.
     """
-    with ExitStack() as stack:
-        yield Experiment(_find(str(place), file, is_lm, stack))
-
-
-def _find(place: str, file: str | None, is_lm: bool, stack: ExitStack) -> ExperimentFiles:
     path = Path(place)
-    if path.is_dir():
+    if os.path.isfile(path) and is_packed(path):
+        with tempfile.TemporaryDirectory() as folder, _shown_as(path, folder):
+            yield Experiment(unpack(path, Path(folder), is_lm))
+    else:
+        yield Experiment(_find(str(place), file, is_lm))
+
+
+@contextmanager
+def _shown_as(archive: Path, folder: str) -> Iterator[None]:
+    """Call what was unpacked by its place in the archive, which the user knows."""
+    try:
+        yield
+    except ExperimentError as error:
+        text = str(error).replace(folder, str(archive))
+        raise type(error)(text).with_traceback(error.__traceback__) from None
+
+
+def _find(place: str, file: str | None, is_lm: bool) -> ExperimentFiles:
+    path = Path(place)
+    if os.path.isdir(path):
         weights = path / file if file is not None else selected_weights(path)
         return ExperimentFiles(path / "config.yaml", weights)
-    if path.is_file() and is_packed(path):
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        return unpack(path, folder, is_lm)
-    if path.exists():
+    if os.path.exists(path):
         raise ExperimentError(
             f"{path} is neither an experiment directory nor a zip made by "
             "espnet2.bin.pack; for a single .pth give its directory as 'exp' and its "
@@ -98,14 +114,11 @@ def read_settings(files: ExperimentFiles) -> dict[str, Any]:
     Raises:
         ExperimentError: If it cannot be read, or a file that it names is not there.
     """
-    try:
-        settings = yaml.safe_load(files.config.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.exists(files.config):
         text = f"{files.config} is missing; is 'exp' an ESPnet exp directory?"
-        raise ExperimentError(text) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ExperimentError(f"{files.config}: {error}") from None
-    if not isinstance(settings, dict):
+        raise ExperimentError(text)
+    settings = read_yaml(files.config, f"{files.config} cannot be read", ExperimentError)
+    if not isinstance(settings, dict) or not all(isinstance(k, str) for k in settings):
         raise ExperimentError(f"{files.config} holds no configuration")
     settings.pop("kd_conf", None)
     return {key: _resolved(key, value, files) for key, value in settings.items()}
@@ -117,13 +130,13 @@ def _resolved(key: str, value: Any, files: ExperimentFiles) -> Any:
         return {k: _resolved(k, v, files) for k, v in value.items()}
     if not isinstance(value, str) or not _names_a_file(key, value):
         return value
-    if Path(value).is_absolute() and Path(value).exists():
-        return value
+    if Path(value).is_absolute() and os.path.exists(value):
+        return _checked(key, value, files)
     config = files.config.resolve()
     roots = [files.root] if files.root else [config.parent, *config.parents]
     for root in roots:
-        if (root / value).exists():
-            return str(root / value)
+        if os.path.exists(root / value):
+            return _checked(key, str(root / value), files)
     if key == "stats_file":
         raise ExperimentError(
             f"{files.config} names {key}: {value}, which is not to be found "
@@ -131,6 +144,14 @@ def _resolved(key: str, value: Any, files: ExperimentFiles) -> Any:
             "file, or give the model as a packed zip."
         )
     return value
+
+
+def _checked(key: str, path: str, files: ExperimentFiles) -> str:
+    """The path, if reading it comes to an end."""
+    may_be_folder = not key.endswith(("bpemodel", "_file", "_list"))
+    if not (os.path.isfile(path) or (may_be_folder and os.path.isdir(path))):
+        raise ExperimentError(f"{files.config} names {key}: {path}, which is no file")
+    return path
 
 
 def _names_a_file(key: str, value: str) -> bool:

@@ -41,9 +41,15 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def hash_files(paths: Sequence[Path]) -> str:
-    """Compute one SHA-256 digest of the contents of files, in order."""
+    """Compute one SHA-256 digest of the contents of files, in order.
+
+    Raises:
+        KDError: If one is missing, or no file.
+    """
     total = hashlib.sha256()
     for path in paths:
+        if not os.path.isfile(path):
+            raise KDError(f"{path} is missing, or no file")
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
                 total.update(block)

@@ -1,23 +1,31 @@
 """Kaldi-style data directories: one line an utterance, sorted, written whole."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from espnet_kd.documents import read_text
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
+
+# A key becomes part of a file's name, which is no longer on any disk.
+LONGEST_KEY = 255
 
 
 def read_table(path: Path) -> dict[str, str]:
     """Read ``key value`` lines; an empty value is kept as such.
 
     Raises:
-        KDError: If the file is missing or a key comes twice.
+        KDError: If the file is missing or no text, or a key comes twice.
     """
-    if not path.is_file():
+    if not os.path.exists(path):
         raise KDError(f"{path} is missing; run the stage that makes it")
     table: dict[str, str] = {}
-    for line in filter(str.strip, path.read_text(encoding="utf-8").splitlines()):
+    lines = read_text(path, f"{path} cannot be read").split("\n")
+    for line in filter(str.strip, lines):
         key, *value = line.split(maxsplit=1)
+        if len(key) > LONGEST_KEY:
+            raise KDError(f"{path}: '{key[:30]}...' is no name but {len(key)} characters")
         if key in table:
             raise KDError(f"{path}: '{key}' comes twice")
         table[key] = value[0].strip() if value else ""

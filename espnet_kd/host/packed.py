@@ -1,14 +1,20 @@
 """Models that travel: packed by ``espnet2.bin.pack``, or known by a model tag."""
 
+import os
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-import yaml
+from espnet_kd.documents import read_yaml
+from espnet_kd.errors import ExperimentError, KDError, reason_of
 
-from espnet_kd.errors import ExperimentError
-
+META = "meta.yaml"
+# Weights do not become much smaller by packing; zeros become a thousandth.
+MOST_TIMES = 100
+LARGEST = 1 << 30
 TAG = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -41,32 +47,65 @@ def unpack(archive: Path, folder: Path, is_lm: bool = False) -> ExperimentFiles:
     """
     try:
         with zipfile.ZipFile(archive) as packed:
-            for name in packed.namelist():
-                path = PurePosixPath(name.replace("\\", "/"))
-                if path.is_absolute() or ".." in path.parts:
-                    raise ExperimentError(
-                        f"{archive}: member '{name}' would be written outside "
-                        "the folder it is unpacked to; refused. Get the model from a "
-                        "source you trust."
-                    )
+            _check_members(archive, packed.infolist())
             packed.extractall(folder)
-        meta = yaml.safe_load((folder / "meta.yaml").read_text(encoding="utf-8"))
-        config = next(v for k, v in meta["yaml_files"].items() if ("lm_" in k) == is_lm)
-        weights = next(v for k, v in meta["files"].items() if ("lm_" in k) == is_lm)
-    except (zipfile.BadZipFile, OSError, yaml.YAMLError) as error:
-        raise ExperimentError(f"{archive} cannot be unpacked: {error}") from None
-    except (KeyError, TypeError, StopIteration):
-        text = "its meta.yaml names no model; make it with espnet2.bin.pack"
-        raise ExperimentError(f"{archive}: {text}") from None
-    return ExperimentFiles(folder / config, folder / weights, root=folder)
+    except KDError:
+        raise
+    except Exception as error:  # whatever damaged bytes do to zipfile and zlib
+        text = f"{archive} cannot be unpacked: {reason_of(error)}"
+        raise ExperimentError(text) from None
+    head = f"{archive} cannot be unpacked: its {META}"
+    meta = read_yaml(folder / META, head, ExperimentError)
+    config, weights = (_named(meta, key, is_lm) for key in ("yaml_files", "files"))
+    for name in (config, weights):
+        if name is None or not _stays_inside(name):
+            text = f"its {META} names no model; make it with espnet2.bin.pack"
+            raise ExperimentError(f"{archive}: {text}")
+        if not os.path.isfile(folder / name):
+            raise ExperimentError(f"{archive}: its {META} names {name}, which it has not")
+    return ExperimentFiles(folder / str(config), folder / str(weights), root=folder)
+
+
+def _check_members(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Require members that stay in their folder, and that are of a model's size."""
+    for member in members:
+        if not _stays_inside(member.filename):
+            raise ExperimentError(
+                f"{archive}: member '{member.filename}' would be written outside "
+                "the folder it is unpacked to; refused. Get the model from a "
+                "source you trust."
+            )
+    packed = sum(member.compress_size for member in members)
+    size = sum(member.file_size for member in members)
+    if size > LARGEST and size > MOST_TIMES * packed:
+        raise ExperimentError(
+            f"{archive}: {packed / 1e6:.1f} MB would become {size / 1e9:.1f} GB, which no "
+            "model's weights do; refused. Get the model from a source you trust."
+        )
+
+
+def _stays_inside(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _named(meta: Any, key: str, is_lm: bool) -> str | None:
+    """The file of a model that a packed model's table of contents names."""
+    listed = meta.get(key) if isinstance(meta, dict) else None
+    for name, value in listed.items() if isinstance(listed, dict) else ():
+        if ("lm_" in str(name)) == is_lm:
+            # What was packed by its full path lies in the zip without the first slash.
+            return value.lstrip("/") if isinstance(value, str) else None
+    return None
 
 
 def is_packed(place: Path) -> bool:
     """Whether a file is a packed model; a checkpoint is a zip as well."""
-    if not zipfile.is_zipfile(place):
+    try:
+        with zipfile.ZipFile(place) as archive:
+            return META in archive.namelist()
+    except Exception:  # whatever bytes that are no zip do to zipfile
         return False
-    with zipfile.ZipFile(place) as archive:
-        return "meta.yaml" in archive.namelist()
 
 
 def from_zoo(tag: str, is_lm: bool) -> ExperimentFiles:

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from espnet_kd.errors import ExperimentError
+from espnet_kd.documents import read_yaml
+from espnet_kd.errors import ExperimentError, KDError
 
 # What ESPnet2 selects by where a config does not say.
 USUAL = ("valid.acc", "valid.loss")
@@ -43,8 +42,8 @@ def selection_criteria(config: Path) -> list[str]:
     ``[valid/loss, 3, min]``. What is no criterion is passed over.
     """
     try:
-        settings = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        settings = read_yaml(config, str(config))
+    except KDError:  # which reading the settings says
         settings = None
     found = list(dict.fromkeys(_stems(settings)))
     return found or list(USUAL)

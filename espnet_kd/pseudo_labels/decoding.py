@@ -15,8 +15,9 @@ from typing import Any
 import torch
 import yaml
 
-from espnet_kd.config.read import read_yaml
-from espnet_kd.errors import KDError
+from espnet_kd.documents import read_yaml
+from espnet_kd.errors import KDError, reason_of
+from espnet_kd.host.building import Room, building
 from espnet_kd.host.checkpoint import read_weights
 from espnet_kd.host.compat import Recogniser, recogniser, task_class
 from espnet_kd.host.data import stream
@@ -179,15 +180,18 @@ def open_recogniser(
         KDError: If the weights cannot be trusted, or an option is unknown.
     """
     options = {key: value for key, value in search.items() if key != "batch_size"}
-    for path in filter(None, (weights, options.get("lm_file"))):
-        read_weights(Path(path))
-    with TemporaryDirectory() as folder:
+    if language_model := options.get("lm_file"):
+        read_weights(Path(str(language_model)))
+    small = is_compressed(weights)
+    room = Room.of_machine() if small else Room.of(read_weights(weights))
+    head = f"ESPnet cannot open {weights} with the options of --inference_config"
+    with TemporaryDirectory() as folder, building(head, room):
         config = Path(folder) / "config.yaml"
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-        if not is_compressed(weights):
-            return recogniser(str(config), str(weights), device, options)
-        found = recogniser(str(config), None, device, options)
-    load_compressed(found.asr_model, weights)
+        file = None if small else str(weights)
+        found = recogniser(str(config), file, device, options)
+    if small:
+        load_compressed(found.asr_model, weights)
     return found
 
 
@@ -199,7 +203,10 @@ def _decoded(
     except Exception as error:
         # By name: where the class lives differs between releases.
         if type(error).__name__ != "TooShortUttError":
-            raise
+            raise KDError(
+                f"'{utt}' cannot be decoded ({reason_of(error)}); check the options of "
+                "--inference_config, and the model's config.yaml and what it names"
+            ) from error
         return Decoded(utt, len(speech), ())
     penalty = float(options.get("penalty", 0.0))
     nbest = [Hypothesis(a[0], _confidence(a[2], a[3], penalty)) for a in answers]

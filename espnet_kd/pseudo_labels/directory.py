@@ -104,6 +104,8 @@ def _copy_tables(source: Path, target: Path, origins: dict[str, str]) -> None:
     for name in TABLES:
         if (source / name).is_file():
             table = read_table(source / name)
+            if missing := set(origins.values()) - table.keys():
+                raise KDError(f"{source / name} lacks '{min(missing)}', which was decoded")
             write_table(target / name, {new: table[old] for new, old in origins.items()})
     speakers = source / "utt2spk"
     known = read_table(speakers) if speakers.is_file() else {}

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from espnet_kd.documents import parse_json
 from espnet_kd.errors import KDError
 
 
@@ -61,14 +62,18 @@ class HypothesisLog:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = _whole_lines(path)
-        if lines and json.loads(lines[0]) != made_from:
+        damaged = f"{path} is damaged; remove it to begin anew"
+        begun, *rest = [_parsed(line, damaged) for line in lines] or [made_from]
+        if not isinstance(begun, dict):
+            raise KDError(damaged)
+        if begun != made_from:
             raise KDError(
-                f"{path} was begun with {_difference(json.loads(lines[0]), made_from)}; "
+                f"{path} was begun with {_difference(begun, made_from)}; "
                 "remove it to begin anew, or name another --output_dir"
             )
-        self.found = {decoded.utt: decoded for decoded in map(_parsed, lines[1:])}
+        self.found = {d.utt: d for d in (_decoded(raw, damaged) for raw in rest)}
         if lines:
-            os.truncate(path, sum(len(line.encode()) + 1 for line in lines))
+            os.truncate(path, sum(len(line) + 1 for line in lines))
         else:
             path.unlink(missing_ok=True)
             self._append(json.dumps(made_from))
@@ -95,23 +100,37 @@ class HypothesisLog:
             ) from None
 
 
-def _whole_lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    lines = text.split("\n")[:-1]  # what follows the last line end was cut off
+def _whole_lines(path: Path) -> list[bytes]:
+    if path.exists() and not path.is_file():
+        raise KDError(f"{path} is no file; name another --output_dir")
+    # What follows the last line end was cut off.
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+
+def _parsed(line: bytes, damaged: str) -> Any:
     try:
-        for line in lines:
-            json.loads(line)
-    except ValueError:
-        raise KDError(f"{path} is damaged; remove it to begin anew") from None
-    return lines
+        return parse_json(line.decode(), damaged)
+    except UnicodeDecodeError:
+        raise KDError(damaged) from None
 
 
-def _parsed(line: str) -> Decoded:
-    raw = json.loads(line)
-    nbest = tuple(Hypothesis(**hypothesis) for hypothesis in raw["nbest"])
-    return Decoded(raw["utt"], raw["length"], nbest)
+def _decoded(raw: Any, damaged: str) -> Decoded:
+    """What a line says of an utterance.
+
+    Raises:
+        KDError: If it says something else.
+    """
+    try:
+        nbest = tuple(Hypothesis(**hypothesis) for hypothesis in raw["nbest"])
+        decoded = Decoded(raw["utt"], raw["length"], nbest)
+    except (LookupError, TypeError):
+        raise KDError(damaged) from None
+    texts = [decoded.utt, *(hypothesis.text for hypothesis in nbest)]
+    shares = [hypothesis.confidence for hypothesis in nbest]
+    sound = all(isinstance(text, str) for text in texts) and type(decoded.length) is int
+    if not sound or not all(type(s) in (int, float) and 0 <= s <= 1 for s in shares):
+        raise KDError(damaged)
+    return decoded
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

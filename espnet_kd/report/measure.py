@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from espnet_kd.host.building import Room, building
 from espnet_kd.host.compat import build_model
 from espnet_kd.host.experiment import read_settings
 from espnet_kd.host.packed import ExperimentFiles
@@ -23,7 +24,11 @@ def parameters_by_part(model: nn.Module) -> dict[str, int]:
 def parameters_of(config: Path, task: type[Any]) -> int:
     """Count the parameters of the model that an experiment's config describes."""
     files = ExperimentFiles(config, config.parent / "unused")
-    return sum(parameters_by_part(build_model(task, read_settings(files))).values())
+    head = f"{config} describes no model that ESPnet can build"
+    settings = read_settings(files)
+    with building(head, Room.of_machine()):
+        model = build_model(task, settings)
+    return sum(parameters_by_part(model).values())
 
 
 def gap_recovered(teacher: float, control: float, distilled: float) -> float:

@@ -11,6 +11,8 @@ from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
 
 # Debian's package sctk does not put it on PATH.
+LONGEST = 100_000
+NAME = re.compile(r"[^\s()]{1,600}")
 PLACES = ("sclite", "/usr/lib/sctk/bin/sclite")
 RAW_SUM = re.compile(r"\|\s*Sum\s*\|((?:\s*\d+){2})\s*\|((?:\s*\d+){6})\s*\|")
 
@@ -99,6 +101,8 @@ def score(
         KDError: If sclite is absent or its answer is not understood.
     """
     program, speakers = find_sclite(sclite), speakers or {}
+    _check_texts(reference, speakers)
+    _check_texts(hypothesis, speakers)
     for name, texts in (("ref.trn", reference), ("hyp.trn", hypothesis)):
         with whole_file(folder / name) as file:
             for utt in sorted(reference):
@@ -116,6 +120,19 @@ def score(
     with whole_file(folder / "result.txt") as file:
         file.write(answer.stdout + answer.stderr)
     return parse_result(answer.stdout, folder / "result.txt")
+
+
+def _check_texts(texts: Mapping[str, str], speakers: Mapping[str, str]) -> None:
+    """Require what sclite reads as it is meant, and aligns in less than hours."""
+    for utt, text in texts.items():
+        if len(text) > LONGEST:
+            text = f"'{utt}' has a text of {len(text):,} characters"
+            raise KDError(f"{text}, which sclite cannot align; cut it into utterances")
+        if not NAME.fullmatch(f"{speakers.get(utt, utt)}-{utt}"):
+            raise KDError(
+                f"'{utt}' of speaker '{speakers.get(utt, utt)}' in utt2spk is no name for "
+                "sclite: no blanks, no parentheses, no more than 600 characters"
+            )
 
 
 def parse_result(text: str, source: Path) -> Score:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from espnet_kd.alignment.words import word_errors
+from espnet_kd.documents import read_text
 from espnet_kd.errors import KDError
 from espnet_kd.report.section import Section
 
@@ -17,16 +18,16 @@ def read_trn(path: Path) -> dict[str, str]:
     Raises:
         KDError: If the file is missing or has another format.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        raise KDError(f"{path} is missing; run the scoring stage first") from None
-    found = {}
-    for line in lines:
+    if not path.exists():
+        raise KDError(f"{path} is missing; run the scoring stage first")
+    found: dict[str, str] = {}
+    for line in filter(None, read_text(path, f"{path} cannot be read").split("\n")):
         match = TRN.fullmatch(line)
         if match is None:
             raise KDError(f"{path} is no .trn file; run the scoring stage again")
         found[match[2]] = match[1].strip()
+    if not found:
+        raise KDError(f"{path} holds no utterance; run the scoring stage again")
     return found
 
 

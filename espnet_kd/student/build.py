@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
+from espnet_kd.host.building import Room, building
 from espnet_kd.host.compat import build_model
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import Experiment
@@ -58,7 +59,12 @@ def build_student(
     """
     check_parts(settings, experiment.settings)
     torch.manual_seed(choice.seed)
-    student = build_model(task, settings)
+    head = (
+        "the student's configuration, with what it shares with "
+        f"{experiment.files.config}, describes no model that ESPnet can build"
+    )
+    with building(head, Room.of_machine()):
+        student = build_model(task, settings)
     teacher = experiment.model(task).requires_grad_(True)
     states = (student.state_dict(), teacher.state_dict())
     layers = _layers(*states, choice.layers)

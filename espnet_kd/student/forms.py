@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from espnet_kd.errors import KDError
+from espnet_kd.errors import KDError, reason_of
 from espnet_kd.student import low_rank, quantize
 from espnet_kd.student.compressed import read_compressed
 
@@ -22,6 +22,12 @@ def load_compressed(model: nn.Module, path: Path) -> None:
         KDError: If the file is damaged, of another version or of another model.
     """
     content = read_compressed(path)
-    if content.get("form") not in LOADERS:
+    if str(content.get("form")) not in LOADERS:
         raise KDError(f"{path} was written by another version; make it again")
-    LOADERS[content["form"]](model, content, path)
+    try:
+        LOADERS[content["form"]](model, content, path)
+    except KDError:
+        raise
+    except Exception as error:  # whatever parts that are missing, or others, do to it
+        text = f"{path} is damaged ({reason_of(error)}); make it again"
+        raise KDError(text) from None

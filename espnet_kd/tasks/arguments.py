@@ -1,8 +1,8 @@
 """The ``--kd_conf`` option: a file, or ``key=value`` on top of it; read once a process."""
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from espnet_kd.config.parse import parse_config
@@ -25,7 +25,7 @@ class KDConfAction(argparse.Action):
         """Replace or change what the namespace holds so far."""
         text = str(values)
         try:
-            if "=" in text and not Path(text).exists():
+            if "=" in text and not os.path.exists(text):
                 conf = _so_far(namespace, self.dest).changed(text)
             else:
                 conf = read_kd_conf(text)

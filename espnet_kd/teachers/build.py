@@ -1,8 +1,8 @@
 """Build the teachers that a configuration names: live, cached, several as one."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 import torch
@@ -10,7 +10,8 @@ from torch import nn
 
 from espnet_kd.cache.reader import open_caches
 from espnet_kd.config.schema import KDConfig, TeacherConfig
-from espnet_kd.errors import ExperimentError, TeacherError
+from espnet_kd.documents import read_json
+from espnet_kd.errors import ExperimentError, KDError, TeacherError, reason_of
 from espnet_kd.host.compat import language_model_task, task_class
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.model.forward import fork_rng
@@ -156,11 +157,13 @@ def _weight(teacher: TeacherConfig) -> float:
         return teacher.weight
     path = Path(teacher.exp) / GATE
     try:
-        wer = float(json.loads(path.read_text(encoding="utf-8"))["wer"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        wer = float(read_json(path, str(path))["wer"])
+        if not 0 <= wer < inf:
+            raise ValueError(f"an error rate of {wer}")
+    except (KDError, ValueError, LookupError, TypeError) as error:
         raise TeacherError(
             f"'weight: wer' of {teacher.exp} needs {path}, which cannot be read "
-            f"({type(error).__name__}). Write it by espnet_kd.bin.check_teacher --exp "
+            f"({reason_of(error)}). Write it by espnet_kd.bin.check_teacher --exp "
             f"{teacher.exp} --output {path}, or give a number"
         ) from None
     return 1.0 / max(wer, LEAST_WER)

@@ -2,13 +2,15 @@
 
 import pickle
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from targets import HEADER_OF, OTHER, write_shard
 
 from espnet_kd.cache.entries import batch_of
-from espnet_kd.cache.header import HEADER, INDEX
+from espnet_kd.cache.header import HEADER, INDEX, write_header
+from espnet_kd.cache.places import read_index
 from espnet_kd.cache.reader import Cache, CachedCollate, open_caches
 from espnet_kd.cache.writer import merge
 from espnet_kd.errors import KDError
@@ -106,3 +108,35 @@ def test_the_collate_function_adds_the_targets_of_its_utterances(cache, tmp_path
 def test_data_workers_get_it_by_pickling(cache):
     again = pickle.loads(pickle.dumps(Cache([cache])))
     assert [entry.utt for entry in again.read(["b"])] == ["b"]
+
+
+class Trap:
+    """What makes a file when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return open, (str(self.mark), "w")
+
+
+def test_a_pickle_in_an_archive_is_not_read(cache, tmp_path):
+    """With kaldiio it would be, and run what it says."""
+    place = read_index(cache / INDEX)["a"].partition(":")[2]
+    data = (cache / "targets.1.ark").read_bytes()
+    trap = b"PKL" + pickle.dumps(Trap(tmp_path / "mark"))
+    (cache / "targets.1.ark").write_bytes(data[: int(place)] + trap)
+    with pytest.raises(KDError, match=r"'a' .*cannot be read \(ValueError\)"):
+        Cache([cache]).read(["a"])
+    assert not (tmp_path / "mark").exists()
+
+
+def test_an_entry_that_makes_no_sense_is_named(tmp_path):
+    other = replace(HEADER_OF, taps=(), widths=())
+    write_shard(tmp_path, header=other)
+    for name in ("targets.1.json", HEADER):
+        (tmp_path / name).unlink(missing_ok=True)
+    write_header(tmp_path / "targets.1.json", HEADER_OF)
+    merge(tmp_path, ["a", "b"])
+    with pytest.raises(KDError, match=r"'a' .*make no sense \(other parts than the header"):
+        Cache([tmp_path]).read(["a"])

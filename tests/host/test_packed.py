@@ -60,7 +60,7 @@ def test_what_names_no_model_is_refused(tmp_path):
     with pytest.raises(ExperimentError, match=r"names no model; make it with"):
         unpack(archive, tmp_path / "in")
     (tmp_path / "text").write_text("no zip")
-    with pytest.raises(ExperimentError, match="cannot be unpacked: File is not a zip file"):
+    with pytest.raises(ExperimentError, match="cannot be unpacked: BadZipFile: File is"):
         unpack(tmp_path / "text", tmp_path / "in")
 
 
@@ -100,3 +100,44 @@ def test_a_tag_that_cannot_be_had_is_named(zoo, monkeypatch):
     monkeypatch.setitem(sys.modules, "espnet_model_zoo.downloader", None)
     with pytest.raises(ExperimentError, match="install espnet_model_zoo if"):
         from_zoo("owner/name", is_lm=False)
+
+
+def test_what_is_packed_by_its_full_path_is_found_inside(tmp_path):
+    outside = tmp_path / "asr.pth"
+    outside.write_text("outside")
+    meta = (
+        f"files: {{asr_model_file: {outside}}}\nyaml_files: {{asr_train_config: /c.yaml}}"
+    )
+    members = {"meta.yaml": meta, str(outside).lstrip("/"): "inside", "c.yaml": ""}
+    found = unpack(packed(tmp_path / "m.zip", members), tmp_path / "in")
+    assert found.weights.read_text() == "inside"
+    assert found.config == tmp_path / "in" / "c.yaml"
+
+
+@pytest.mark.parametrize(
+    ("meta", "text"),
+    [
+        ("files: {asr: ../asr.pth}\nyaml_files: {asr: a.yaml}", "names no model"),
+        ("files: {asr: 5}\nyaml_files: {asr: a.yaml}", "names no model"),
+        ("files: [1]\nyaml_files: {asr: a.yaml}", "names no model"),
+        ("3", "names no model"),
+        ("files: {asr: b.pth}\nyaml_files: {asr: a.yaml}", "names b.pth, which it has not"),
+        ("a: [", "its meta.yaml: while parsing"),
+    ],
+)
+def test_a_table_of_contents_that_leads_nowhere_is_refused(tmp_path, meta, text):
+    (tmp_path / "asr.pth").write_text("x")
+    archive = packed(tmp_path / "m.zip", {"meta.yaml": meta, "a.yaml": ""})
+    with pytest.raises(ExperimentError, match=rf"m\.zip: its meta.yaml {text}|{text}"):
+        unpack(archive, tmp_path / "in")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("espnet_kd.host.packed.LARGEST", 1000)
+    archive = tmp_path / "m.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("meta.yaml", META)
+        file.writestr("zeros", bytes(10_000_000))
+    with pytest.raises(ExperimentError, match=r"MB would become 0\.0 GB, which no"):
+        unpack(archive, tmp_path / "in")
+    assert not (tmp_path / "in").exists()

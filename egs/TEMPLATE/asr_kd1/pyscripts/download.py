@@ -1,6 +1,7 @@
 """Download a corpus archive with checksum and resume, and unpack it safely."""
 
 import hashlib
+import os
 import shutil
 import sys
 import tarfile
@@ -85,6 +86,8 @@ def md5_of(file: Path) -> str:
 
 def unpack(file: Path, corpus_dir: Path) -> None:
     """Unpack ``LibriSpeech/SUBSET`` beside, then move the subset into place."""
+    if not os.path.isfile(file):
+        raise KDError(f"{file} cannot be unpacked: it is missing, or no file")
     beside = corpus_dir / (file.name + ".unpacking")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)

@@ -2,6 +2,7 @@
 """Kaldi-compatible log Mel filter banks of one job's utterances, as ark and scp."""
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -47,7 +48,11 @@ def extract(wav_scp: Path, output: Path, fs: int, n_mels: int) -> None:
     try:
         with kaldiio.WriteHelper(f"ark,scp:{ark},{partial}") as writer:
             for done, (utt, wav) in enumerate(wavs.items(), 1):
-                feats = fbank(read_audio(Path(wav), fs), fs, n_mels)
+                try:
+                    samples = read_audio(Path(wav), fs)
+                except KDError as error:
+                    raise KDError(f"{wav_scp}, '{utt}': {error}") from None
+                feats = fbank(samples, fs, n_mels)
                 writer(utt, feats)
                 shapes.append(f"{utt} {feats.shape[0]},{feats.shape[1]}\n")
                 if time.monotonic() - shown > REPORT_SECONDS:
@@ -68,12 +73,16 @@ def extract(wav_scp: Path, output: Path, fs: int, n_mels: int) -> None:
 def read_audio(path: Path, fs: int) -> np.ndarray:
     """Samples of a file at the expected rate, in 16-bit units as Kaldi counts."""
     samples: np.ndarray
+    if not os.path.isfile(path):
+        raise KDError(f"{path} is missing, or no file; run stage 1 again")
     try:
         samples, rate = soundfile.read(path, dtype="float32")
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise KDError(f"{path} cannot be read: {error}; run stage 1 again") from None
     if rate != fs:
         raise KDError(f"{path} is at {rate} Hz instead of {fs}")
+    if samples.ndim != 1:
+        raise KDError(f"{path} has {samples.shape[1]} channels; keep one of them")
     return samples * 32768
 
 

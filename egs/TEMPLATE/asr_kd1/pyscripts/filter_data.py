@@ -6,6 +6,7 @@ printed. An utterance shorter than the encoder's subsampling needs would stop tr
 """
 
 import argparse
+import re
 import shutil
 import sys
 from collections import Counter
@@ -46,6 +47,9 @@ def find_unfit(
     shortest, longest = seconds
     reasons = {}
     for utt, samples in read_table(data_dir / "utt2num_samples").items():
+        if not re.fullmatch("[0-9]{1,15}", samples):
+            text = f"{utt}' has '{samples[:60]}' samples, which is no whole number"
+            raise KDError(f"{data_dir}/utt2num_samples: '{text}")
         duration = int(samples) / fs
         if duration < shortest:
             reasons[utt] = f"shorter than {shortest:g} s"

@@ -31,7 +31,7 @@ def main(cmd: list[str] | None = None) -> None:
     if args.verb == "mark":
         with named_errors("landed"), whole_file(args.mark) as file:
             file.write(print_of_now + "\n")
-    elif not args.mark.is_file() or args.mark.read_text().strip() != print_of_now:
+    elif not args.mark.is_file() or args.mark.read_bytes().strip() != print_of_now.encode():
         sys.exit(1)
 
 

@@ -6,11 +6,13 @@ changes with tempo, as by sox's speed effect. A file that is there is whole and 
 """
 
 import argparse
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import soxr
 
@@ -40,6 +42,9 @@ def perturb(
     wavs, texts = read_table(data_dir / "wav.scp"), read_table(data_dir / "text")
     speakers = read_table(data_dir / "utt2spk")
     samples = read_table(data_dir / "utt2num_samples")
+    for name, table in (("text", texts), ("utt2spk", speakers)):
+        if missing := wavs.keys() - table.keys():
+            raise KDError(f"{data_dir}/{name} lacks '{min(missing)}' of wav.scp")
     audio: dict[str, str] = {}
     text: dict[str, str] = {}
     utt2spk: dict[str, str] = {}
@@ -49,7 +54,10 @@ def perturb(
         paths = wavs
         if prefix:
             folder = audio_dir / prefix.strip("-")
-            lengths |= _copies(wavs, folder, factor, prefix)
+            try:
+                lengths |= _copies(wavs, folder, factor, prefix)
+            except KDError as error:
+                raise KDError(f"{data_dir}/wav.scp: {error}") from None
             paths = {utt: str(folder / f"{prefix}{utt}.flac") for utt in wavs}
         else:
             lengths |= samples
@@ -81,7 +89,7 @@ def _copies(
 def perturb_file(source: Path, target: Path, factor: float) -> int:
     """Write a perturbed copy, whole or not at all; gives its length in samples."""
     if not target.exists():
-        samples, rate = soundfile.read(source, dtype="float32")
+        samples, rate = _read(source)
         partial = target.with_suffix(".partial")
         changed = soxr.resample(samples, rate * factor, rate)
         try:
@@ -91,6 +99,17 @@ def perturb_file(source: Path, target: Path, factor: float) -> int:
             partial.unlink(missing_ok=True)
             raise KDError(f"cannot write {target}: {error}; is the disk full?") from None
     return int(soundfile.info(target).frames)
+
+
+def _read(path: Path) -> tuple[np.ndarray, int]:
+    """Samples and sampling rate of a file."""
+    if not os.path.isfile(path):
+        raise KDError(f"{path} is missing, or no file; run stage 1 again")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32")
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise KDError(f"{path} cannot be read: {error}; run stage 1 again") from None
+    return samples, rate
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ and counted; the stage stops, or drops them if --drop_bad_audio is given.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from corpora import ARCHIVES, SETS
 from download import fetch
 
 from espnet_kd.bin.command import named_errors
+from espnet_kd.documents import read_text
 from espnet_kd.errors import KDError, suggest
 from espnet_kd.host.kaldi_dir import write_speakers, write_table
 
@@ -85,13 +87,17 @@ def read_subset(folder: Path) -> list[Utterance]:
         )
     utterances = [u for path in sorted(folder.rglob("*.trans.txt")) for u in _read(path)]
     if not utterances:
-        raise KDError(f"{folder} holds no *.trans.txt; is it unpacked whole?")
+        raise KDError(f"{folder} holds no *.trans.txt with lines; is it unpacked whole?")
     return utterances
 
 
 def _read(transcript: Path) -> Iterator[Utterance]:
-    for line in transcript.read_text(encoding="utf-8").splitlines():
-        name, _, text = line.partition(" ")
+    for line in read_text(transcript, f"{transcript} cannot be read").split("\n"):
+        name, _, text = line.strip().partition(" ")
+        if not name:
+            continue
+        if "/" in name:
+            raise KDError(f"{transcript}: '{name[:60]}' is no utterance's name")
         # Speaker and chapter, as ESPnet's recipe: a reader changes between chapters.
         speaker = name.rsplit("-", 1)[0]
         audio = transcript.parent / f"{name}.flac"
@@ -112,7 +118,7 @@ def _verified(utterance: Utterance, fs: int) -> Utterance:
 
 def inspect_audio(path: Path, fs: int) -> tuple[int, str]:
     """Length in samples and an empty string, or 0 and what is wrong."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return 0, "missing"
     try:
         with soundfile.SoundFile(path) as audio:

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from espnet_kd.bin.command import named_errors
-from espnet_kd.config.read import read_yaml
+from espnet_kd.documents import read_yaml
 
 
 def main(cmd: list[str] | None = None) -> None:

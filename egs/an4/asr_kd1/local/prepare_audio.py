@@ -7,12 +7,14 @@ of train, sorted by name, become train_dev; the rest becomes train_nodev.
 """
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
 from espnet_kd.bin.command import named_errors
+from espnet_kd.documents import read_text
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import write_speakers, write_table
 
@@ -60,12 +62,12 @@ def prepare(source: Path, output_dir: Path, dev_utterances: int) -> None:
 
 def read_list(path: Path) -> list[Recording]:
     """Read a list, sorted by utterance."""
-    if not path.is_file():
+    if not path.exists():
         raise KDError(
             f"{path} is missing; --an4_audio names a folder with train.tsv, test.tsv and "
             "the audio that they list"
         )
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path, f"{path} cannot be read").rstrip("\n").split("\n")
     rows = [_recording(path, number, line) for number, line in enumerate(lines, 1)]
     return sorted(rows, key=lambda row: row.utterance)
 
@@ -78,7 +80,8 @@ def _recording(path: Path, number: int, line: str) -> Recording:
             "utterance, file and transcript, with tabs between them"
         )
     utterance, file, text = fields
-    return Recording(utterance, (path.parent / file).resolve(), " ".join(text.split()))
+    audio = Path(os.path.abspath(path.parent / file))  # resolve() stumbles over circles
+    return Recording(utterance, audio, " ".join(text.split()))
 
 
 def write_set(folder: Path, recordings: list[Recording]) -> None:
@@ -92,6 +95,8 @@ def write_set(folder: Path, recordings: list[Recording]) -> None:
 
 def samples_of(audio: Path) -> int:
     """Length of a file in samples."""
+    if not os.path.isfile(audio):
+        raise KDError(f"{audio} is missing, or no file; copy the corpus anew")
     try:
         info = soundfile.info(audio)
     except (soundfile.LibsndfileError, OSError) as error:
