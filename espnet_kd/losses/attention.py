@@ -37,8 +37,7 @@ def attention_kl(
             \mathrm{KL}(A^T_{bht} \,\|\, A^S_{bht})
 
     Models of equal head counts are compared head by head, others by the mean over their
-    heads (H = 1). What a map gives to other keys than the real ones is left out, and the
-    rest made a distribution again, as if those keys had been masked in the model.
+    heads (H = 1). Rows become distributions over real keys, as if others were masked.
 
     Args:
         student_maps: Shares of the keys, (B, H, T, T), any float dtype.
@@ -151,10 +150,7 @@ def _check_maps(student: Tensor, teacher: Tensor, lengths: Tensor) -> None:
 
 
 def bridge_maps(maps: Hidden, lengths: Tensor) -> Tensor:
-    """A teacher's attention maps at the student's frames: its queries, then its keys.
-
-    A row's sum is another one where a key stands for several, or for a part of one.
-    """
+    """A teacher's maps at the student's frames, queries and keys; rows sum to anything."""
     if torch.equal(maps.lengths, lengths):
         width = int(lengths.max())
         return maps.values[:, :, :width, :width]
@@ -287,12 +283,10 @@ class RelationKL(TapLoss, measure=relation_kl, own=RelationOptions):
         if not sources or not targets:
             return self.nothing(student.encoder_out_lens)
         lengths = sources[0].lengths
-        width = int(lengths.max())
-        real = compared_lens(lengths, targets[0].lengths)
         return self.bound(relation_kl)(
-            [source.values[:, :width] for source in sources],
+            [source.values[:, : int(lengths.max())] for source in sources],
             [bridged(target, lengths) for target in targets],
-            real,
+            compared_lens(lengths, targets[0].lengths),
             weights=teacher.weights,
         )
 

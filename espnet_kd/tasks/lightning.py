@@ -104,11 +104,6 @@ class DistillationCallback(Callback):
         if self._trained:
             self.attachment.objective.check_fired()
 
-    def on_validation_start(self, trainer: lightning.Trainer, *_args: Any) -> None:
-        """Tell the schedules where a validation stands."""
-        if self._attachment is not None:
-            self._count(trainer)
-
     def _count(self, trainer: lightning.Trainer) -> None:
         window = trainer.accumulate_grad_batches
         self.attachment.count_from(trainer.global_step, window)
