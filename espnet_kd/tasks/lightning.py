@@ -1,5 +1,6 @@
 """What distillation adds to a training by Lightning, whichever module it trains."""
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -149,6 +150,7 @@ def check_trainer(trainer: lightning.Trainer) -> None:
         text = f"{type(strategy).__name__} is not supported together with kd_conf; use ddp"
         problems.append(Problem("strategy", text))
     if getattr(strategy.launcher, "procs", None):
+        strategy.launcher.kill(signal.SIGKILL)  # or they wait for this one, for minutes
         text = (
             f"{trainer.world_size} processes of which Lightning starts all but the first "
             "without espnet_kd; start all of them alike: torchrun --nproc_per_node "
