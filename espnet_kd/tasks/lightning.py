@@ -149,8 +149,9 @@ def check_trainer(trainer: lightning.Trainer) -> None:
     if not known or isinstance(strategy, DeepSpeedStrategy):
         text = f"{type(strategy).__name__} is not supported together with kd_conf; use ddp"
         problems.append(Problem("strategy", text))
-    if getattr(strategy.launcher, "procs", None):
-        strategy.launcher.kill(signal.SIGKILL)  # or they wait for this one, for minutes
+    launcher = strategy.launcher
+    if launcher is not None and getattr(launcher, "procs", None):
+        launcher.kill(signal.SIGKILL)  # or they wait for this one, for minutes
         text = (
             f"{trainer.world_size} processes of which Lightning starts all but the first "
             "without espnet_kd; start all of them alike: torchrun --nproc_per_node "
