@@ -142,7 +142,11 @@ def clone(batch: dict) -> dict:
 @pytest.fixture(scope="session")
 def features(tmp_path_factory) -> Path:
     """A tiny Kaldi-style corpus of random features: train and dev."""
-    root = tmp_path_factory.mktemp("features")
+    return write_corpus(tmp_path_factory.mktemp("features"), frames=(40, 80))
+
+
+def write_corpus(root: Path, frames: tuple[int, int]) -> Path:
+    """Random features, of so many frames up to less than so many, with random letters."""
     rng = np.random.default_rng(0)
     (root / "tokens.txt").write_text("\n".join(TOKENS) + "\n")
     for name, count in (("train", 24), ("dev", 6)):
@@ -152,11 +156,11 @@ def features(tmp_path_factory) -> Path:
         specifier = f"ark,scp:{folder}/feats.ark,{folder}/feats.scp"
         with kaldiio.WriteHelper(specifier) as writer:
             for index in range(count):
-                utt, frames = f"{name}-{index:02d}", int(rng.integers(40, 80))
-                values = rng.standard_normal((frames, INPUT_SIZE))
+                utt, length = f"{name}-{index:02d}", int(rng.integers(*frames))
+                values = rng.standard_normal((length, INPUT_SIZE))
                 writer(utt, values.astype(np.float32))
                 texts.append(f"{utt} {''.join(rng.choice(LETTERS, 5))}\n")
-                shapes.append(f"{utt} {frames},{INPUT_SIZE}\n")
+                shapes.append(f"{utt} {length},{INPUT_SIZE}\n")
         (folder / "text").write_text("".join(texts))
         (folder / "feats_shape").write_text("".join(shapes))
     return root

@@ -1,9 +1,14 @@
 """Trainings by ESPnet's Lightning modules on tiny random features."""
 
+import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import torch.multiprocessing as mp
 from conftest import INPUT_SIZE, LETTERS, TOKENS
 from training import ENCODERS
 
@@ -115,3 +120,22 @@ def logged(exp: Path) -> dict[str, list[float]]:
                 if value:
                     found.setdefault(key, []).append(float(value))
     return found
+
+
+def as_processes(world: int, work: Callable[[int], None]) -> None:
+    """Run work in processes that find each other as torchrun's do, each by its rank."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    mp.start_processes(
+        _process, args=(world, port, work), nprocs=world, start_method="fork"
+    )
+
+
+def _process(rank: int, world: int, port: int, work: Callable[[int], None]) -> None:
+    torch.set_num_threads(1)
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": world}
+    place = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "LOCAL_WORLD_SIZE": world}
+    there = ranks | place | {"TORCHELASTIC_RUN_ID": "test"}
+    os.environ.update({key: str(value) for key, value in there.items()})
+    work(rank)

@@ -93,6 +93,10 @@ def _check_together(check: Check, config: KDConfig) -> None:
     if config.gradients.balance and not config.task_weight and not check.problems:
         text = "weighs the terms by the gradient of the task's loss, and 'task_weight: 0'"
         check.add("gradients.balance", f"{text} leaves it none; remove one of the two")
+    lasting = [t.weight * (t.schedule or config.schedule).last for t in config.losses]
+    if not config.task_weight and not any(lasting) and not check.problems:
+        text = "is 0, and so is every term at the end of its schedule: nothing would be"
+        check.add("task_weight", f"{text} learned; give it or a term a weight that stays")
 
 
 def _read_targets(check: Check, targets: object) -> tuple[str, ...]:

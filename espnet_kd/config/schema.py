@@ -62,6 +62,11 @@ class ScheduleConfig:
     decay_steps: Updates = 0
     final: NotNegative = 0.0
 
+    @property
+    def last(self) -> float:
+        """The part of a weight that is in force when the schedule has ended."""
+        return 1.0 if self.decay == "none" else self.final
+
 
 @dataclass(frozen=True)
 class GradientConfig:

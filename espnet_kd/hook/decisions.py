@@ -100,11 +100,7 @@ def _settings(config: KDConfig) -> Iterator[str]:
         )
     elif gradients.every:
         yield f"the terms' gradients are measured every {gradients.every} updates"
-    if _moves(config):
-        yield (
-            "'loss' moves with schedules and balancing from epoch to epoch: select and "
-            "stop by 'acc' or 'loss_task', which compare"
-        )
+    yield from _validations(config)
     if prune is not None:
         goal = f"below {prune.threshold:g}" if prune.threshold else f"{prune.sparsity:.0%}"
         yield (
@@ -117,11 +113,20 @@ def _settings(config: KDConfig) -> Iterator[str]:
         yield "diagnostics: the log has no kd_* statistics of posteriors"
 
 
-def _moves(config: KDConfig) -> bool:
-    """Whether the weights that are in force change while the student trains."""
+def _validations(config: KDConfig) -> Iterator[str]:
+    """What 'loss' is in a validation, where that is not the sum that trains."""
     still = ScheduleConfig()
-    schedules = [t.schedule or config.schedule for t in config.losses if t.weight]
-    return config.gradients.balance or any(s != still for s in schedules)
+    trained = [term for term in config.losses if term.weight]
+    balanced = config.gradients.balance
+    if balanced and trained:
+        yield "validations: 'loss' is the task's own, for balanced weights never rest"
+    elif any((term.schedule or config.schedule) != still for term in trained):
+        yield "validations: 'loss' counts each term as at the end of its schedule"
+    if trained and not balanced and any(teacher.ema for teacher in config.teachers):
+        yield (
+            "validations: 'loss' holds the distance to an average that moves with the "
+            "student; select and stop by 'acc' or 'loss_task', which compare"
+        )
 
 
 def _term(term: LossTermConfig, common: ScheduleConfig) -> str:

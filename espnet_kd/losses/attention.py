@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from espnet_kd.alignment.frames import bridge_frames
+from espnet_kd.alignment.frames import bridge_frames, compared_lens
 from espnet_kd.config.check import Check
 from espnet_kd.config.options import Ordinal
 from espnet_kd.errors import KDError
@@ -37,10 +37,10 @@ def attention_kl(
             \mathrm{KL}(A^T_{bht} \,\|\, A^S_{bht})
 
     Models of equal head counts are compared head by head, others by the mean over their
-    heads (H = 1).
+    heads (H = 1). Rows become distributions over real keys, as if others were masked.
 
     Args:
-        student_maps: Probabilities over keys, (B, H, T, T), any float dtype.
+        student_maps: Shares of the keys, (B, H, T, T), any float dtype.
         teacher_maps: (B, H', T, T). Receives no gradient.
         lengths: Real positions, queries and keys, (B,).
         reduction: ``batch`` (divide by B) or ``token`` (by the real queries).
@@ -136,7 +136,8 @@ def _rows(maps: Tensor, real: Tensor) -> Tensor:
     """The real queries' distributions over real keys, (N, H, T)."""
     rows = maps.transpose(1, 2)[real]
     keys = real.repeat_interleave(real.sum(1), 0)[:, None]  # (N, 1, T)
-    return torch.where(keys, rows, 0.0)
+    rows = torch.where(keys, rows, 0.0)
+    return rows / rows.sum(-1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
 
 
 def _check_maps(student: Tensor, teacher: Tensor, lengths: Tensor) -> None:
@@ -149,7 +150,7 @@ def _check_maps(student: Tensor, teacher: Tensor, lengths: Tensor) -> None:
 
 
 def bridge_maps(maps: Hidden, lengths: Tensor) -> Tensor:
-    """A teacher's attention maps at the student's frames: its queries, then its keys."""
+    """A teacher's maps at the student's frames, queries and keys; rows sum to anything."""
     if torch.equal(maps.lengths, lengths):
         width = int(lengths.max())
         return maps.values[:, :, :width, :width]
@@ -159,7 +160,7 @@ def bridge_maps(maps: Hidden, lengths: Tensor) -> Tensor:
             head = bridge_frames(
                 head, student_lens=lengths, teacher_lens=maps.lengths, how="mean"
             ).transpose(1, 2)
-        heads.append(head / head.sum(-1, keepdim=True).clamp_min(1e-9))
+        heads.append(head)
     return torch.stack(heads, 1)
 
 
@@ -242,7 +243,7 @@ class AttentionKL(TapLoss, measure=attention_kl, own=MapOptions):
         return self.bound(attention_kl)(
             source.values[:, :, :width, :width],
             bridge_maps(target, source.lengths),
-            source.lengths,
+            compared_lens(source.lengths, target.lengths),
             weights=teacher.weights,
         )
 
@@ -282,11 +283,10 @@ class RelationKL(TapLoss, measure=relation_kl, own=RelationOptions):
         if not sources or not targets:
             return self.nothing(student.encoder_out_lens)
         lengths = sources[0].lengths
-        width = int(lengths.max())
         return self.bound(relation_kl)(
-            [source.values[:, :width] for source in sources],
+            [source.values[:, : int(lengths.max())] for source in sources],
             [bridged(target, lengths) for target in targets],
-            lengths,
+            compared_lens(lengths, targets[0].lengths),
             weights=teacher.weights,
         )
 

@@ -261,12 +261,14 @@ class TransducerPathKL(TransducerLoss, measure=transducer_path_kl):
     reads = "path"
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
-        """See ``transducer_path_kl``; a frame too many of the teacher is its last."""
-        common_frames(student, teacher)
+        """See ``transducer_path_kl``; frames that only the teacher has are left out."""
+        frames = common_frames(student, teacher)
         path = given(teacher.path, "path")
-        last = (student.encoder_out_lens - 1).clamp(min=0)[:, None]
+        # Its frames never fall: what is left out is the end.
+        inside = path.frames < frames[:, None]
+        inside &= length_mask(path.lengths, inside.shape[1])
         return self.bound(transducer_path_kl)(
             given(student.joint_logits, "joint_logits"),
-            replace(path, frames=torch.minimum(path.frames, last)),
+            replace(path, lengths=inside.sum(1)),
             weights=teacher.weights,
         )

@@ -1,5 +1,6 @@
 """Hidden representations and the lengths of their axes: a row of the table of outputs."""
 
+import re
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Request
 from espnet_kd.model.taps import find_module, first_tensor, parse_tap, select
 
+LAYER = re.compile(r"encoder\.encoders\.\d+")
 LABEL_PARTS = ("decoder", "extra_asr_decoder", "extra_mt_decoder", "joint_network")
 
 
@@ -42,7 +44,8 @@ def collect_hidden(recorded: RecordedPass, outputs: ModelOutputs) -> None:
         output = select(tap, recorded.calls[tap.path])
         values = first_tensor(output)
         if values is not None:
-            values = _by_frame(recorded, values)
+            if LAYER.fullmatch(tap.path):
+                values = _by_frame(recorded, values)
             outputs.hidden[text] = Hidden(values, lengths_of(text, output, outputs))
 
 

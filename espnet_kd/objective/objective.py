@@ -48,6 +48,11 @@ class Objective:
     stats and nowhere else, so that a run with all weights 0 and task weight 1 is the
     stock run bit for bit.
 
+    A validation, without gradients, is of one function in every epoch: each term counts
+    as at the end of its schedule, and not at all if its weight is balanced, so that what
+    selects models, stops early or lowers the learning rate by ``loss`` compares like with
+    like.
+
     Args:
         config: A validated configuration.
     """
@@ -120,7 +125,7 @@ class Objective:
 
         Args:
             loss_task: The student's loss, any shape of one element.
-            student: The student's outputs, with their graph.
+            student: The student's outputs, with their graph if it learns.
             teacher: The teacher's targets; None if no term reads them.
             step: Updates made so far.
             parameters: The student's trained parameters, for their gradients' norms.
@@ -128,24 +133,24 @@ class Objective:
 
         Returns:
             The loss, shaped like ``loss_task``, and detached float32 stats of shape
-            (1,): ``loss_kd`` (weighted and scheduled sum), ``loss_kd_<name>``
-            (unweighted, comparable across runs), ``loss_task`` (unweighted), and as
+            (1,): ``loss_kd`` (what the terms add), ``loss_kd_<name>`` (unweighted,
+            comparable across runs), ``loss_task`` (unweighted), and as
             configured ``kd_*`` (see ``diagnose``) and ``grad_<name>`` (see
             ``GradientMeter``).
         """
         values = self._values(student, teacher)
         loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task
-        trained = [term.config.name for term in self.terms if term.is_trained]
         if torch.is_grad_enabled() and self.meter.is_due(step):
+            trained = [term.config.name for term in self.terms if term.is_trained]
             measured = {name: values[name] for name in trained}
             self.meter.measure(loss, measured, parameters, step, weight)
         weights = self._weights(step)
-        parts = [weights[name] * values[name] for name in trained]
+        parts = [weights[name] * values[name] for name in weights]
         kd = torch.zeros((), device=loss_task.device)
         if parts:
             kd = sum(parts[1:], parts[0])
             loss = loss + kd.to(loss.dtype)
-        stats: dict[str, Tensor | float] = {"loss_kd": kd}
+        stats: dict[str, Tensor | float] = {"loss_kd": kd} if self._counts_terms else {}
         stats |= {f"loss_kd_{name}": value for name, value in values.items()}
         stats["loss_task"] = loss_task
         if self.diagnostics and teacher is not None:
@@ -154,6 +159,11 @@ class Objective:
             stats |= self.meter.pulls(weights)
         device = loss_task.device
         return loss, {key: stat(value, device) for key, value in stats.items()}
+
+    @property
+    def _counts_terms(self) -> bool:
+        """Whether terms are part of the loss here, which balanced ones are in training."""
+        return torch.is_grad_enabled() or not self.meter.config.balance
 
     def check_fired(self) -> None:
         """Refuse to go on when a term never contributed, in any process.
@@ -177,14 +187,17 @@ class Objective:
             )
 
     def _weights(self, step: int) -> dict[str, float]:
-        """What each trained term's value is multiplied by at an update."""
-        return {
-            term.config.name: term.config.weight
-            * schedule_scale(term.config.schedule or self.schedule, step)
-            * self.meter.factor(term.config.name)
-            for term in self.terms
-            if term.is_trained
-        }
+        """What each trained term's value is multiplied by, in an update or a validation."""
+        learns = torch.is_grad_enabled()
+        if not self._counts_terms:
+            return {}
+        weights = {}
+        for term in self.terms:
+            name, schedule = term.config.name, term.config.schedule or self.schedule
+            scale = schedule_scale(schedule, step) if learns else schedule.last
+            if term.is_trained:
+                weights[name] = term.config.weight * scale * self.meter.factor(name)
+        return weights
 
     def _values(
         self, student: ModelOutputs, teacher: TeacherTargets | None

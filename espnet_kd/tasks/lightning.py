@@ -1,5 +1,6 @@
 """What distillation adds to a training by Lightning, whichever module it trains."""
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -104,11 +105,6 @@ class DistillationCallback(Callback):
         if self._trained:
             self.attachment.objective.check_fired()
 
-    def on_validation_start(self, trainer: lightning.Trainer, *_args: Any) -> None:
-        """Tell the schedules where a validation stands."""
-        if self._attachment is not None:
-            self._count(trainer)
-
     def _count(self, trainer: lightning.Trainer) -> None:
         window = trainer.accumulate_grad_batches
         self.attachment.count_from(trainer.global_step, window)
@@ -153,7 +149,9 @@ def check_trainer(trainer: lightning.Trainer) -> None:
     if not known or isinstance(strategy, DeepSpeedStrategy):
         text = f"{type(strategy).__name__} is not supported together with kd_conf; use ddp"
         problems.append(Problem("strategy", text))
-    if getattr(strategy.launcher, "procs", None):
+    launcher = strategy.launcher
+    if launcher is not None and getattr(launcher, "procs", None):
+        launcher.kill(signal.SIGKILL)  # or they wait for this one, for minutes
         text = (
             f"{trainer.world_size} processes of which Lightning starts all but the first "
             "without espnet_kd; start all of them alike: torchrun --nproc_per_node "

@@ -1,9 +1,11 @@
 """The benchmarks still run; what they say is for a quiet machine."""
 
 import os
+import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from conftest import REPO, asr_options, build_asr, clone, write_exp
@@ -43,6 +45,32 @@ def test_what_a_student_saves():
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert answer.stdout.count("| 1.00x |") == 2
     assert answer.stdout.count("SQNR") == 2
+
+
+def test_a_soak_tells_a_leak_from_what_the_stock_run_does():
+    """Of the 10 lines after the 200th update, two make a quarter: at 350 and at 1,150."""
+    soak = runpy.run_path(str(REPO / "tests" / "benchmarks" / "soak.py"))
+    growth, leaks = soak["growth"], soak["leaks"]
+    updates = np.arange(1, 13) * 100.0
+    flat = np.stack([updates, *([np.full(12, value) for value in (800, 90, 5, 4)])], 1)
+    growing = flat.copy()
+    growing[:, 1] += updates * 0.01  # 10 KB an update
+    growing[:, 4] += updates // 100
+    assert growth(flat, settled=200) == (0, 0)
+    assert growth(growing, settled=200) == (pytest.approx(8.0), 8)
+    assert leaks((8.0, 8), (0.0, 0), slack=7.0, files=40)
+    assert leaks((8.0, 8), (0.0, 0), slack=9.0, files=7)
+    assert not leaks((8.0, 8), (2.0, 0), slack=7.0, files=40)
+
+
+@pytest.mark.slow
+def test_a_short_soak():
+    short = ["--updates", "160", "--every", "10", "--settled", "40"]
+    answer = run("soak", *short, "--targets", "cache", "--workers", "2")
+    assert answer.returncode == 0, answer.stdout[-1000:] + answer.stderr[-2000:]
+    lines = [line for line in answer.stdout.splitlines() if " updates " in line]
+    assert len(lines) == 2 * 16
+    assert answer.stdout.count("grown by") == 2
 
 
 @pytest.mark.slow

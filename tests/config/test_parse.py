@@ -206,6 +206,7 @@ def test_all_that_is_wrong_with_one_loss_comes_at_once():
 
 CACHED = {"targets": "cache"}
 BALANCED = {"gradients": {"every": 9, "balance": True}}
+FADING = {"schedule": {"decay": "linear", "decay_steps": 9}}
 
 
 @pytest.mark.parametrize(
@@ -229,6 +230,12 @@ BALANCED = {"gradients": {"every": 9, "balance": True}}
             "weighs the terms by the gradient of the task's loss, and 'task_weight: 0' "
             "leaves it none; remove one of the two",
         ),
+        (
+            FADING | {"task_weight": 0},
+            "task_weight",
+            "is 0, and so is every term at the end of its schedule: nothing would be "
+            "learned; give it or a term a weight that stays",
+        ),
     ],
 )
 def test_what_would_be_ignored_is_refused(change, path, text):
@@ -243,6 +250,7 @@ def test_what_would_be_ignored_is_refused(change, path, text):
         {"teachers": [{"exp": "a", "view": "same"}]},
         {"teachers": [{"ema": 0.9}]},
         {"task_weight": 0},
+        FADING,
         BALANCED,
     ],
 )

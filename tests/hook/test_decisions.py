@@ -2,6 +2,8 @@
 
 import logging
 
+import pytest
+
 import espnet_kd
 from espnet_kd.teachers.live import LiveTeacher
 
@@ -80,17 +82,10 @@ def test_nothing_is_said_of_a_model_that_is_refused(caplog, student, teacher):
     assert not [r for r in caplog.records if r.name.startswith("espnet_kd")]
 
 
-def test_a_loss_that_moves_with_its_schedule_is_told(caplog, student, teacher, batch):
-    still = {"losses": [{"type": "token_kl", "weight": 1.0}]}
-    moving = still | {"schedule": {"warmup_steps": 3}}
-    observed = {"losses": [{"type": "token_kl", "weight": 0}]} | {
-        "schedule": {"warmup_steps": 3}
-    }
-    for conf, told in ((still, False), (moving, True), (observed, False)):
-        caplog.clear()
-        text = logged(caplog, student, conf, teacher, batch)
-        assert ("stop by 'acc' or 'loss_task', which compare" in text) == told
-        espnet_kd.detach(student)
+SOFT = {"type": "token_kl", "weight": 1.0}
+MOVING = {"schedule": {"warmup_steps": 3}}
+BALANCED = {"gradients": {"every": 1, "balance": True}}
+END, OWN, AVERAGE = "at the end of its schedule", "is the task's own", "which compare"
 
 
 def test_settings_that_change_a_training_are_told(caplog, batch):
@@ -150,3 +145,22 @@ def test_two_rates_are_doubted_before_a_batch_is_seen(caplog, student, batch):
         student.train()(**batch)
     assert caplog.text.count("one of the student's: losses that compare frames lose") == 1
     assert "give the student the teacher's subsampling" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("conf", "told"),
+    [
+        ({}, []),
+        (MOVING, [END]),
+        (MOVING | {"losses": [SOFT | {"weight": 0}]}, []),
+        (MOVING | BALANCED, [OWN]),
+        (MOVING | {"teachers": [{"ema": 0.9}]}, [END, AVERAGE]),
+        (BALANCED | {"teachers": [{"ema": 0.9}]}, [OWN]),
+    ],
+)
+def test_what_the_loss_of_validations_is_is_told(
+    caplog, student, teacher, batch, conf, told
+):
+    guest = None if "teachers" in conf else teacher
+    text = logged(caplog, student, {"losses": [SOFT]} | conf, guest, batch)
+    assert [sign for sign in (END, OWN, AVERAGE) if sign in text] == told

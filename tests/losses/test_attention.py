@@ -66,10 +66,10 @@ def test_other_head_counts_and_widths_teach(kind, batch):
 
 
 def test_a_faster_teacher_is_bridged_in_both_axes():
-    """Four teacher frames for two of the student's: means of 2 x 2, made rows again."""
+    """Four teacher frames for two of the student's: means of 2 x 2."""
     maps = torch.tensor([[[[0.4, 0.4, 0.1, 0.1]] * 2 + [[0.0, 0.2, 0.2, 0.6]] * 2]])
     bridged = bridge_maps(Hidden(maps, torch.tensor([4])), torch.tensor([2]))
-    expected = torch.tensor([[[[0.8, 0.2], [0.2, 0.8]]]])
+    expected = torch.tensor([[[[0.4, 0.1], [0.1, 0.4]]]])
     torch.testing.assert_close(bridged, expected)
 
 

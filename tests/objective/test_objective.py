@@ -97,6 +97,38 @@ def test_validation_does_not_count_as_having_fired():
         goal.check_fired()
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"warmup_steps": 10}, 8 + 0.5 * 9),
+        ({"decay": "linear", "decay_steps": 4}, 8),
+        ({"decay": "cosine", "decay_steps": 4, "final": 0.4}, 8 + 0.5 * 0.4 * 9),
+    ],
+)
+def test_validations_are_of_the_objective_at_the_schedules_end(more, expected):
+    goal = objective(MSE | {"weight": 0.5}, schedule=more)
+    given = torch.tensor([8.0]), *sides(3.0, 0.0)
+    with torch.no_grad():
+        found = [goal(*given, step) for step in (0, 2, 99)]
+    assert [loss.item() for loss, _ in found] == pytest.approx([expected] * 3)
+    said = [stats["loss_kd"].item() for _, stats in found]
+    assert said == pytest.approx([expected - 8] * 3)
+    trained = [goal(*given, step)[0].item() for step in (0, 2)]
+    assert trained[0] != pytest.approx(trained[1])
+
+
+def test_validations_of_balanced_weights_are_of_the_task_alone():
+    goal = objective(MSE | {"weight": 0.5}, gradients={"every": 1, "balance": True})
+    goal.meter.ratios = {"hidden_mse": 3.0}
+    task = torch.tensor([8.0])
+    assert goal(task, *sides(3.0, 0.0), step=0)[0].item() == 8 + 0.5 * 9 / 3
+    with torch.no_grad():
+        loss, stats = goal(task, *sides(3.0, 0.0), step=0)
+    assert loss.item() == stats["loss_task"].item() == 8
+    assert stats["loss_kd_hidden_mse"].item() == 9
+    assert "loss_kd" not in stats
+
+
 def test_a_pass_counts_each_confidence_once(monkeypatch):
     asked = []
 

@@ -1,5 +1,7 @@
 """Trainings by ESPnet3: a kd_conf is honoured, survives a resume, or is refused."""
 
+import signal
+
 import pytest
 import torch
 from lightning_runs import TERMS, logged, model_settings, training
@@ -180,7 +182,9 @@ def test_trainers_that_would_lose_it_are_refused(kind, children, text):
 
     cls = getattr(strategies, kind)
     strategy = cls.__new__(cls)
-    strategy._launcher = SimpleNamespace(procs=children)
+    killed = []
+    strategy._launcher = SimpleNamespace(procs=children, kill=killed.append)
     given = SimpleNamespace(strategy=strategy, world_size=2, num_devices=2)
     with pytest.raises(ConfigError, match=text):
         check_trainer(given)
+    assert killed == [signal.SIGKILL] * len(children), "they would wait for each other"

@@ -275,6 +275,26 @@ def sparsity(state):
     return float((torch.cat(found) == 0).float().mean())
 
 
+@pytest.mark.slow
+def test_validations_of_a_student_that_stands_still_are_all_alike(runs, features):
+    """Whatever its schedule does meanwhile: models are selected by one function."""
+    schedule = {"warmup_steps": 9, "decay": "linear", "decay_steps": 5, "final": 0.25}
+    terms = [{"weight": 0.3}, {"weight": 0.7}, {"weight": 0.1}]
+    kd = write_kd(runs / "still.yaml", runs / "teacher", *terms, schedule=schedule)
+    still = {"optim": "sgd", "optim_conf": {"lr": 0.0}, "scheduler": None, "max_epoch": 3}
+    distil(kd, features, runs / "still", seed=7, **still)
+    state = torch.load(runs / "still" / "checkpoint.pth", weights_only=False)
+    stats = state["reporter"]["stats"]
+    valid, train = ([stats[n][part] for n in (1, 2, 3)] for part in ("valid", "train"))
+    assert len({figures["loss"] for figures in valid}) == 1
+    assert len({round(figures["loss_kd"], 3) for figures in train}) == 3
+    names = ("ctc_frame_kl", "token_kl", "hidden_l1_cosine")
+    values = [valid[0][f"loss_kd_{name}"] for name in names]
+    counted = sum(0.25 * w * v for w, v in zip((0.3, 0.7, 0.1), values, strict=True))
+    expected = valid[0]["loss_task"] + counted
+    assert valid[0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_two_views_train_without_a_teacher(runs, features):
     conf = {"losses": [{"type": "cr_ctc", "weight": 0.2}]}
     (runs / "cr.yaml").write_text(yaml.safe_dump(conf))

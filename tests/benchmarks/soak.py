@@ -1,0 +1,220 @@
+"""Memory and open files of long trainings: live and cached targets beside a stock run.
+
+    python tests/benchmarks/soak.py [--updates 2000] [--targets live cache] [--workers 0 2]
+
+ESPnet's own training of tiny models on generated features, a process a training: 4 epochs
+of batches of changing shapes, each target and each number of data workers in turn, and a
+stock training beside them, whose growth is ESPnet's: each shape that comes for the first
+time leaves a plan of its convolutions, and more of the heap. Every --every updates a line
+says how much memory is resident (of the trainer, and of its data workers together) and how
+many files are open. Once the first --settled updates are over, the median of the first
+quarter of what follows is compared with that of the last.
+
+The exit status is 1 if a distilled training grew by more than --slack beyond the stock
+one, or opened more than --files beyond it. The slack, 8 MiB over about 1,400 updates, is
+what two runs' heaps may differ by as shapes change; a leak of 6 KB an update is found, and
+one kept batch of logits would be 60 KB. The files are those under way: each tensor between
+a worker and the trainer holds one, and a batch has up to 20.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import kaldiio
+import numpy as np
+import psutil
+import torch
+import yaml
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
+from training import arguments
+
+from espnet_kd.bin import cache_teacher, merge_cache
+from espnet_kd.host.compat import versions
+
+EPOCHS = 4
+TOKENS = ["<blank>", "<unk>", *(f"t{number}" for number in range(197)), "<sos/eos>"]
+SPLITS = {"train": 600, "dev": 12}
+TERMS = [
+    {"type": "ctc_frame_kl", "weight": 0.3, "frames": "all"},
+    {"type": "token_kl", "weight": 0.7, "temperature": 2.0},
+    {"type": "hidden_mse", "weight": 0.1, "student": "encoder", "teacher": "encoder"},
+]
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--updates", type=int, default=2000)
+    add("--targets", nargs="+", choices=("live", "cache"), default=["live", "cache"])
+    add("--workers", type=int, nargs="+", default=[0, 2])
+    add("--settled", type=int, default=200)
+    add("--every", type=int, default=100)
+    add("--slack", type=float, default=8.0, help="MiB")
+    add("--files", type=int, default=40)
+    add("--one", nargs=3, help=argparse.SUPPRESS)  # a training, in a process of its own
+    return parser
+
+
+def write_split(folder: Path, count: int, noise: np.random.Generator) -> None:
+    """Random features of 40 to 199 frames with 2 to 12 random tokens."""
+    folder.mkdir()
+    texts, shapes = [], []
+    with kaldiio.WriteHelper(f"ark,scp:{folder}/feats.ark,{folder}/feats.scp") as writer:
+        for number in range(count):
+            utt, frames = f"{folder.name}-{number:05d}", int(noise.integers(40, 200))
+            features = noise.standard_normal((frames, INPUT_SIZE))
+            writer(utt, features.astype(np.float32))
+            words = noise.choice(TOKENS[2:-1], int(noise.integers(2, 13)))
+            texts.append(f"{utt} {' '.join(words)}\n")
+            shapes.append(f"{utt} {frames},{INPUT_SIZE}\n")
+    (folder / "text").write_text("".join(texts))
+    (folder / "feats_shape").write_text("".join(shapes))
+
+
+def prepare(root: Path, cached: bool) -> None:
+    """Data, a random teacher, its targets of all data, and a kd_conf of either kind."""
+    noise = np.random.default_rng(0)
+    (root / "tokens.txt").write_text("\n".join(TOKENS) + "\n")
+    teacher = {"width": 12, "blocks": 3, "tokens": TOKENS, "normalize": "utterance_mvn"}
+    teacher |= {"normalize_conf": {}, "token_type": "word"}
+    model = build_asr(seed=1, **teacher)
+    write_exp(root / "teacher", model, asr_options(**teacher))
+    for split, count in SPLITS.items():
+        write_split(root / split, count, noise)
+        if cached:
+            write_targets(root, split)
+    conf = {"teachers": [{"exp": str(root / "teacher")}], "losses": TERMS}
+    conf |= {"gradients": {"every": 50}}
+    (root / "live.yaml").write_text(yaml.safe_dump(conf))
+    conf["targets"] = [str(root / "cache" / split) for split in SPLITS]
+    (root / "cache.yaml").write_text(yaml.safe_dump(conf))
+
+
+def write_targets(root: Path, split: str) -> None:
+    """Cache the teacher's targets; random posteriors have no likely tokens to keep."""
+    folder, out = root / split, root / "cache" / split
+    keys = ["--key_file", f"{folder}/text"]
+    data = [f"{folder}/feats.scp,speech,kaldi_ark", f"{folder}/text,text,text"]
+    options = ["--parts", "ctc,decoder", "--tap", "encoder", "--max_k", "16"]
+    for one in data:
+        options += ["--data_path_and_name_and_type", one]
+    exp = ["--exp", str(root / "teacher"), "--output_dir", str(out)]
+    cache_teacher.main([*exp, *keys, *options])
+    merge_cache.main(["--cache", str(out), *keys])
+
+
+def usage() -> tuple[float, float, int, int]:
+    """MiB of this process and of its children; files open in it and in them."""
+    me = psutil.Process()
+    children = me.children(recursive=True)
+    sizes = [one.memory_info().rss / 2**20 for one in (me, *children)]
+    files = [one.num_fds() for one in (me, *children)]
+    return sizes[0], sum(sizes[1:]), files[0], sum(files[1:])
+
+
+def train(root: Path, kind: str, workers: int, args: argparse.Namespace) -> None:
+    """One training; a line of figures every so many updates."""
+    from espnet_kd.tasks.variants import KDASRTask
+
+    updates = 0
+
+    def count(*_step: object) -> None:
+        nonlocal updates
+        updates += 1
+        if updates % args.every == 0:
+            print("SOAK", updates, *usage(), flush=True)
+
+    register_optimizer_step_post_hook(count)
+    options = {"batch_type": "numel", "batch_bins": 8_000, "num_workers": workers}
+    options |= {"num_iters_per_epoch": args.updates // EPOCHS, "max_epoch": EPOCHS}
+    options |= {"specaug": None, "token_type": "word", "log_interval": 50}
+    command = arguments(root, root / f"{kind}{workers}", **options)
+    command[command.index("--token_type") + 1] = "word"
+    conf = [] if kind == "stock" else ["--kd_conf", str(root / f"{kind}.yaml")]
+    KDASRTask.main(cmd=[*command, *conf])
+
+
+def samples(root: Path, kind: str, workers: int, args: argparse.Namespace) -> np.ndarray:
+    """A training's figures, (N, 5): updates, and what ``usage`` gives."""
+    print(f"{kind}, {workers} workers:")
+    same = ["--updates", args.updates, "--every", args.every]
+    command = [sys.executable, __file__, *same, "--one", root, kind, workers]
+    found = []
+    with (root / f"{kind}{workers}.log").open("w+") as log:
+        process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        assert process.stdout is not None, "it is a pipe"
+        for line in process.stdout:
+            if line.startswith("SOAK"):
+                found.append([float(value) for value in line.split()[1:]])
+                print(shown(*found[-1]), flush=True)
+        if process.wait():
+            raise SystemExit(Path(log.name).read_text()[-3000:])
+    return np.array(found)
+
+
+def growth(found: np.ndarray, settled: int) -> tuple[float, float]:
+    """MiB and files that came between the first quarter after that and the last."""
+    later = found[found[:, 0] > settled]
+    part = max(len(later) // 4, 1)
+    first, last = later[:part], later[-part:]
+    grown = [
+        statistics.median(last[:, column].tolist())
+        - statistics.median(first[:, column].tolist())
+        for column in range(1, 5)
+    ]
+    return grown[0] + grown[1], grown[2] + grown[3]
+
+
+def leaks(
+    grown: tuple[float, float], control: tuple[float, float], slack: float, files: float
+) -> bool:
+    """Whether a training grew by more than what the stock one did and the slack."""
+    return grown[0] - control[0] > slack or grown[1] - control[1] > files
+
+
+def shown(updates: float, own: float, workers: float, files: float, others: float) -> str:
+    """A training's figures as a line."""
+    memory = f"{own:7.1f} + {workers:7.1f} MiB"
+    return f"{updates:6.0f} updates {memory}  {files:3.0f} + {others:3.0f} files"
+
+
+def main() -> None:
+    """Train each in turn, print its figures, and judge the growth."""
+    args = get_parser().parse_args()
+    torch.set_num_threads(1)
+    if args.one:
+        root, kind, workers = args.one
+        train(Path(root), kind, int(workers), args)
+        return
+    print(versions())
+    leaking = []
+    with TemporaryDirectory() as folder:
+        prepare(Path(folder), "cache" in args.targets)
+        for workers in args.workers:
+            control = 0.0, 0.0
+            for kind in ("stock", *args.targets):
+                found = samples(Path(folder), kind, workers, args)
+                grown = growth(found, args.settled)
+                print("grown by {:+.1f} MiB and {:+.0f} files".format(*grown), flush=True)
+                if kind == "stock":
+                    control = grown
+                elif leaks(grown, control, args.slack, args.files):
+                    leaking.append(f"{kind}, {workers} workers")
+    if leaking:
+        raise SystemExit(f"grows without end: {'; '.join(leaking)}")
+
+
+if __name__ == "__main__":
+    main()
