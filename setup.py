@@ -17,6 +17,18 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords="ESPnet, speech recognition, knowledge distillation, model compression",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    entry_points={"console_scripts": ["espnet_kd = espnet_kd.__main__:console"]},
     # The configurations are found by name wherever the package is installed.
     packages=[*find_packages(include=["espnet_kd", "espnet_kd.*"]), "espnet_kd.conf"],
     package_dir={"espnet_kd.conf": "conf"},
@@ -25,26 +37,30 @@ setup(
         "espnet_kd.conf": ["kd/*.yaml"],
         "espnet_kd.report": ["*.j2"],
     },
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.10",
+    # Beside an ESPnet that is there, pip may add what is missing and replace nothing. So
+    # ESPnet and torch have no bounds: a lab's checkout, of any age, satisfies them, and
+    # host/release.py says what is too old or missing. Extras of ESPnet's would pin more.
     install_requires=[
-        # Two lines of ESPnet are alive; the interpreter decides which one there is.
-        "espnet==202511; python_version < '3.12'",
-        "espnet[train,asr]>=202611; python_version >= '3.12'",
-        # Imported by espnet2.tasks.asr, not always declared there; torchaudio ends at
-        # 2.11 and does not say which torch it goes with.
-        "torch>=2.9,<2.12",
-        "torchaudio>=2.9,<2.12",
-        "einops",
-        "pyyaml",
+        "espnet",
+        "torch",
+        # Imported by espnet2.tasks.asr, not declared by every release.
+        "einops>=0.6",
+        "pyyaml>=5.1.2",
         # ESPnet's defaults (use_matplotlib, use_tensorboard, report_cer) need these.
-        "jinja2",
-        "matplotlib",
-        "tensorboard",
-        "editdistance",
-        "kaldiio",
+        "editdistance>=0.6",
+        "matplotlib>=3.3",
+        "tensorboard>=1.14",
+        "jinja2>=3.0",
+        "kaldiio>=2.18",
     ],
     extras_require={
+        # An environment from nothing, as conf/install.sh makes it.
         "recipe": [
+            # What trainings need is an extra of the newer line, and core of the older.
+            "espnet[train,asr]>=202611; python_version >= '3.12'",
+            # Not declared by the older line. It does not say which torch it goes with.
+            "torchaudio>=2.1",
             "espeakng-loader",
             "kaldi-native-fbank",
             "sentencepiece",

@@ -27,6 +27,7 @@ from typing import Any
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import VARIANTS, Variant
+from espnet_kd.host.release import absence_of, explained_absence
 
 USAGE = (
     "usage: python -m espnet_kd -m MODULE [ARGUMENT ...]\n"
@@ -141,10 +142,17 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"espnet_kd: {error}")
 
 
+def console() -> None:
+    """Run the program's own arguments: the command ``espnet_kd``."""
+    # As "python -m" does: modules of the working directory are found.
+    sys.path.insert(0, "")
+    main(sys.argv[1:])
+
+
 def _run(arguments: list[str]) -> None:
     from espnet_kd.tasks.unknown import explained_kd_conf
 
-    with explained_kd_conf():
+    with explained_kd_conf(), explained_absence():
         if arguments[0] == "-m":
             _check_module(arguments[1])
             sys.argv = arguments[1:]
@@ -175,7 +183,8 @@ def _check_module(name: str) -> None:
         found = None
     if found is None:
         raise KDError(
-            f"no module named '{name}' in {sys.executable}; check the name after -m"
+            absence_of(name)
+            or f"no module named '{name}' in {sys.executable}; check the name after -m"
         )
 
 

@@ -9,6 +9,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING
 
 from espnet_kd.errors import ArgumentsError, KDError
+from espnet_kd.host.release import explained_absence
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,7 +82,8 @@ def named_errors(command: str) -> Iterator[None]:
         SystemExit: In place of a ``KDError`` or ``ArgumentsError``; the status is 1.
     """
     try:
-        yield
+        with explained_absence():
+            yield
     except (KDError, ArgumentsError) as error:
         sys.exit(f"{command}: {error}")
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from espnet_kd.config.schema import KDConfig
-from espnet_kd.config.shipped import find_conf
+from espnet_kd.config.shipped import find_conf, hidden_by
 from espnet_kd.documents import parse_yaml, read_yaml
 from espnet_kd.errors import KDError
 
@@ -66,13 +66,17 @@ def read_kd_conf(path: str | Path) -> NamedConf:
     Raises:
         KDError: If there is no such file or name, or it is no YAML, or no mapping.
     """
-    path = find_conf(str(path))
+    given, path = str(path), find_conf(str(path))
     conf = read_yaml(path, "cannot be read")
     if isinstance(conf, dict) and set(conf) == {"kd_conf"}:
         conf = conf["kd_conf"]
     if not isinstance(conf, dict):
         raise KDError(f"holds no mapping but {type(conf).__name__}")
-    return NamedConf(conf, str(path))
+    origin = str(path)
+    # Whoever gives a name may mean the package's.
+    if path.name == f"{given}.yaml" and path.parent == Path() and hidden_by(path):
+        origin += f", which differs from the {given} that comes with espnet_kd"
+    return NamedConf(conf, origin)
 
 
 def override(conf: dict[str, Any], assignment: str) -> dict[str, Any]:

@@ -14,25 +14,27 @@ HEADS = ("Needs", "Costs", "Why")
 
 
 @dataclass(frozen=True)
-class ShippedConf:
+class DescribedConf:
     """A configuration file and what its head says of it.
 
     Attributes:
         name: By which ``--kd_conf`` finds it.
-        path: Where it is installed.
+        path: Where it is.
         purpose: What it is for, a sentence.
+        needs: What has to be there.
         cost: What it costs in training.
     """
 
     name: str
     path: Path
     purpose: str
+    needs: str
     cost: str
 
 
-def shipped_confs() -> list[ShippedConf]:
+def shipped_confs() -> list[DescribedConf]:
     """Every configuration of the package, by name."""
-    return [_described(path) for path in _paths()]
+    return [described(path) for path in _paths()]
 
 
 def find_conf(text: str) -> Path:
@@ -59,21 +61,32 @@ def find_conf(text: str) -> Path:
     )
 
 
+def hidden_by(path: Path) -> Path | None:
+    """The package's file of the same name that is another; None where there is none.
+
+    Args:
+        path: A file of the working directory, which goes before a name.
+    """
+    same = (shipped for shipped in _paths() if shipped.stem == path.stem)
+    return next((s for s in same if s.read_bytes() != path.read_bytes()), None)
+
+
 def _paths() -> list[Path]:
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
     return sorted(folder.glob("*.yaml")) if folder else []
 
 
-def _described(path: Path) -> ShippedConf:
-    """Read a file's head: its first sentence, and what stands behind ``Costs``."""
+def described(path: Path) -> DescribedConf:
+    """Read a file's head: its first sentence, and what it says behind ``HEADS``."""
     lines = path.read_text(encoding="utf-8").splitlines()
     head = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
-    purpose, cost, place = [], [], "purpose"
+    parts: dict[str, list[str]] = {word: [] for word in ("purpose", *HEADS)}
+    place = "purpose"
     for line in head:
-        word = line.partition(" ")[0]
-        place = word if word in HEADS else "" if not line else place
-        if place == "purpose":
-            purpose.append(line)
-        elif place == "Costs":
-            cost.append(line.removeprefix("Costs").strip())
-    return ShippedConf(path.stem, path, " ".join(purpose), " ".join(cost))
+        word, _, rest = line.partition(" ")
+        # An empty line ends a part; commands that follow belong to none.
+        place = word if word in HEADS else place if line else ""
+        if place:
+            parts[place].append(rest.strip() if word in HEADS else line)
+    purpose, needs, cost = (" ".join(parts[key]) for key in ("purpose", "Needs", "Costs"))
+    return DescribedConf(path.stem, path, purpose, needs, cost)

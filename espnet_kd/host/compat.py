@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from espnet_kd.errors import KDError, suggest
+from espnet_kd.host.quiet import quiet_import
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,12 +72,15 @@ def task_class(name: str) -> type[Any]:
     if name not in TASKS:
         raise KDError(f"unknown task '{name}'; {suggest(name, TASKS)}")
     module, attribute = TASKS[name]
-    return stock_class(getattr(importlib.import_module(module), attribute))
+    with quiet_import():
+        found = importlib.import_module(module)
+    return stock_class(getattr(found, attribute))
 
 
 def language_model_task() -> type[Any]:
     """Import the stock task class of language models."""
-    from espnet2.tasks.lm import LMTask
+    with quiet_import():
+        from espnet2.tasks.lm import LMTask
 
     stock: type[Any] = LMTask
     return stock
@@ -149,7 +153,8 @@ def beam_search(model: Any, beam_size: int) -> Callable[[Tensor], list[Any]]:
         parts = (model.decoder, model.joint_network, beam_size)
         search = BeamSearchTransducer(*parts, nbest=beam_size, score_norm=False)
         return search
-    from espnet2.bin.asr_inference import BatchBeamSearch, CTCPrefixScorer
+    with quiet_import():
+        from espnet2.bin.asr_inference import BatchBeamSearch, CTCPrefixScorer
 
     ctc_weight = 1.0 if model.decoder is None else 0.5 if model.ctc is not None else 0.0
     scorers = {"decoder": model.decoder}
@@ -197,7 +202,8 @@ def recogniser(
     """
     import inspect
 
-    from espnet2.bin.asr_inference import Speech2Text
+    with quiet_import():
+        from espnet2.bin.asr_inference import Speech2Text
 
     known = inspect.signature(Speech2Text.__init__).parameters
     if unknown := sorted(options.keys() - known.keys()):

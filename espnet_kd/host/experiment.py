@@ -44,6 +44,16 @@ class Experiment:
         """Digest of config and weights, by which a cache knows who wrote it."""
         return hash_files([self.files.config, self.files.weights])
 
+    def check(self) -> None:
+        """Require the files, without building or loading anything.
+
+        Raises:
+            ExperimentError: If one is missing, or the config cannot be read.
+        """
+        assert self.settings is not None, "reading it was what could fail"
+        if not self.files.weights.is_file():
+            raise ExperimentError(f"checkpoint {self.files.weights} does not exist")
+
     def model(self, task: type[Any]) -> nn.Module:
         """Build the model, in eval mode and without gradient, and load its weights.
 

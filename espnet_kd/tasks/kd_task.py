@@ -19,6 +19,7 @@ from espnet_kd.hook.attachment import Attachment
 from espnet_kd.hook.judgement import judge_start
 from espnet_kd.hook.projections import projections_of
 from espnet_kd.host.compat import provide_rnnt_loss
+from espnet_kd.host.release import warn_of_untested_release
 from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.forms import load_compressed
 from espnet_kd.tasks.arguments import KDConfAction, kd_config
@@ -26,6 +27,7 @@ from espnet_kd.tasks.cached import caches_in_use, in_use, open_for_training
 from espnet_kd.tasks.start import starts_in_vain
 from espnet_kd.tasks.stock import StockTask
 from espnet_kd.tasks.trainer import with_distillation
+from espnet_kd.teachers.build import check_teachers
 
 LOG = logging.getLogger(__name__)
 # Where the optimizer's state holds the attachment's.
@@ -60,8 +62,11 @@ class KDTask(StockTask):
         """Refuse a bad ``kd_conf`` before anything is built or spawned."""
         super().check_required_command_args(args)
         if getattr(args, "kd_conf", None):
-            kd_config(args)
+            config = kd_config(args)
             _check_host(args)
+            if getattr(args, "collect_stats", False):
+                # The training that follows, perhaps after hours, would say it first.
+                check_teachers(config)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> nn.Module:
@@ -161,6 +166,7 @@ def attach_for_training(
         task: ESPnet task class of the student, and of its teachers.
         input_size: Width of the features, of a model without front end.
     """
+    warn_of_untested_release()
     example = None
     if getattr(model, "frontend", None) is None and input_size:
         frames = torch.zeros(1, 200, int(input_size))

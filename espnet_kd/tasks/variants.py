@@ -8,6 +8,7 @@ import importlib
 from typing import Any
 
 from espnet_kd.host.compat import TASKS, stock_class
+from espnet_kd.host.release import check_hook_points
 from espnet_kd.tasks.kd_task import KDTask
 
 
@@ -16,6 +17,7 @@ def __getattr__(name: str) -> type[Any]:
 
     Raises:
         AttributeError: If no task has that name behind its ``KD``.
+        KDError: If this ESPnet's task lacks what the variant takes hold of.
     """
     for module, task in TASKS.values():
         if name == f"KD{task}":
@@ -27,6 +29,7 @@ def _made(name: str, task: type[Any]) -> type[Any]:
     # Importing a task may have put the variant here already, by the import hook.
     if name not in globals():
         stock = stock_class(task)
+        check_hook_points(stock)
         about = {"__module__": __name__, "__doc__": f"{stock.__name__} that distils."}
         globals()[name] = type(name, (KDTask, stock), about)
     variant: type[Any] = globals()[name]

@@ -106,6 +106,24 @@ def is_heard(teacher: Teacher) -> bool:
     return isinstance(first, LiveTeacher)
 
 
+def check_teachers(config: KDConfig) -> None:
+    """Require the files of every teacher that is named, before a training begins.
+
+    Raises:
+        TeacherError: If one cannot be had. It has the word error in it, which asr.sh
+            looks for in the logs that it shows.
+    """
+    for teacher in config.teachers:
+        if teacher.ema is None:
+            where = (teacher.place, teacher.file)
+            try:
+                with open_experiment(*where, is_lm=bool(teacher.lm)) as experiment:
+                    experiment.check()
+            except ExperimentError as error:
+                text = f"error of the training to come: teacher {error}"
+                raise TeacherError(text) from None
+
+
 def hash_teacher(config: TeacherConfig) -> str:
     """Digest of a teacher's configuration and weights, by which a cache knows it.
 

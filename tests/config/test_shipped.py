@@ -1,10 +1,5 @@
 """Configurations that come with the package, by their names."""
 
-import shutil
-import subprocess
-import sys
-import zipfile
-
 import pytest
 import yaml
 from conftest import REPO
@@ -43,7 +38,8 @@ def test_a_file_of_the_working_directory_goes_first(name, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     conf = read_kd_conf("hidden")
     assert dict(conf) == {"task_weight": 0.25}
-    assert conf.source == name
+    found = f"{name}, which differs from the hidden that comes with espnet_kd"
+    assert conf.source == (found if name.endswith(".yaml") else name)
 
 
 def test_an_unknown_name_is_told_the_nearest(tmp_path, monkeypatch):
@@ -59,30 +55,3 @@ def test_where_none_are_installed_there_are_no_names(tmp_path, monkeypatch):
     assert shipped_confs() == []
     with pytest.raises(KDError, match="known: none"):
         find_conf("hidden")
-
-
-@pytest.mark.slow
-def test_a_wheel_holds_them_and_finds_them(tmp_path):
-    # Of a copy: building leaves its own folders behind.
-    source = tmp_path / "source"
-    for name in ("espnet_kd", "conf"):
-        shutil.copytree(REPO / name, source / name)
-    for name in ("setup.py", "README.md", "LICENSE"):
-        shutil.copy(REPO / name, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet"]
-    command += ["--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
-    subprocess.run(command, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-    code = "from espnet_kd.config.shipped import shipped_confs as s; print(len(s()))"
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path / "site",
-        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert int(found.stdout) == len(list(FOLDER.glob("*.yaml")))
-    assert (tmp_path / "site" / "espnet_kd" / "py.typed").exists()

@@ -58,7 +58,6 @@ def test_the_first_utterances_by_name_are_for_validation(corpus, tmp_path):
     assert list(read_table(out / "train_dev/text")) == ["fa-an1-b", "fa-an2-b", "fb-an1-b"]
     assert len(read_table(out / "train_nodev/text")) == 9
     assert read_table(out / "test/utt2spk") == {"fz-an1-b": "fz", "fz-an2-b": "fz"}
-    assert read_table(out / "test/utt2num_samples")["fz-an2-b"] == "8002"
     wav = read_table(out / "train_dev/wav.scp")["fb-an1-b"]
     assert wav == str(corpus / "train" / "fb-an1-b.flac")
 
@@ -79,10 +78,6 @@ def refusal(corpus, out, dev_utterances=3):
 def test_what_cannot_be_prepared_is_named_with_a_remedy(corpus, tmp_path):
     out = tmp_path / "data"
     assert "lower --dev_utterances" in refusal(corpus, out, 12)
-    soundfile.write(corpus / "train/mf-an2-b.flac", np.zeros(100), 8000)
-    assert "mf-an2-b.flac is at 8000 Hz; resample it" in refusal(corpus, out)
-    (corpus / "train/mf-an2-b.flac").unlink()
-    assert "mf-an2-b.flac cannot be read" in refusal(corpus, out)
     (corpus / "train.tsv").write_text("fa-an1-b\ttrain/fa-an1-b.flac\n")
     assert "train.tsv, line 1 has 2 fields instead of 3" in refusal(corpus, out)
     (corpus / "train.tsv").unlink()
@@ -113,13 +108,17 @@ def recipe(tmp_path):
 def test_the_folder_comes_first(recipe):
     answer = run(recipe, "audio", "--an4_dir", "somewhere")
     assert answer.returncode == 2
-    assert "--an4_audio DIR comes first: a folder of train.tsv" in answer.stderr
+    assert "--an4_audio DIR comes first: train.tsv, test.tsv" in answer.stderr
+    assert len((recipe / "run_audio.sh").read_text().splitlines()) <= 25
 
 
 @pytest.mark.slow
 def test_from_audio_to_statistics(recipe, corpus):
     """Three speeds of the training set, one of the others, all as filter banks."""
-    prepare_audio.prepare(corpus, recipe / "data/audio", 3)
+    # A hundred utterances are for validation; here there are twelve in all.
+    script = recipe / "run_audio.sh"
+    small = "--dev_utterances 3 --source"
+    script.write_text(script.read_text().replace("--source", small))
     answer = run(
         recipe, "audio", "--an4_audio", str(corpus), "--nbpe", "20", "--stop_stage", "6"
     )

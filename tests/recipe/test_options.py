@@ -116,8 +116,8 @@ def test_every_value_is_judged_by_its_own_option(good):
         (
             {"corpus": "minii"},
             "--corpus minii is none that stage 1 prepares (librispeech, mini, "
-            "mini_librispeech); did you mean mini? Give data of your own by --prepared, or "
-            "begin with --stage 2",
+            "mini_librispeech); did you mean mini? Give data of your own by --kaldi_data "
+            "or --prepared",
         ),
         (
             {"kd_config": "none"},
@@ -127,6 +127,10 @@ def test_every_value_is_judged_by_its_own_option(good):
         (
             {"prepared": ".", "speed_perturb_factors": "0.9 1.0"},
             "--prepared data is not perturbed here: clear --speed_perturb_factors",
+        ),
+        (
+            {"prepared": ".", "kaldi_data": "."},
+            "--prepared and --kaldi_data both name the data: keep one of them",
         ),
     ],
 )
@@ -140,6 +144,7 @@ def test_what_options_say_together(good, changed, problem):
         {"stage": "9", "stop_stage": "9"},
         {"corpus": "an4", "stage": "2"},
         {"corpus": "an4", "prepared": "."},
+        {"corpus": "an4", "kaldi_data": ".", "speed_perturb_factors": "0.9 1.0"},
         {"kd_config": "none", "init_student": "true"},
         {"kd_config": "none", "unlabelled_set": "more"},
         {"speed_perturb_factors": "0.9 1.0"},
@@ -147,6 +152,18 @@ def test_what_options_say_together(good, changed, problem):
 )
 def test_what_goes_together(good, changed):
     assert read_options.problems_of(good | changed) == []
+
+
+def test_audio_is_not_ready_features(good, tmp_path):
+    (tmp_path / "train_all").mkdir()
+    (tmp_path / "train_all/wav.scp").touch()
+    assert read_options.problems_of(good | {"prepared": "."}) == [
+        "train_all has audio (wav.scp) and no features (feats.scp): give the folder by "
+        "--kaldi_data, and stages 2 to 4 make them"
+    ]
+    assert read_options.problems_of(good | {"prepared": ".", "feats_type": "raw"}) == []
+    (tmp_path / "train_all/feats.scp").touch()
+    assert read_options.problems_of(good | {"prepared": "."}) == []
 
 
 def test_pairs_are_read_and_the_last_of_two_holds():
@@ -230,7 +247,7 @@ def test_sentences_are_sentences():
 def test_help_lists_the_stages_in_the_order_in_which_they_run():
     titles = run("-h").stdout.partition("Stages:\n")[2].partition("\n\n")[0].splitlines()
     numbers = [int(title.split()[0]) for title in titles]
-    assert numbers == [1, 2, 3, 4, 5, 6, 7, 10, 8, 8, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+    assert numbers == [1, 2, 2, 3, 4, 5, 6, 7, 10, 8, 8, 8, 9, *range(10, 17)]
     assert "  11 distilled student" in titles
 
 
@@ -239,7 +256,7 @@ def test_every_option_is_read_by_a_stage_and_every_stage_has_its_function():
     for name in OPTIONS:
         assert any(re.search(rf"\${{{name}\b", shell) for shell in text.values()), name
     calls = re.findall(r'^stage \d+ "[^"]+"(?: \\\n +| )(\w+)$', text["asr_kd.sh"], re.M)
-    assert len(calls) == 19
+    assert len(calls) == 20
     for function in calls:
         places = [n for n, shell in text.items() if f"\n{function}() {{" in shell]
         assert len(places) == 1, function

@@ -90,6 +90,8 @@ def test_every_stage_on_the_mini_corpus(recipe, tmp_path):
     check_results(recipe / "exp", "test")
     assert "SYNTHETIC" in answer.stderr
     assert "SYNTHETIC" in answer.stdout
+    for noise in ("nltk", "flash", "warning"):
+        assert noise not in (answer.stdout + answer.stderr).lower()
     assert "Estimated time to finish" in answer.stderr or "1/1epoch" in answer.stderr
 
     packed = recipe / "exp" / "asr_distilled_s1" / "packed.zip"

@@ -15,6 +15,8 @@ from training import arguments, equal, weights, write_kd
 from espnet_kd.config.parse import parse_config
 from espnet_kd.errors import ConfigError, KDError, TeacherError
 
+COLLECT = ["--collect_stats", "true"]
+
 
 def stock(*args, **options):
     from espnet2.tasks.asr import ASRTask
@@ -147,10 +149,21 @@ def test_adapters_train_with_their_projections(runs, features):
     assert optimizer["optimizers"][0]["espnet_kd"]["kd_projections"]
 
 
-def test_statistics_are_collected_without_a_teacher(runs, features):
-    kd = write_kd(runs / "gone.yaml", runs / "no_teacher_yet")
-    distil(kd, features, runs / "stats", extra=["--collect_stats", "true"])
+def test_statistics_are_collected_without_the_teacher_that_is_there(runs, features):
+    distil(str(runs / "kd.yaml"), features, runs / "stats", extra=COLLECT)
     assert (runs / "stats" / "train" / "speech_shape").exists()
+
+
+def test_a_missing_teacher_is_named_before_statistics_are_collected(runs, features):
+    """As in asr.sh, whose stage 10 has the arguments of stage 11."""
+    kd = write_kd(runs / "gone.yaml", runs / "no_teacher_yet")
+    with pytest.raises(TeacherError, match=r"no_teacher_yet"):
+        distil(kd, features, runs / "stats0", extra=COLLECT)
+    exp = f"teachers.0.exp={runs / 'teacher'}"
+    more = ["--kd_conf", exp, "--kd_conf", "teachers.0.file=9epoch.pth", *COLLECT]
+    with pytest.raises(TeacherError, match=r"checkpoint .*teacher/9epoch.pth does not ex"):
+        distil(kd, features, runs / "stats0", extra=more)
+    assert not (runs / "stats0").exists()
 
 
 def test_a_dry_run_builds_everything(runs, features):

@@ -24,7 +24,7 @@ eval "${_settings}"
 
 # What things are called, how results are marked and trainings run; the stages' functions.
 for _part in names utils/{marks,training,background} \
-    stages/{data,models,teacher,decoding,results,packing}; do
+    stages/{data,audio,models,teacher,decoding,results,packing}; do
     # shellcheck source=/dev/null
     . "${template}/${_part}.sh"
 done
@@ -40,7 +40,11 @@ check_other_tags
 
 # stages/data.sh
 stage 1 "data: download, verify, Kaldi-style directories" prepare_data
+# stages/audio.sh
+stage 2 "a file an utterance, of commands and segments (--kaldi_data)" make_plain_audio
 stage 2 "speed perturbation" perturb_speed
+
+# stages/data.sh
 stage 3 "filter banks" extract_features
 stage 4 "filter: drop too long, too short, empty" filter_data
 

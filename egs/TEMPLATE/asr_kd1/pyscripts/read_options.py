@@ -106,13 +106,14 @@ def corpus_of_stage_1(settings: dict[str, str]) -> str:
     """Refuse a corpus that stage 1 is asked for and does not know."""
     first, last = int(settings["stage"]), int(settings["stop_stage"])
     corpus = settings["corpus"]
-    if settings["prepared"] or not first <= 1 <= last or corpus in SETS:
+    own = settings["prepared"] or settings["kaldi_data"]
+    if own or not first <= 1 <= last or corpus in SETS:
         return ""
     close = get_close_matches(corpus, SETS, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return (
         f"--corpus {corpus} is none that stage 1 prepares ({', '.join(sorted(SETS))}); "
-        f"{hint}Give data of your own by --prepared, or begin with --stage 2"
+        f"{hint}Give data of your own by --kaldi_data or --prepared"
     )
 
 
@@ -134,7 +135,33 @@ def unperturbed(settings: dict[str, str]) -> str:
     return "--prepared data is not perturbed here: clear --speed_perturb_factors"
 
 
-RULES = (stages_that_run, corpus_of_stage_1, something_to_learn, unperturbed)
+def one_origin(settings: dict[str, str]) -> str:
+    """Refuse data of two origins."""
+    if not settings["prepared"] or not settings["kaldi_data"]:
+        return ""
+    return "--prepared and --kaldi_data both name the data: keep one of them"
+
+
+def ready_features(settings: dict[str, str]) -> str:
+    """Refuse audio where features are to be ready."""
+    folder = Path(settings["prepared"]) / settings["train_set"]
+    has_features = (folder / "feats.scp").exists() or not (folder / "wav.scp").exists()
+    if not settings["prepared"] or settings["feats_type"] == "raw" or has_features:
+        return ""
+    return (
+        f"{folder} has audio (wav.scp) and no features (feats.scp): give the folder by "
+        "--kaldi_data, and stages 2 to 4 make them"
+    )
+
+
+RULES = (
+    stages_that_run,
+    corpus_of_stage_1,
+    something_to_learn,
+    unperturbed,
+    one_origin,
+    ready_features,
+)
 
 
 def assignments(settings: dict[str, str]) -> str:

@@ -80,6 +80,14 @@ DATA = (
         "This folder holds SET/{feats.scp or wav.scp,text,utt2spk}, ready to train on; "
         "stages 1 to 4 then have nothing to do.",
     ),
+    Option(
+        "kaldi_data",
+        "",
+        optional(folder()),
+        "This folder holds SET/{wav.scp,text,utt2spk}, perhaps with segments, as Kaldi's "
+        "and ESPnet's recipes write them. Stage 1 then has nothing to do; stage 2 runs the "
+        "commands that wav.scp holds and cuts the segments.",
+    ),
     Option("download", "false", boolean(), "Stage 1 may download subsets."),
     Option(
         "drop_bad_audio",

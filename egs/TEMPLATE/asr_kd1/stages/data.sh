@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Stages 1 to 4: from a corpus to directories of features. Sourced by asr_kd.sh.
+# Stages 1, 3 and 4: from a corpus to directories of features. Sourced by asr_kd.sh.
 # shellcheck disable=SC2154  # variables come from asr_kd.sh
 set -euo pipefail
 
 prepare_data() {
     local opts=()
-    if [ -n "${prepared}" ]; then return; fi
+    if [ -n "${prepared}${kaldi_data}" ]; then return; fi
     log "Stage 1: data of ${corpus}: ${all_sets//$'\n'/ }"
     if [ "${corpus}" = mini ] && [ -z "${librispeech_dir}" ]; then synthesise_mini; fi
     if "${download}"; then opts+=(--download); fi
@@ -23,18 +23,6 @@ synthesise_mini() {
     "${python}" "${pyscripts}/synthesise_mini.py" --output_dir "${corpus_dir}" \
         --seed "${mini_seed}" --scale "${mini_scale}"
     mark_fresh "${key[@]}"
-}
-
-perturb_speed() {
-    local set
-    if [ -z "${speed_perturb_factors}" ]; then return; fi
-    log "Stage 2: speed perturbation by ${speed_perturb_factors}"
-    for set in ${train_sets}; do
-        # shellcheck disable=SC2086
-        "${python}" "${pyscripts}/perturb_speed.py" --data_dir "${datadir}/${set}" \
-            --output_dir "${datadir}/${set}_sp" --audio_dir "${dumpdir}/audio_sp/${set}" \
-            --factors ${speed_perturb_factors}
-    done
 }
 
 extract_features() {

@@ -11,15 +11,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
-
 from espnet_kd.bin.command import named_errors
 from espnet_kd.documents import read_text
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import write_speakers, write_table
 
 FIELDS = 3
-SAMPLING_RATE = 16000
 
 
 @dataclass(frozen=True)
@@ -86,26 +83,9 @@ def _recording(path: Path, number: int, line: str) -> Recording:
 
 def write_set(folder: Path, recordings: list[Recording]) -> None:
     """Write one directory; its text last."""
-    lengths = {row.utterance: str(samples_of(row.audio)) for row in recordings}
     write_table(folder / "wav.scp", {r.utterance: str(r.audio) for r in recordings})
-    write_table(folder / "utt2num_samples", lengths)
     write_speakers(folder, {r.utterance: r.speaker for r in recordings})
     write_table(folder / "text", {r.utterance: r.text for r in recordings})
-
-
-def samples_of(audio: Path) -> int:
-    """Length of a file in samples."""
-    if not os.path.isfile(audio):
-        raise KDError(f"{audio} is missing, or no file; copy the corpus anew")
-    try:
-        info = soundfile.info(audio)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise KDError(f"{audio} cannot be read ({error}); copy the corpus anew") from None
-    if info.samplerate != SAMPLING_RATE:
-        raise KDError(
-            f"{audio} is at {info.samplerate} Hz; resample it to {SAMPLING_RATE} Hz"
-        )
-    return int(info.frames)
 
 
 if __name__ == "__main__":

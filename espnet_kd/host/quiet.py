@@ -1,0 +1,55 @@
+"""Imports that say nothing on the terminal, as long as they succeed."""
+
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """Keep from the terminal what importing ESPnet says, unless the import fails.
+
+    It tries to download data for nltk, misses flash attention and warns of deprecations
+    in its own source: nothing that whoever runs a command can do anything about.
+
+    Raises:
+        BaseException: What the import raised, after all that it said.
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            with _terminal_to(said), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except BaseException:
+            said.seek(0)
+            sys.stderr.write(said.read().decode(errors="replace"))
+            raise
+
+
+@contextmanager
+def _terminal_to(file: IO[bytes]) -> Iterator[None]:
+    """Turn the descriptors away, and not ``sys.stderr``.
+
+    Libraries make handlers for their logs as they are imported, which would go on writing
+    to what stood in for it.
+    """
+    _flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
+    try:
+        for number in kept:
+            os.dup2(file.fileno(), number)
+        yield
+    finally:
+        _flush()
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
