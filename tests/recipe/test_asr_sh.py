@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def asr_args():
     """What the first page's line for asr.sh gives to ``--asr_args`` and ``--python``."""
     page = (REPO / "README.md").read_text(encoding="utf-8")
     (words,) = (words for words in commands(page) if "--asr_args" in words)
-    given = {w: words[i + 1] for i, w in enumerate(words) if w.startswith("--")}
+    given = dict(pairwise(words))
     return given["--asr_args"], given["--python"]
 
 

@@ -247,7 +247,7 @@ def test_sentences_are_sentences():
 def test_help_lists_the_stages_in_the_order_in_which_they_run():
     titles = run("-h").stdout.partition("Stages:\n")[2].partition("\n\n")[0].splitlines()
     numbers = [int(title.split()[0]) for title in titles]
-    assert numbers == [1, 2, 2, 3, 4, 5, 6, 7, 10, 8, 8, 8, 9, *range(10, 17)]
+    assert numbers == [1, 2, 2, 3, 4, 5, 6, 7, 10, 8, 8, 8, 9, 10, 11, *range(11, 17)]
     assert "  11 distilled student" in titles
 
 
@@ -256,7 +256,7 @@ def test_every_option_is_read_by_a_stage_and_every_stage_has_its_function():
     for name in OPTIONS:
         assert any(re.search(rf"\${{{name}\b", shell) for shell in text.values()), name
     calls = re.findall(r'^stage \d+ "[^"]+"(?: \\\n +| )(\w+)$', text["asr_kd.sh"], re.M)
-    assert len(calls) == 20
+    assert len(calls) == 21
     for function in calls:
         places = [n for n, shell in text.items() if f"\n{function}() {{" in shell]
         assert len(places) == 1, function
