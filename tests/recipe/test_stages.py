@@ -148,6 +148,7 @@ def test_every_stage_on_real_audio(recipe, feats_type):
         *("--feats_type", feats_type, "--max_seconds", "12"),
         *("--speed_perturb_factors", "0.9 1.0" if feats_type == "fbank" else ""),
         *("--cache_targets", "true" if feats_type == "fbank" else "false"),
+        *("--cache_args", "--parts ctc,decoder --tap encoder"),
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
     if feats_type == "fbank":
