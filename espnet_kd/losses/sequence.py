@@ -16,6 +16,7 @@ from espnet_kd.losses.divergence import applied, real_log_softmax
 from espnet_kd.losses.measured import MeasuredLoss
 from espnet_kd.masking import length_mask, widened
 from espnet_kd.model.outputs import Decode, ModelOutputs, NBest, TeacherTargets, given
+from espnet_kd.model.prefix import decoder_prefix
 
 
 def nbest_weights(nbest: NBest, scale: float = 1.0) -> Tensor:
@@ -174,15 +175,14 @@ def token_nbest(
     lengths = nbest.lengths.clamp(min=0).flatten()  # (M,), M = B N
     # A decoder wants no more columns than its longest prefix has.
     width = int(lengths.max()) if len(lengths) else 0
-    real = length_mask(lengths, width)
-    tokens = nbest.tokens.flatten(0, 1)[:, :width].masked_fill(~real, eos_id)
-    end = tokens.new_full((len(tokens), 1), eos_id)
-    start = end if sos_id is None else torch.full_like(end, sos_id)
+    tokens = nbest.tokens.flatten(0, 1)[:, :width]
+    sos_id = eos_id if sos_id is None else sos_id
+    ys_in, ys_lens = decoder_prefix(tokens, lengths, sos_id, eos_id)
     rows = torch.arange(batch, device=tokens.device).repeat_interleave(count)
-    logits = decode(torch.cat([start, tokens], 1), lengths + 1, rows)
+    logits = decode(ys_in, ys_lens, rows)
     # Behind the last token the padding is the end of sentence already.
-    wanted = torch.cat([tokens, end], 1)[..., None]
-    keep = length_mask(lengths + 1, width + 1)
+    wanted = F.pad(ys_in[:, 1:], (0, 1), value=eos_id)[..., None]
+    keep = length_mask(ys_lens, width + 1)
     log_probs = real_log_softmax(logits, keep).gather(2, wanted)[..., 0]
     values = -(log_probs * keep).sum(-1).view(batch, count)
     values = (values * nbest_weights(nbest, scale).to(values.dtype)).sum(-1)

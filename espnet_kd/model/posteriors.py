@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from espnet_kd.alignment.ctc_best import best_path
 from espnet_kd.errors import KDError
-from espnet_kd.masking import length_mask
 from espnet_kd.model.outputs import Decode, ModelOutputs
 from espnet_kd.model.parts import Parts
+from espnet_kd.model.prefix import decoder_prefix
 from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Request
 from espnet_kd.model.taps import find_module, first_tensor
@@ -119,13 +119,9 @@ def collect_best_path(recorded: RecordedPass, outputs: ModelOutputs) -> None:
         collect_ctc(recorded, outputs)
     logits = outputs.ctc_logits
     assert logits is not None, "a CTC layer gives logits"
-    lens = outputs.encoder_out_lens
-    labels, counts = best_path(logits, lens, outputs.blank_id)
-    real = length_mask(counts, labels.shape[1])
-    start = labels.new_full((len(labels), 1), outputs.sos_id)
-    # What stands behind the last label is padding, as in ESPnet's own prefixes.
-    labels = labels.masked_fill(~real, outputs.eos_id)
-    outputs.hyp_in_pad, outputs.hyp_in_lens = torch.cat([start, labels], 1), counts + 1
+    found = best_path(logits, outputs.encoder_out_lens, outputs.blank_id)
+    prefix = decoder_prefix(*found, outputs.sos_id, outputs.eos_id)
+    outputs.hyp_in_pad, outputs.hyp_in_lens = prefix
 
 
 def collect_hypothesis(recorded: RecordedPass, outputs: ModelOutputs) -> None:
