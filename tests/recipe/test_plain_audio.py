@@ -127,6 +127,11 @@ def test_rates_and_channels_are_what_models_hear(data, tmp_path, samples, capsys
     with pytest.raises(SystemExit):
         plain(data)
     assert "two.wav |' has 2 channels; one is needed" in capsys.readouterr().err
+    give(data, f"{tmp_path}/two.wav")
+    with pytest.raises(SystemExit):
+        plain(data)
+    assert "two.wav: has 2 channels; one is needed" in capsys.readouterr().err
+    assert read_table(plain(data, "--drop_bad_audio") / "wav.scp") == {}
     give(data, f"cat {tmp_path}/r.wav |")
     with pytest.raises(SystemExit):
         plain(data, "--fs", "8000")

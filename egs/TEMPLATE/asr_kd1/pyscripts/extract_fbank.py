@@ -2,7 +2,6 @@
 """Kaldi-compatible log Mel filter banks of one job's utterances, as ark and scp."""
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import kaldi_native_fbank
 import kaldiio
 import numpy as np
-import soundfile
+from audio_file import read_samples
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
@@ -72,13 +71,7 @@ def extract(wav_scp: Path, output: Path, fs: int, n_mels: int) -> None:
 
 def read_audio(path: Path, fs: int) -> np.ndarray:
     """Samples of a file at the expected rate, in 16-bit units as Kaldi counts."""
-    samples: np.ndarray
-    if not os.path.isfile(path):
-        raise KDError(f"{path} is missing, or no file; run stage 1 again")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32")
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise KDError(f"{path} cannot be read: {error}; run stage 1 again") from None
+    samples, rate = read_samples(path)
     if rate != fs:
         raise KDError(f"{path} is at {rate} Hz instead of {fs}")
     if samples.ndim != 1:

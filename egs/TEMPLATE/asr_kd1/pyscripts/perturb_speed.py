@@ -6,15 +6,14 @@ changes with tempo, as by sox's speed effect. A file that is there is whole and 
 """
 
 import argparse
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import soundfile
 import soxr
+from audio_file import read_samples
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
@@ -89,7 +88,7 @@ def _copies(
 def perturb_file(source: Path, target: Path, factor: float) -> int:
     """Write a perturbed copy, whole or not at all; gives its length in samples."""
     if not target.exists():
-        samples, rate = _read(source)
+        samples, rate = read_samples(source)
         partial = target.with_suffix(".partial")
         changed = soxr.resample(samples, rate * factor, rate)
         try:
@@ -99,17 +98,6 @@ def perturb_file(source: Path, target: Path, factor: float) -> int:
             partial.unlink(missing_ok=True)
             raise KDError(f"cannot write {target}: {error}; is the disk full?") from None
     return int(soundfile.info(target).frames)
-
-
-def _read(path: Path) -> tuple[np.ndarray, int]:
-    """Samples and sampling rate of a file."""
-    if not os.path.isfile(path):
-        raise KDError(f"{path} is missing, or no file; run stage 1 again")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32")
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise KDError(f"{path} cannot be read: {error}; run stage 1 again") from None
-    return samples, rate
 
 
 if __name__ == "__main__":

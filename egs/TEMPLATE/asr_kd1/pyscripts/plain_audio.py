@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from audio_file import UNREADABLE
 from prepare_data import Utterance, inspect_audio, refuse_or_drop, write_set
 
 from espnet_kd.bin.command import named_errors
@@ -212,7 +213,7 @@ def read_recording(entry: str, fs: int) -> tuple[np.ndarray, str]:
         return nothing, f"{entry} is missing"
     try:
         samples, rate = soundfile.read(source, dtype="int16")
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+    except UNREADABLE as error:
         return nothing, f"no audio comes from '{entry}' ({error})"
     if rate != fs:
         return nothing, f"'{entry}' is at {rate} Hz instead of {fs}"

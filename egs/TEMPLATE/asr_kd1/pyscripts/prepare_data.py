@@ -11,10 +11,11 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import soundfile
+from audio_file import UNREADABLE
 from corpora import ARCHIVES, SETS
 from download import fetch
 
@@ -112,8 +113,7 @@ def verify(utterances: list[Utterance], fs: int) -> list[Utterance]:
 
 def _verified(utterance: Utterance, fs: int) -> Utterance:
     samples, problem = inspect_audio(utterance.audio, fs)
-    fields = {**vars(utterance), "samples": samples, "problem": problem}
-    return Utterance(**fields)
+    return replace(utterance, samples=samples, problem=problem)
 
 
 def inspect_audio(path: Path, fs: int) -> tuple[int, str]:
@@ -124,11 +124,13 @@ def inspect_audio(path: Path, fs: int) -> tuple[int, str]:
         with soundfile.SoundFile(path) as audio:
             if audio.samplerate != fs:
                 return 0, f"at {audio.samplerate} Hz instead of {fs}"
+            if audio.channels != 1:
+                return 0, f"has {audio.channels} channels; one is needed"
             audio.seek(max(audio.frames - 1, 0))
             if audio.frames and len(audio.read(1)) != 1:
                 return 0, "truncated"
             return audio.frames, ""
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+    except UNREADABLE as error:
         return 0, f"unreadable or truncated ({error})"
 
 
