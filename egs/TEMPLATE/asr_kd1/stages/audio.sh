@@ -16,7 +16,8 @@ make_plain_audio_of() {
         "${drop_bad_audio}")
     if is_fresh "${datadir}/${set}/.plain" "${key[@]}"; then return; fi
     if "${drop_bad_audio}"; then opts+=(--drop_bad_audio); fi
-    rm -rf "${made}"
+    # Copies at other speeds are of this audio; stage 2 keeps those that are there.
+    rm -rf "${made}" "${dumpdir}/audio_sp/${set}"
     "${python}" "${pyscripts}/plain_audio.py" --data_dir "${from}" --fs "${fs}" \
         --output_dir "${datadir}/${set}" --audio_dir "${made}" --nj "${nj}" "${opts[@]}"
     mark_fresh "${datadir}/${set}/.plain" "${key[@]}"
