@@ -35,14 +35,18 @@ train_teacher() {
 train_controls_beside_teacher() { if [ "${train_jobs}" -gt 1 ]; then start_controls; fi; }
 train_controls() { if [ "${train_jobs}" -le 1 ]; then start_controls; fi; }
 
-start_controls() {
-    local seed out
+start_controls() { start_alone "Stage 10: control, the student alone" control_exp; }
+
+# start_alone TITLE EXP [OPTION ...]: a student of every seed that nobody teaches, in the
+# directory that the function EXP names
+start_alone() {
+    local title=$1 exp=$2 seed out; shift 2
     for seed in ${seeds}; do
-        out=$(control_exp "${seed}")
-        log "Stage 10: control, the student alone, seed ${seed}; log: ${out}/train.log"
+        out=$("${exp}" "${seed}")
+        log "${title}, seed ${seed}; log: ${out}/train.log"
         # shellcheck disable=SC2086
         start "${out}" "${student_data}" "${student_config}" "${seed}" \
-            "-m espnet2.bin.asr_train" ${student_args}
+            "-m espnet2.bin.asr_train" "$@" ${student_args}
     done
 }
 
@@ -64,15 +68,9 @@ train_distilled() {
 
 # What the teacher's parameters are worth without its lessons.
 train_parameters_controls() {
-    local seed out
     if ! "${parameters_control}"; then return; fi
-    for seed in ${seeds}; do
-        out=$(parameters_exp "${seed}")
-        log "Stage 11: the student with the teacher's parameters, seed ${seed}; log: ${out}/train.log"
-        # shellcheck disable=SC2086
-        start "${out}" "${student_data}" "${student_config}" "${seed}" \
-            "-m espnet2.bin.asr_train" --init_param "${init_file}" ${student_args}
-    done
+    start_alone "Stage 11: the student with the teacher's parameters" parameters_exp \
+        --init_param "${init_file}"
 }
 
 # set_kd_opts: the kd_conf, with this recipe's teacher and its targets on disk
