@@ -10,15 +10,12 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from espnet_kd import __version__
 from espnet_kd.bin.command import add_task, command_parser, run_command
-from espnet_kd.documents import read_json
 from espnet_kd.errors import KDError, reason_of
 from espnet_kd.host.compat import task_class, versions
 from espnet_kd.host.files import whole_file
@@ -36,6 +33,7 @@ from espnet_kd.report.curves import (
 from espnet_kd.report.figures import curves_figure, plot, size_figure, speed_figure
 from espnet_kd.report.measure import parameters_of
 from espnet_kd.report.page import page
+from espnet_kd.report.results import counts_of, read_results
 from espnet_kd.report.roles import TITLES, in_order, is_role
 from espnet_kd.report.scores import Run, groups, score_sections, within
 from espnet_kd.report.section import Section, markdown
@@ -46,8 +44,6 @@ python -m espnet_kd.bin.report --output_dir exp/report --corpus an4 \\
     --run teacher,1,beam,test,exp/asr_teacher,exp/asr_teacher/decode_beam/test \\
     --run control,1,beam,test,exp/asr_student,exp/asr_student/decode_beam/test
 """
-# An error rate of more is of something else than words.
-MOST = 1e6
 FIELDS = "ROLE,SEED,DECODE,TEST_SET,MODEL_DIR,DECODE_DIR"
 NOTES = {
     "mini": "The corpus is SYNTHETIC speech (espeak-ng voices, sentences of a small "
@@ -167,19 +163,12 @@ def collect(decodings: list[Decoding], task: str) -> list[Run]:
         folder = item.model_dir
         if folder not in sizes:
             sizes[folder] = parameters_of(folder / "config.yaml", task_class(task))
-        scores = _json(item.decode_dir / "score.json", "scoring")
-        rates = [_rate(scores, unit, item.decode_dir) for unit in ("wer", "cer")]
+        scores = read_results(item.decode_dir / "score.json", "scoring")
+        counts = [counts_of(scores, unit, item.decode_dir) for unit in ("wer", "cer")]
+        rates = [float(unit["error_rate"]) for unit in counts]
         place = (item.decode, item.test_set)
         runs.append(Run(item.role, item.seed, *place, sizes[folder], *rates))
     return runs
-
-
-def _rate(scores: Mapping[str, Any], unit: str, folder: Path) -> float:
-    found = scores.get(unit)
-    rate = found.get("error_rate") if isinstance(found, dict) else None
-    if not isinstance(rate, int | float) or not 0 <= rate <= MOST:
-        raise KDError(f"{folder}/score.json has no {unit}; run the scoring stage again")
-    return float(rate)
 
 
 def document(sections: list[Section], lines: list[str], note: str) -> str:
@@ -220,7 +209,7 @@ def _commit() -> str:
 
 
 def _cost(args: argparse.Namespace, runs: list[Run]) -> Section:
-    results = _json(args.cost, "cost")
+    results = read_results(args.cost, "cost")
     wers = {
         str(d.model_dir): (d, run.wer)
         for d, run in zip(args.run, runs, strict=True)
@@ -280,15 +269,6 @@ def _trainings(decodings: list[Decoding]) -> list[Section]:
 
 def _drawn(trainings: dict[str, Curves], names: list[str]) -> str:
     return curves_figure(trainings, names) if names else ""
-
-
-def _json(path: Path, stage: str) -> dict[str, Any]:
-    if not path.exists():
-        raise KDError(f"{path} is missing; run the {stage} stage first")
-    found = read_json(path, f"{path} cannot be read; run the {stage} stage again")
-    if not isinstance(found, dict):
-        raise KDError(f"{path} holds no results; run the {stage} stage again")
-    return found
 
 
 if __name__ == "__main__":

@@ -104,6 +104,13 @@ def test_a_failure_is_named_when_the_others_are_through(played, capsys):
     assert not (played / "exp/table.md").exists()
 
 
+def test_a_damaged_score_is_named(played):
+    make("--rows", "parameters")
+    (played / "exp/asr_control_s2/beam/test/score.json").write_text('{"wer"')
+    with pytest.raises(SystemExit, match=r"score.json cannot be read; run the scoring"):
+        make("--rows", "parameters")
+
+
 def test_targets_on_disk_are_written_once_and_before(played):
     """Two rows read the same hypotheses, and would write them into one place at once."""
     recipe = (played / "recipe.py").read_text()

@@ -6,7 +6,6 @@ and goes on with what was interrupted; so a table that was killed is started aga
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from table_rows import Row
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
 from espnet_kd.report.curves import read_curves
+from espnet_kd.report.results import counts_of, read_results
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def rates(directory: Path, place: Place, test_set: str) -> dict[str, Mapping[str
         path = directory / decoding / test_set / "score.json"
         if not path.is_file():
             raise KDError(f"there is no {path}; train, decode and score that model first")
-        found[decoding] = json.loads(path.read_text(encoding="utf-8"))["wer"]
+        found[decoding] = counts_of(read_results(path, "scoring"), "wer", path.parent)
     return found
 
 
