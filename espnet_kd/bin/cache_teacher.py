@@ -25,7 +25,7 @@ from espnet_kd.bin.command import (
 )
 from espnet_kd.cache.codec import encode
 from espnet_kd.cache.entries import entries_of
-from espnet_kd.cache.header import Header
+from espnet_kd.cache.header import DTYPES, PARTS, POSTERIORS, Header
 from espnet_kd.cache.writer import Shard
 from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.errors import KDError
@@ -39,7 +39,6 @@ from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.parts import parts_of
 from espnet_kd.model.request import Labels, Request
-from espnet_kd.model.table import lasting_posterior_rows
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.build import load_teacher
 from espnet_kd.teachers.live import LiveTeacher
@@ -50,8 +49,6 @@ python -m espnet_kd.bin.cache_teacher --exp exp/asr_teacher --parts ctc,decoder 
     --data_path_and_name_and_type dump/train/text,text,text \\
     --key_file dump/train/text --output_dir exp/asr_teacher/targets/train
 """
-POSTERIORS = tuple(row.name for row in lasting_posterior_rows())
-PARTS = (*POSTERIORS, "nbest")
 REPORT_SECONDS = 10
 ESTIMATED = 20
 
@@ -92,7 +89,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     text = "Greatest number of tokens kept of a posterior, whatever the loss; 0: no limit."
     add("--max_k", type=int, default=0, help=text)
     text = "Precision of the numbers on disk."
-    add("--dtype", default="float16", choices=("float16", "float32"), help=text)
+    add("--dtype", default="float16", choices=DTYPES, help=text)
 
 
 def main(cmd: list[str] | None = None) -> None:

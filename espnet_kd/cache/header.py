@@ -11,9 +11,13 @@ from pathlib import Path
 from espnet_kd.documents import read_json
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
-from espnet_kd.model.table import OUTPUTS
+from espnet_kd.model.table import OUTPUTS, lasting_posterior_rows
 
 VERSION = 2
+# What may be in a cache beside hidden representations, and in which precision.
+POSTERIORS = tuple(row.name for row in lasting_posterior_rows())
+PARTS = (*POSTERIORS, "nbest")
+DTYPES = ("float16", "float32")
 HEADER = "header.json"
 INDEX = "targets.scp"
 LISTS = ("token_list", "ctc_token_list", "parts", "taps", "widths")
@@ -136,9 +140,9 @@ def _is_sound(header: Header) -> bool:
         and 0 <= header.tolerance < inf
         and header.blank_id < header.vocabulary
         and len(header.widths) == len(header.taps)
-        and {*header.parts} <= {"ctc", "decoder", "nbest"}
+        and {*header.parts} <= {*PARTS}
         and header.temperatures.keys() <= {*header.parts}
-        and header.dtype in ("float16", "float32")
+        and header.dtype in DTYPES
     )
 
 

@@ -24,7 +24,9 @@ def read_index(path: Path) -> dict[str, str]:
                 f"{path}: '{utt}' is at '{place[:60]}', which is no place in an archive of "
                 "this cache; write the cache again"
             )
-        archive = path.parent / place.partition(":")[0]
+    # A cache has few archives, and as many places as utterances.
+    for name in dict.fromkeys(place.partition(":")[0] for place in table.values()):
+        archive = path.parent / name
         if os.path.exists(archive) and not archive.is_file():
             raise KDError(f"{archive} is no file; write the cache again")
     return table
