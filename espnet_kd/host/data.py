@@ -1,7 +1,7 @@
 """Data for a model, through ESPnet's iterator with the model's own preprocessing."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,11 +39,8 @@ def stream(
         KDError: While reading, if the data lack an utterance.
     """
     triples = [check_source(text, keys) for text in data]
-    with _key_file(keys) as key_file:
-        yield from _with_named_gaps(
-            lambda: _batches(stock_class(task), settings, triples, batch_size, key_file),
-            triples,
-        )
+    with _key_file(keys) as key_file, _named_gaps(triples):
+        yield from _batches(stock_class(task), settings, triples, batch_size, key_file)
 
 
 def _batches(
@@ -81,13 +78,11 @@ def _key_file(keys: Sequence[str] | None) -> Iterator[str | None]:
         yield str(path)
 
 
-def _with_named_gaps(
-    batches: Callable[[], Iterable[tuple[list[str], dict[str, Any]]]],
-    data: Sequence[tuple[str, str, str]],
-) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    """The same batches; where ESPnet breaks off, a sentence says why."""
+@contextmanager
+def _named_gaps(data: Sequence[tuple[str, str, str]]) -> Iterator[None]:
+    """Where ESPnet breaks off, a sentence says why."""
     try:
-        yield from batches()
+        yield
     except KDError:
         raise
     except Exception as error:  # of the libraries that read archives, audio and text

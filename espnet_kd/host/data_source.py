@@ -2,7 +2,10 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from espnet_kd.errors import KDError
@@ -37,42 +40,69 @@ def check_source(text: str, keys: Sequence[str] | None) -> tuple[str, str, str]:
     if len(fields) != 3:
         raise KDError(f"the data '{text}' are not PATH,NAME,TYPE")
     path, name, kind = fields
-    check = _check_place if kind in PATHS else _check_text if kind == "text" else None
-    if check is not None:
+    if kind in PATHS or kind == "text":
         table = read_table(Path(path))
-        for key in table if keys is None else keys:
-            if key in table:
-                check(f"{path}: '{key}'", table[key], kind)
+        wanted = [key for key in (table if keys is None else keys) if key in table]
+        values = [(f"{path}: '{key}'", table[key]) for key in wanted]
+        if kind == "text":
+            _check_texts(values)
+        else:
+            _check_places(values, kind)
     return path, name, kind
 
 
-def _check_text(head: str, value: str, _kind: str) -> None:
-    if len(value) > LONGEST:
-        raise KDError(f"{head} has a text of {len(value):,} characters; cut the utterance")
+def _check_texts(values: Iterable[tuple[str, str]]) -> None:
+    for head, text in values:
+        if len(text) > LONGEST:
+            length = f"{len(text):,}"
+            raise KDError(f"{head} has a text of {length} characters; cut the utterance")
 
 
-def _check_place(head: str, value: str, kind: str) -> None:
-    if value.startswith("|") or value.endswith("|"):
-        raise KDError(
-            f"{head} is a command ('{value[:60]}'), which is not run here; write its "
-            "output to a file, as stage 3 of ESPnet's recipes does"
-        )
-    found = PLACE.fullmatch(value) if kind == "kaldi_ark" else None
-    file = found["path"] if found else value
-    if os.path.exists(file) and not os.path.isfile(file):
-        raise KDError(f"{head} is {file}, which is no file")
-    if (
-        found
-        and os.path.isfile(file)
-        and _begins_with_pickle(file, int(found["offset"] or 0))
-    ):
-        raise KDError(
-            f"{head} is a pickle in {file}, which could run code when it is read; refused. "
-            "Get the data from a source you trust"
-        )
+def _check_places(values: Iterable[tuple[str, str]], kind: str) -> None:
+    places = (_Place.of(head, value, kind) for head, value in values)
+    # One look at an archive serves all the utterances that follow each other in it.
+    for file, inside in groupby(places, attrgetter("file")):
+        if os.path.isfile(file):
+            _refuse_pickles(file, list(inside))
+        elif os.path.exists(file):
+            raise KDError(f"{next(inside).head} is {file}, which is no file")
 
 
-def _begins_with_pickle(file: str, offset: int) -> bool:
+@dataclass(frozen=True)
+class _Place:
+    """Where an utterance's data are.
+
+    Attributes:
+        head: What a sentence about it begins with.
+        file: The file.
+        offset: Where they begin in an archive of Kaldi's; None for a whole file.
+    """
+
+    head: str
+    file: str
+    offset: int | None
+
+    @classmethod
+    def of(cls, head: str, value: str, kind: str) -> "_Place":
+        if value.startswith("|") or value.endswith("|"):
+            raise KDError(
+                f"{head} is a command ('{value[:60]}'), which is not run here; write its "
+                "output to a file, as stage 3 of ESPnet's recipes does"
+            )
+        found = PLACE.fullmatch(value) if kind == "kaldi_ark" else None
+        if found is None:
+            return cls(head, value, None)
+        return cls(head, found["path"], int(found["offset"] or 0))
+
+
+def _refuse_pickles(file: str, places: Sequence[_Place]) -> None:
+    if places[0].offset is None:
+        return
     with open(file, "rb") as archive:
-        archive.seek(offset)
-        return archive.read(len(PICKLE)) == PICKLE
+        for place in places:
+            archive.seek(place.offset or 0)
+            if archive.read(len(PICKLE)) == PICKLE:
+                raise KDError(
+                    f"{place.head} is a pickle in {file}, which could run code when it is "
+                    "read; refused. Get the data from a source you trust"
+                )
