@@ -16,25 +16,13 @@ SHOWN = 3
 MESSAGE = 1000
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a checkpoint, weights only, and require it to be the whole model.
-
-    Args:
-        model: Changed in place.
-        path: The checkpoint; parameters that the model does not have are left out.
-
-    Raises:
-        ExperimentError: If it is missing, corrupt, holds more than weights, or lacks keys.
-    """
-    load_state(model, read_weights(path), path)
-
-
 def load_state(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
     """Load what was read from a checkpoint, and require it to be the whole model.
 
     Args:
         model: Changed in place.
-        weights: As ``read_weights`` gives them.
+        weights: As ``read_weights`` gives them; parameters that the model does not have
+            are left out.
         path: The checkpoint, for messages.
 
     Raises:
@@ -54,16 +42,25 @@ def load_state(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Path
         )
 
 
+def require_checkpoint(path: Path) -> None:
+    """Require a checkpoint to be a file, without reading it.
+
+    Raises:
+        ExperimentError: If it is missing, or something else.
+    """
+    if not os.path.exists(path):  # which a name that is too long does not stop
+        raise ExperimentError(f"checkpoint {path} does not exist")
+    if not path.is_file():
+        raise ExperimentError(f"{path} is no checkpoint but a directory or a device")
+
+
 def read_weights(path: Path) -> Mapping[str, torch.Tensor]:
     """Read a state dict without executing anything stored in it.
 
     Raises:
         ExperimentError: If the file is missing, damaged, or holds more than weights.
     """
-    if not os.path.exists(path):  # which a name that is too long does not stop
-        raise ExperimentError(f"checkpoint {path} does not exist")
-    if not path.is_file():
-        raise ExperimentError(f"{path} is no checkpoint but a directory or a device")
+    require_checkpoint(path)
     try:
         weights: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -72,17 +72,12 @@ def task_class(name: str) -> type[Any]:
     if name not in TASKS:
         raise KDError(f"unknown task '{name}'; {suggest(name, TASKS)}")
     module, attribute = TASKS[name]
-    with quiet_import():
-        found = importlib.import_module(module)
-    return stock_class(getattr(found, attribute))
+    return stock_class(getattr(quiet_import(module), attribute))
 
 
 def language_model_task() -> type[Any]:
     """Import the stock task class of language models."""
-    with quiet_import():
-        from espnet2.tasks.lm import LMTask
-
-    stock: type[Any] = LMTask
+    stock: type[Any] = quiet_import("espnet2.tasks.lm").LMTask
     return stock
 
 
@@ -153,14 +148,12 @@ def beam_search(model: Any, beam_size: int) -> Callable[[Tensor], list[Any]]:
         parts = (model.decoder, model.joint_network, beam_size)
         search = BeamSearchTransducer(*parts, nbest=beam_size, score_norm=False)
         return search
-    with quiet_import():
-        from espnet2.bin.asr_inference import BatchBeamSearch, CTCPrefixScorer
-
+    inference = quiet_import("espnet2.bin.asr_inference")
     ctc_weight = 1.0 if model.decoder is None else 0.5 if model.ctc is not None else 0.0
     scorers = {"decoder": model.decoder}
     if model.ctc is not None:
-        scorers["ctc"] = CTCPrefixScorer(ctc=model.ctc, eos=model.eos)
-    search = BatchBeamSearch(
+        scorers["ctc"] = inference.CTCPrefixScorer(ctc=model.ctc, eos=model.eos)
+    search = inference.BatchBeamSearch(
         scorers=scorers,
         weights={"decoder": 1.0 - ctc_weight, "ctc": ctc_weight},
         beam_size=beam_size,
@@ -202,13 +195,11 @@ def recogniser(
     """
     import inspect
 
-    with quiet_import():
-        from espnet2.bin.asr_inference import Speech2Text
-
-    known = inspect.signature(Speech2Text.__init__).parameters
+    stock = quiet_import("espnet2.bin.asr_inference").Speech2Text
+    known = inspect.signature(stock.__init__).parameters
     if unknown := sorted(options.keys() - known.keys()):
         raise KDError(f"no option of asr_inference: {suggest(unknown[0], known)}")
-    found: Recogniser = Speech2Text(config, weights, device=device, **options)
+    found: Recogniser = stock(config, weights, device=device, **options)
     return found
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from espnet_kd.documents import read_yaml
 from espnet_kd.errors import ExperimentError
 from espnet_kd.host.building import Room, building
-from espnet_kd.host.checkpoint import load_state, read_weights
+from espnet_kd.host.checkpoint import load_state, read_weights, require_checkpoint
 from espnet_kd.host.compat import build_model, stock_class
 from espnet_kd.host.files import hash_files
 from espnet_kd.host.packed import ExperimentFiles, from_zoo, is_packed, unpack
@@ -50,9 +50,8 @@ class Experiment:
         Raises:
             ExperimentError: If one is missing, or the config cannot be read.
         """
-        assert self.settings is not None, "reading it was what could fail"
-        if not self.files.weights.is_file():
-            raise ExperimentError(f"checkpoint {self.files.weights} does not exist")
+        _ = self.settings  # which reads it
+        require_checkpoint(self.files.weights)
 
     def model(self, task: type[Any]) -> nn.Module:
         """Build the model, in eval mode and without gradient, and load its weights.

@@ -1,24 +1,35 @@
 """Imports that say nothing on the terminal, as long as they succeed."""
 
+import importlib
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import IO
 
 
-@contextmanager
-def quiet_import() -> Iterator[None]:
-    """Keep from the terminal what importing ESPnet says, unless the import fails.
+def quiet_import(name: str) -> ModuleType:
+    """Import a module of ESPnet's, and keep from the terminal what that says.
 
     It tries to download data for nltk, misses flash attention and warns of deprecations
-    in its own source: nothing that whoever runs a command can do anything about.
+    in its own source: nothing that whoever runs a command can do anything about. A module
+    that is there already says nothing, and the terminal is left alone.
 
     Raises:
         BaseException: What the import raised, after all that it said.
     """
+    if name in sys.modules:
+        return importlib.import_module(name)
+    with _silence():
+        return importlib.import_module(name)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what is said from the terminal, unless the block fails."""
     with tempfile.TemporaryFile() as said:
         try:
             with _terminal_to(said), warnings.catch_warnings():

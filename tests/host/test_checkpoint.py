@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from espnet_kd.errors import ExperimentError
-from espnet_kd.host.checkpoint import load_weights, read_weights
+from espnet_kd.host.checkpoint import load_state, read_weights
 
 
 class Bomb:
@@ -46,7 +46,7 @@ def test_a_whole_checkpoint_is_loaded_and_what_is_too_much_is_left(tmp_path):
     model, path = nn.Linear(2, 1), tmp_path / "m.pth"
     state = {"weight": torch.ones(1, 2), "bias": torch.zeros(1), "old": torch.ones(3)}
     torch.save(state, path)
-    load_weights(model, path)
+    load_state(model, read_weights(path), path)
     assert model.weight.tolist() == [[1, 1]]
 
 
@@ -61,9 +61,11 @@ def test_a_whole_checkpoint_is_loaded_and_what_is_too_much_is_left(tmp_path):
     ],
 )
 def test_another_models_checkpoint_is_refused(tmp_path, state, text):
-    torch.save(state, tmp_path / "m.pth")
+    path = tmp_path / "m.pth"
+    torch.save(state, path)
+    weights = read_weights(path)
     with pytest.raises(ExperimentError, match=text):
-        load_weights(nn.Linear(2, 1), tmp_path / "m.pth")
+        load_state(nn.Linear(2, 1), weights, path)
 
 
 def test_what_is_missing_or_damaged_is_named(tmp_path):

@@ -5,6 +5,8 @@ import sys
 
 from conftest import REPO
 
+from espnet_kd.host import quiet
+
 NOISE = """
 import logging, os, sys, warnings
 print("[nltk_data] Error loading cmudict")
@@ -16,8 +18,7 @@ handler = logging.StreamHandler()
 USE = """
 from espnet_kd.host.quiet import quiet_import
 print("before")
-with quiet_import():
-    import loud
+loud = quiet_import("loud")
 print("later")
 loud.handler.emit(loud.logging.makeLogRecord({"msg": "a warning of its log"}))
 """
@@ -39,6 +40,11 @@ def test_nothing_is_said_and_everything_can_be_said_after(tmp_path):
     answer = run(tmp_path)
     assert answer.stdout == "before\nlater\n"
     assert answer.stderr == "a warning of its log\n"
+
+
+def test_what_is_imported_already_leaves_the_terminal_alone(monkeypatch):
+    monkeypatch.setattr(quiet, "_silence", None)
+    assert quiet.quiet_import("subprocess") is subprocess
 
 
 def test_an_import_that_fails_shows_all_that_it_said(tmp_path):

@@ -16,11 +16,11 @@ import numpy as np
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError, reason_of
+from espnet_kd.host.data_source import PICKLE
 from espnet_kd.host.kaldi_dir import copy_subset, read_table, write_speakers, write_table
 
 SETS = ("train", "dev", "test")
 TRANSCRIBED = 4
-PICKLE = b"PKL"
 
 
 def main() -> None:
