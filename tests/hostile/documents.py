@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import yaml
+from hostile.files import rewrite
 
 STRANGE: tuple[Any, ...] = (
     *(None, True, [], {}, "", "x", "../../etc/passwd", -1, 0, 1, 0.5, -1.5, 10**9),
@@ -17,24 +18,17 @@ STRANGE: tuple[Any, ...] = (
 )
 
 
-def _text(path: Path, text: str) -> None:
-    path.unlink()
-    path.write_text(text, encoding="utf-8")
-
-
 def invalid_utf8(path: Path, order: Random, _canary: Path) -> None:
     """Bytes that are no UTF-8."""
     data = path.read_bytes()
     at = order.randrange(len(data))
-    path.unlink()
-    path.write_bytes(data[:at] + b"\xff\xfe\xc3" + data[at:])
+    rewrite(path, data[:at] + b"\xff\xfe\xc3" + data[at:])
 
 
 def utf16(path: Path, _order: Random, _canary: Path) -> None:
     """The same in another encoding."""
     text = path.read_text(encoding="utf-8")
-    path.unlink()
-    path.write_bytes(text.encode("utf-16"))
+    rewrite(path, text.encode("utf-16"))
 
 
 def controls(path: Path, order: Random, _canary: Path) -> None:
@@ -42,20 +36,20 @@ def controls(path: Path, order: Random, _canary: Path) -> None:
     text = path.read_text(encoding="utf-8")
     at = order.randrange(len(text))
     sign = order.choice(["\x00", "\x1b[31m", "\x0c", "\x85", "\u2028", "\t", "\r", "\x7f"])
-    _text(path, text[:at] + sign + text[at:])
+    rewrite(path, text[:at] + sign + text[at:])
 
 
 def windows(path: Path, _order: Random, _canary: Path) -> None:
     """A byte order mark and carriage returns."""
     text = path.read_text(encoding="utf-8")
-    _text(path, "\ufeff" + text.replace("\n", "\r\n"))
+    rewrite(path, "\ufeff" + text.replace("\n", "\r\n"))
 
 
 def long_line(path: Path, order: Random, _canary: Path) -> None:
     """A line of a megabyte."""
     text = path.read_text(encoding="utf-8")
     at = order.randrange(len(text))
-    _text(path, text[:at] + "x" * 1_000_000 + text[at:])
+    rewrite(path, text[:at] + "x" * 1_000_000 + text[at:])
 
 
 TEXT = (invalid_utf8, utf16, controls, windows, long_line)
@@ -68,9 +62,9 @@ def _read(path: Path) -> Any:
 
 def _write(path: Path, content: Any) -> None:
     if path.suffix == ".json":
-        _text(path, json.dumps(content))
+        rewrite(path, json.dumps(content))
     else:
-        _text(path, yaml.safe_dump(content))
+        rewrite(path, yaml.safe_dump(content))
 
 
 def _places(content: Any) -> Iterator[tuple[Any, Any]]:
@@ -143,7 +137,7 @@ def deep(path: Path, order: Random, _canary: Path) -> None:
     """Brackets in brackets."""
     depth = order.choice([120, 900, 5000, 100_000])
     opening, closing = order.choice([("[", "]"), ('{"a":', "}")])
-    _text(path, opening * depth + "1" + closing * order.choice([depth, depth, 0]))
+    rewrite(path, opening * depth + "1" + closing * order.choice([depth, depth, 0]))
 
 
 def deep_value(path: Path, order: Random, _canary: Path) -> None:
@@ -155,7 +149,7 @@ def deep_value(path: Path, order: Random, _canary: Path) -> None:
     depth = order.choice([90, 150])
     inside = "[" * depth + "]" * depth
     text = path.read_text(encoding="utf-8").replace('"DEEP"', inside)
-    _text(path, text.replace("DEEP", inside))
+    rewrite(path, text.replace("DEEP", inside))
 
 
 DOCUMENT = (
@@ -180,7 +174,7 @@ def laughs(path: Path, order: Random, _canary: Path) -> None:
     holder[key] = "LAUGHS"
     _write(path, content)
     text = path.read_text(encoding="utf-8")
-    _text(path, "\n".join(lines) + "\n" + text.replace("LAUGHS", "*l"))
+    rewrite(path, "\n".join(lines) + "\n" + text.replace("LAUGHS", "*l"))
 
 
 def _pairs(keys: str) -> list[tuple[str, str]]:
@@ -194,7 +188,7 @@ def cycle(path: Path, order: Random, _canary: Path) -> None:
     holder[key] = "CYCLE"
     _write(path, content)
     inside = order.choice(["&me [*me]", "&me {a: *me}", "&me {a: {b: [*me]}}"])
-    _text(path, path.read_text(encoding="utf-8").replace("CYCLE", inside))
+    rewrite(path, path.read_text(encoding="utf-8").replace("CYCLE", inside))
 
 
 def executing(path: Path, order: Random, canary: Path) -> None:
@@ -204,7 +198,7 @@ def executing(path: Path, order: Random, canary: Path) -> None:
     holder[key] = "CALL"
     _write(path, content)
     tag = f'!!python/object/apply:os.system ["touch {canary}"]'
-    _text(path, path.read_text(encoding="utf-8").replace("CALL", tag))
+    rewrite(path, path.read_text(encoding="utf-8").replace("CALL", tag))
 
 
 def scalar(path: Path, order: Random, _canary: Path) -> None:
@@ -217,13 +211,13 @@ def scalar(path: Path, order: Random, _canary: Path) -> None:
     wild += ["!!float x", "1:99:99", "0x", "!!set {a, b}", "!!omap [a: 1]", "!!bool x"]
     wild += ["0b", "!!null x", "=", "<<", "!!str [a]", "!!map x", "{[1]: 2}", "{1: 2}"]
     wild += ["9" * 5000, "!unknown x", "*nobody", "2001-12-14 21:59:43.10 -25:99"]
-    _text(path, path.read_text(encoding="utf-8").replace("SCALAR", order.choice(wild)))
+    rewrite(path, path.read_text(encoding="utf-8").replace("SCALAR", order.choice(wild)))
 
 
 def merge_keys(path: Path, _order: Random, _canary: Path) -> None:
     """A merge of what cannot be merged, and keys that come twice."""
     text = path.read_text(encoding="utf-8")
-    _text(path, f"<<: [1, 2]\n{text}\n{text}")
+    rewrite(path, f"<<: [1, 2]\n{text}\n{text}")
 
 
 YAML = (laughs, cycle, executing, scalar, merge_keys)
@@ -236,7 +230,7 @@ def json_number(path: Path, order: Random, _canary: Path) -> None:
     holder[key] = "NUMBER"
     _write(path, content)
     wild = order.choice(["9" * 5000, "1e999", "-Infinity", "NaN", "-0", "1E400"])
-    _text(path, path.read_text(encoding="utf-8").replace('"NUMBER"', wild))
+    rewrite(path, path.read_text(encoding="utf-8").replace('"NUMBER"', wild))
 
 
 JSON = (json_number,)
@@ -250,14 +244,14 @@ def other_in_line(path: Path, order: Random, _canary: Path) -> None:
     holder, key = _place(content, order)
     holder[key] = order.choice(STRANGE)
     lines[at] = json.dumps(content)
-    _text(path, "\n".join(lines) + "\n")
+    rewrite(path, "\n".join(lines) + "\n")
 
 
 def deep_line(path: Path, order: Random, _canary: Path) -> None:
     """A line of brackets."""
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[order.randrange(len(lines))] = "[" * 100_000 + "]" * 100_000
-    _text(path, "\n".join(lines) + "\n")
+    rewrite(path, "\n".join(lines) + "\n")
 
 
 LINES = (other_in_line, deep_line)
