@@ -23,7 +23,6 @@ COUNT = int(os.environ.get("KD_HOSTILE", "500"))
 ONE = os.environ.get("KD_HOSTILE_CASE", "")
 FEW, SHARD = 40, 20
 DRAWN = [named(ONE)] if ONE else cases(SEED, COUNT)
-READ = {file for command in COMMANDS for file in command.reads}
 
 
 def check(drawn: list[Case], healthy: Path, folder: Path) -> None:
