@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import TOKENS, asr_options, build_asr, write_exp
-from training import write_kd
+from training import write_kd, write_targets
 from trials import Trial, student_command, write_corpus, write_teacher
 
-from espnet_kd.bin import cache_teacher, check, merge_cache
+from espnet_kd.bin import check
 from espnet_kd.bin.check import BROKEN, UNWISE, WELL
 from espnet_kd.checkup import step_cost
 from espnet_kd.host.kaldi_dir import read_table
@@ -198,12 +198,7 @@ def test_a_student_without_ctc_is_named(trial):
 def written_by(teacher, trial):
     """The kd_conf of targets of CTC, written by a teacher for all of a trial's data."""
     for split in ("train", "dev"):
-        folder, out = trial.corpus / split, str(trial.root / f"cache_{split}")
-        data = f"{folder}/feats.scp,speech,kaldi_ark"
-        named = ["--key_file", f"{folder}/text"]
-        what = ["--data_path_and_name_and_type", data, "--output_dir", out]
-        cache_teacher.main(["--exp", str(teacher), *named, *what])
-        merge_cache.main(["--cache", out, *named])
+        write_targets(teacher, trial.corpus / split, trial.root / f"cache_{split}")
     targets = [str(trial.root / f"cache_{split}") for split in ("train", "dev")]
     return {"losses": [{"type": "ctc_frame_kl", "weight": 1.0}], "targets": targets}
 
