@@ -34,19 +34,16 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
-from training import arguments
+from lightning_runs import TERMS
+from training import arguments, write_targets
 
-from espnet_kd.bin import cache_teacher, merge_cache
 from espnet_kd.host.compat import versions
 
 EPOCHS = 4
 TOKENS = ["<blank>", "<unk>", *(f"t{number}" for number in range(197)), "<sos/eos>"]
 SPLITS = {"train": 600, "dev": 12}
-TERMS = [
-    {"type": "ctc_frame_kl", "weight": 0.3, "frames": "all"},
-    {"type": "token_kl", "weight": 0.7, "temperature": 2.0},
-    {"type": "hidden_mse", "weight": 0.1, "student": "encoder", "teacher": "encoder"},
-]
+# Random posteriors have no likely tokens to keep.
+KEPT = ("--parts", "ctc,decoder", "--tap", "encoder", "--max_k", "16")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -92,25 +89,12 @@ def prepare(root: Path, cached: bool) -> None:
     for split, count in SPLITS.items():
         write_split(root / split, count, noise)
         if cached:
-            write_targets(root, split)
+            write_targets(root / "teacher", root / split, root / "cache" / split, *KEPT)
     conf = {"teachers": [{"exp": str(root / "teacher")}], "losses": TERMS}
     conf |= {"gradients": {"every": 50}}
     (root / "live.yaml").write_text(yaml.safe_dump(conf))
     conf["targets"] = [str(root / "cache" / split) for split in SPLITS]
     (root / "cache.yaml").write_text(yaml.safe_dump(conf))
-
-
-def write_targets(root: Path, split: str) -> None:
-    """Cache the teacher's targets; random posteriors have no likely tokens to keep."""
-    folder, out = root / split, root / "cache" / split
-    keys = ["--key_file", f"{folder}/text"]
-    data = [f"{folder}/feats.scp,speech,kaldi_ark", f"{folder}/text,text,text"]
-    options = ["--parts", "ctc,decoder", "--tap", "encoder", "--max_k", "16"]
-    for one in data:
-        options += ["--data_path_and_name_and_type", one]
-    exp = ["--exp", str(root / "teacher"), "--output_dir", str(out)]
-    cache_teacher.main([*exp, *keys, *options])
-    merge_cache.main(["--cache", str(out), *keys])
 
 
 def usage() -> tuple[float, float, int, int]:
@@ -137,7 +121,7 @@ def train(root: Path, kind: str, workers: int, args: argparse.Namespace) -> None
     register_optimizer_step_post_hook(count)
     options = {"batch_type": "numel", "batch_bins": 8_000, "num_workers": workers}
     options |= {"num_iters_per_epoch": args.updates // EPOCHS, "max_epoch": EPOCHS}
-    options |= {"specaug": None, "token_type": "word", "log_interval": 50}
+    options |= {"specaug": None, "log_interval": 50}
     command = arguments(root, root / f"{kind}{workers}", **options)
     command[command.index("--token_type") + 1] = "word"
     conf = [] if kind == "stock" else ["--kd_conf", str(root / f"{kind}.yaml")]
