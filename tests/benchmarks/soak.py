@@ -21,10 +21,10 @@ import argparse
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import kaldiio
 import numpy as np
 import psutil
 import torch
@@ -33,7 +33,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
+from conftest import INPUT_SIZE, Row, asr_options, build_asr, write_exp, write_split
 from lightning_runs import TERMS
 from training import arguments, write_targets
 
@@ -62,20 +62,12 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def write_split(folder: Path, count: int, noise: np.random.Generator) -> None:
+def rows(name: str, count: int, noise: np.random.Generator) -> Iterator[Row]:
     """Random features of 40 to 199 frames with 2 to 12 random tokens."""
-    folder.mkdir()
-    texts, shapes = [], []
-    with kaldiio.WriteHelper(f"ark,scp:{folder}/feats.ark,{folder}/feats.scp") as writer:
-        for number in range(count):
-            utt, frames = f"{folder.name}-{number:05d}", int(noise.integers(40, 200))
-            features = noise.standard_normal((frames, INPUT_SIZE))
-            writer(utt, features.astype(np.float32))
-            words = noise.choice(TOKENS[2:-1], int(noise.integers(2, 13)))
-            texts.append(f"{utt} {' '.join(words)}\n")
-            shapes.append(f"{utt} {frames},{INPUT_SIZE}\n")
-    (folder / "text").write_text("".join(texts))
-    (folder / "feats_shape").write_text("".join(shapes))
+    for number in range(count):
+        features = noise.standard_normal((int(noise.integers(40, 200)), INPUT_SIZE))
+        words = noise.choice(TOKENS[2:-1], int(noise.integers(2, 13)))
+        yield f"{name}-{number:05d}", features, " ".join(words)
 
 
 def prepare(root: Path, cached: bool) -> None:
@@ -87,7 +79,7 @@ def prepare(root: Path, cached: bool) -> None:
     model = build_asr(seed=1, **teacher)
     write_exp(root / "teacher", model, asr_options(**teacher))
     for split, count in SPLITS.items():
-        write_split(root / split, count, noise)
+        write_split(root / split, rows(split, count, noise))
         if cached:
             write_targets(root / "teacher", root / split, root / "cache" / split, *KEPT)
     conf = {"teachers": [{"exp": str(root / "teacher")}], "losses": TERMS}
