@@ -125,11 +125,17 @@ def test_a_student_that_is_its_teacher_is_doubted(trial):
     assert "name another teacher, or another --init_param" in sentences[0]
 
 
-def refused(answer, *texts):
-    """Status 2, and as many sentences as are said, each with its text."""
+def told(answer):
+    """Status 2, and why."""
     status, printed, sentences = answer
     assert status == 2, printed
     assert BROKEN in printed
+    return sentences
+
+
+def refused(answer, *texts):
+    """Status 2, and as many sentences as are said, each with its text."""
+    sentences = told(answer)
     assert len(sentences) == len(texts), sentences
     for text in texts:
         assert [s for s in sentences if text in s], (text, sentences)
@@ -323,13 +329,22 @@ def test_a_module_that_is_no_training_is_named(capsys):
     )
 
 
-def test_arguments_that_no_training_takes_are_named(trial):
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ([], "no --kd_conf is given"),
+        (["--no_such", "1"], "unrecognized arguments: --no_such"),
+        (
+            ["--kd_conf", "no_such_conf"],
+            "no such file, and no configuration of that name comes with",
+        ),
+        (
+            ["--kd_conf", "recommended", "--kd_conf", "losses.0.weight=-1"],
+            "losses[0].weight",
+        ),
+    ],
+)
+def test_arguments_that_no_training_takes_are_named(more, named, trial):
     training = student_command(trial.corpus, trial.root)
-    refused(trial.run(training), "no --kd_conf is given")
-    refused(trial.run([*training, "--no_such", "1"]), "unrecognized arguments: --no_such")
-    answer = trial.run([*training, "--kd_conf", "no_such_conf"])
-    refused(answer, "no such file, and no configuration of that name comes with")
-    answer = trial.run(
-        [*training, "--kd_conf", "recommended", "--kd_conf", "losses.0.weight=-1"]
-    )
-    refused(answer, "losses[0].weight")
+    (sentence,) = told(trial.run([*training, *more]))
+    assert named in sentence
