@@ -9,6 +9,8 @@ import torch
 import yaml
 from conftest import ENCODER, INPUT_SIZE
 
+from espnet_kd.bin import cache_teacher, merge_cache
+
 BLOCK = "import sys, runpy; sys.modules['espnet_kd'] = None; module = sys.argv.pop(1); "
 BLOCK += "runpy.run_module(module, run_name='__main__', alter_sys=True)"
 ENCODERS = {
@@ -131,6 +133,22 @@ def write_kd(path: Path, teacher: Path, *changes: dict, **more) -> str:
     conf = {**KD, "teachers": [{"exp": str(teacher)}], "losses": terms, **more}
     path.write_text(yaml.safe_dump(conf))
     return str(path)
+
+
+def cache_command(exp: Path, folder: Path, out: Path, *more: str) -> list[str]:
+    """Command line of cache_teacher for a split of features and texts."""
+    return [
+        *("--exp", str(exp), "--key_file", f"{folder}/text"),
+        *("--data_path_and_name_and_type", f"{folder}/feats.scp,speech,kaldi_ark"),
+        *("--data_path_and_name_and_type", f"{folder}/text,text,text"),
+        *("--output_dir", str(out), *more),
+    ]
+
+
+def write_targets(exp: Path, folder: Path, out: Path, *more: str) -> None:
+    """A whole cache of a teacher's targets of a split."""
+    cache_teacher.main(cache_command(exp, folder, out, *more))
+    merge_cache.main(["--cache", str(out), "--key_file", f"{folder}/text"])
 
 
 def weights(output_dir: Path, epoch: int = 2) -> dict[str, torch.Tensor]:

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 import torch
-from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp
+from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp, write_split
 from training import MASKS, arguments, write_kd
 
 from espnet_kd.bin import check
@@ -23,17 +22,14 @@ def write_corpus(
     (root / "tokens.txt").write_text("\n".join(TOKENS) + "\n")
     noise = np.random.default_rng(0)
     for name, count in (("train", 8), ("dev", 4)):
-        folder = root / name
-        folder.mkdir()
         lengths = {f"{name}-{n}": 40 + 2 * n for n in range(count)}
         if name == "train":
             lengths |= frames or {}
-        with kaldiio.WriteHelper(f"ark,scp:{folder}/feats.ark,{folder}/feats.scp") as ark:
-            for utt, length in lengths.items():
-                ark(utt, noise.standard_normal((length, INPUT_SIZE)).astype(np.float32))
-        (folder / "text").write_text("".join(f"{utt} {word}\n" for utt in lengths))
-        shapes = (f"{utt} {length},{INPUT_SIZE}\n" for utt, length in lengths.items())
-        (folder / "feats_shape").write_text("".join(shapes))
+        rows = (
+            (utt, noise.standard_normal((length, INPUT_SIZE)), word)
+            for utt, length in lengths.items()
+        )
+        write_split(root / name, rows)
     return root
 
 

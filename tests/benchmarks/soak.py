@@ -21,10 +21,10 @@ import argparse
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import kaldiio
 import numpy as np
 import psutil
 import torch
@@ -33,20 +33,17 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
-from training import arguments
+from conftest import INPUT_SIZE, Row, asr_options, build_asr, write_exp, write_split
+from lightning_runs import TERMS
+from training import arguments, write_targets
 
-from espnet_kd.bin import cache_teacher, merge_cache
 from espnet_kd.host.compat import versions
 
 EPOCHS = 4
 TOKENS = ["<blank>", "<unk>", *(f"t{number}" for number in range(197)), "<sos/eos>"]
 SPLITS = {"train": 600, "dev": 12}
-TERMS = [
-    {"type": "ctc_frame_kl", "weight": 0.3, "frames": "all"},
-    {"type": "token_kl", "weight": 0.7, "temperature": 2.0},
-    {"type": "hidden_mse", "weight": 0.1, "student": "encoder", "teacher": "encoder"},
-]
+# Random posteriors have no likely tokens to keep.
+KEPT = ("--parts", "ctc,decoder", "--tap", "encoder", "--max_k", "16")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -65,20 +62,12 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def write_split(folder: Path, count: int, noise: np.random.Generator) -> None:
+def rows(name: str, count: int, noise: np.random.Generator) -> Iterator[Row]:
     """Random features of 40 to 199 frames with 2 to 12 random tokens."""
-    folder.mkdir()
-    texts, shapes = [], []
-    with kaldiio.WriteHelper(f"ark,scp:{folder}/feats.ark,{folder}/feats.scp") as writer:
-        for number in range(count):
-            utt, frames = f"{folder.name}-{number:05d}", int(noise.integers(40, 200))
-            features = noise.standard_normal((frames, INPUT_SIZE))
-            writer(utt, features.astype(np.float32))
-            words = noise.choice(TOKENS[2:-1], int(noise.integers(2, 13)))
-            texts.append(f"{utt} {' '.join(words)}\n")
-            shapes.append(f"{utt} {frames},{INPUT_SIZE}\n")
-    (folder / "text").write_text("".join(texts))
-    (folder / "feats_shape").write_text("".join(shapes))
+    for number in range(count):
+        features = noise.standard_normal((int(noise.integers(40, 200)), INPUT_SIZE))
+        words = noise.choice(TOKENS[2:-1], int(noise.integers(2, 13)))
+        yield f"{name}-{number:05d}", features, " ".join(words)
 
 
 def prepare(root: Path, cached: bool) -> None:
@@ -90,27 +79,14 @@ def prepare(root: Path, cached: bool) -> None:
     model = build_asr(seed=1, **teacher)
     write_exp(root / "teacher", model, asr_options(**teacher))
     for split, count in SPLITS.items():
-        write_split(root / split, count, noise)
+        write_split(root / split, rows(split, count, noise))
         if cached:
-            write_targets(root, split)
+            write_targets(root / "teacher", root / split, root / "cache" / split, *KEPT)
     conf = {"teachers": [{"exp": str(root / "teacher")}], "losses": TERMS}
     conf |= {"gradients": {"every": 50}}
     (root / "live.yaml").write_text(yaml.safe_dump(conf))
     conf["targets"] = [str(root / "cache" / split) for split in SPLITS]
     (root / "cache.yaml").write_text(yaml.safe_dump(conf))
-
-
-def write_targets(root: Path, split: str) -> None:
-    """Cache the teacher's targets; random posteriors have no likely tokens to keep."""
-    folder, out = root / split, root / "cache" / split
-    keys = ["--key_file", f"{folder}/text"]
-    data = [f"{folder}/feats.scp,speech,kaldi_ark", f"{folder}/text,text,text"]
-    options = ["--parts", "ctc,decoder", "--tap", "encoder", "--max_k", "16"]
-    for one in data:
-        options += ["--data_path_and_name_and_type", one]
-    exp = ["--exp", str(root / "teacher"), "--output_dir", str(out)]
-    cache_teacher.main([*exp, *keys, *options])
-    merge_cache.main(["--cache", str(out), *keys])
 
 
 def usage() -> tuple[float, float, int, int]:
@@ -137,7 +113,7 @@ def train(root: Path, kind: str, workers: int, args: argparse.Namespace) -> None
     register_optimizer_step_post_hook(count)
     options = {"batch_type": "numel", "batch_bins": 8_000, "num_workers": workers}
     options |= {"num_iters_per_epoch": args.updates // EPOCHS, "max_epoch": EPOCHS}
-    options |= {"specaug": None, "token_type": "word", "log_interval": 50}
+    options |= {"specaug": None, "log_interval": 50}
     command = arguments(root, root / f"{kind}{workers}", **options)
     command[command.index("--token_type") + 1] = "word"
     conf = [] if kind == "stock" else ["--kd_conf", str(root / f"{kind}.yaml")]

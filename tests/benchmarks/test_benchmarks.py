@@ -1,7 +1,6 @@
 """The benchmarks still run; what they say is for a quiet machine."""
 
 import os
-import runpy
 import subprocess
 import sys
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import REPO, asr_options, build_asr, clone, write_exp
+from soak import growth, leaks
 
 SMALL = ["--vocabulary", "60", "--batch", "2", "--frames", "60", "--repeats", "1"]
 
@@ -49,8 +49,6 @@ def test_what_a_student_saves():
 
 def test_a_soak_tells_a_leak_from_what_the_stock_run_does():
     """Of the 10 lines after the 200th update, two make a quarter: at 350 and at 1,150."""
-    soak = runpy.run_path(str(REPO / "tests" / "benchmarks" / "soak.py"))
-    growth, leaks = soak["growth"], soak["leaks"]
     updates = np.arange(1, 13) * 100.0
     flat = np.stack([updates, *([np.full(12, value) for value in (800, 90, 5, 4)])], 1)
     growing = flat.copy()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import TOKENS, asr_options, build_asr, write_exp
-from training import write_kd
+from training import write_kd, write_targets
 from trials import Trial, student_command, write_corpus, write_teacher
 
-from espnet_kd.bin import cache_teacher, check, merge_cache
+from espnet_kd.bin import check
 from espnet_kd.bin.check import BROKEN, UNWISE, WELL
 from espnet_kd.checkup import step_cost
 from espnet_kd.host.kaldi_dir import read_table
@@ -125,11 +125,17 @@ def test_a_student_that_is_its_teacher_is_doubted(trial):
     assert "name another teacher, or another --init_param" in sentences[0]
 
 
-def refused(answer, *texts):
-    """Status 2, and as many sentences as are said, each with its text."""
+def told(answer):
+    """Status 2, and why."""
     status, printed, sentences = answer
     assert status == 2, printed
     assert BROKEN in printed
+    return sentences
+
+
+def refused(answer, *texts):
+    """Status 2, and as many sentences as are said, each with its text."""
+    sentences = told(answer)
     assert len(sentences) == len(texts), sentences
     for text in texts:
         assert [s for s in sentences if text in s], (text, sentences)
@@ -198,12 +204,7 @@ def test_a_student_without_ctc_is_named(trial):
 def written_by(teacher, trial):
     """The kd_conf of targets of CTC, written by a teacher for all of a trial's data."""
     for split in ("train", "dev"):
-        folder, out = trial.corpus / split, str(trial.root / f"cache_{split}")
-        data = f"{folder}/feats.scp,speech,kaldi_ark"
-        named = ["--key_file", f"{folder}/text"]
-        what = ["--data_path_and_name_and_type", data, "--output_dir", out]
-        cache_teacher.main(["--exp", str(teacher), *named, *what])
-        merge_cache.main(["--cache", out, *named])
+        write_targets(teacher, trial.corpus / split, trial.root / f"cache_{split}")
     targets = [str(trial.root / f"cache_{split}") for split in ("train", "dev")]
     return {"losses": [{"type": "ctc_frame_kl", "weight": 1.0}], "targets": targets}
 
@@ -328,13 +329,22 @@ def test_a_module_that_is_no_training_is_named(capsys):
     )
 
 
-def test_arguments_that_no_training_takes_are_named(trial):
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ([], "no --kd_conf is given"),
+        (["--no_such", "1"], "unrecognized arguments: --no_such"),
+        (
+            ["--kd_conf", "no_such_conf"],
+            "no such file, and no configuration of that name comes with",
+        ),
+        (
+            ["--kd_conf", "recommended", "--kd_conf", "losses.0.weight=-1"],
+            "losses[0].weight",
+        ),
+    ],
+)
+def test_arguments_that_no_training_takes_are_named(more, named, trial):
     training = student_command(trial.corpus, trial.root)
-    refused(trial.run(training), "no --kd_conf is given")
-    refused(trial.run([*training, "--no_such", "1"]), "unrecognized arguments: --no_such")
-    answer = trial.run([*training, "--kd_conf", "no_such_conf"])
-    refused(answer, "no such file, and no configuration of that name comes with")
-    answer = trial.run(
-        [*training, "--kd_conf", "recommended", "--kd_conf", "losses.0.weight=-1"]
-    )
-    refused(answer, "losses[0].weight")
+    (sentence,) = told(trial.run([*training, *more]))
+    assert named in sentence

@@ -77,17 +77,9 @@ def test_what_is_no_json_cannot_be_read(tmp_path):
     [
         *({"token_list": (1, 2)}, {"token_list": ()}, {"blank_id": -1}, {"blank_id": 6}),
         *({"parts": ("ctc", "x")}, {"parts": ([],)}, {"dtype": "int8"}, {"teacher": 5}),
-        *(
-            {"temperatures": {"ctc": (0.0,)}},
-            {"temperatures": {"x": (1.0,)}},
-            {"nbest": 0.5},
-        ),
-        *(
-            {"nbest": 0.5},
-            {"widths": ()},
-            {"tolerance": float("nan")},
-            {"temperatures": {"ctc": ("x",)}},
-        ),
+        *({"temperatures": {"ctc": (0.0,)}}, {"temperatures": {"x": (1.0,)}}),
+        *({"nbest": 0.5}, {"widths": ()}, {"tolerance": float("nan")}),
+        {"temperatures": {"ctc": ("x",)}},
     ],
 )
 def test_a_header_that_makes_no_sense_is_damaged(tmp_path, change):

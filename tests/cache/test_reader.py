@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pickles import Trap
 from targets import HEADER_OF, OTHER, write_shard
 
 from espnet_kd.cache.entries import batch_of
@@ -108,16 +109,6 @@ def test_the_collate_function_adds_the_targets_of_its_utterances(cache, tmp_path
 def test_data_workers_get_it_by_pickling(cache):
     again = pickle.loads(pickle.dumps(Cache([cache])))
     assert [entry.utt for entry in again.read(["b"])] == ["b"]
-
-
-class Trap:
-    """What makes a file when it is unpickled."""
-
-    def __init__(self, mark):
-        self.mark = mark
-
-    def __reduce__(self):
-        return open, (str(self.mark), "w")
 
 
 def test_a_pickle_in_an_archive_is_not_read(cache, tmp_path):

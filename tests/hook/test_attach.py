@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import TOKENS, build_asr, clone
+from conftest import TOKENS, build_asr, clone, said_by_student
 
 import espnet_kd
 from espnet_kd.errors import AlignmentError, ConfigError, KDError, TeacherError
@@ -245,18 +245,9 @@ def test_intermediate_ctc_does_not_confuse_the_final_one(teacher, batch, monkeyp
     espnet_kd.attach(model, conf(CTC), teacher)
     final = []
     model.encoder.register_forward_hook(lambda m, a, o: final.append(o[0][0]))
-    attachment = attachment_of(model)
-    captured = {}
-    goal = type(attachment.objective)
-    combine = goal.__call__
-
-    def spy(self, loss, student, *more):
-        captured["logits"] = student.ctc_logits
-        return combine(self, loss, student, *more)
-
-    monkeypatch.setattr(goal, "__call__", spy)
+    said = said_by_student(attachment_of(model), monkeypatch)
     model.train()(**clone(batch))
-    torch.testing.assert_close(captured["logits"], model.ctc.ctc_lo(final[0]))
+    torch.testing.assert_close(said[0].ctc_logits, model.ctc.ctc_lo(final[0]))
 
 
 def test_bfloat16_autocast_stays_finite(student, teacher, batch):

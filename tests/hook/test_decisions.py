@@ -3,6 +3,8 @@
 import logging
 
 import pytest
+from conftest import build_asr
+from pairs.kinds import encoder
 
 import espnet_kd
 from espnet_kd.teachers.live import LiveTeacher
@@ -133,11 +135,7 @@ def test_what_is_not_known_before_a_batch_is_told_to_follow(caplog, student, tea
 
 
 def test_two_rates_are_doubted_before_a_batch_is_seen(caplog, student, batch):
-    from conftest import build_asr
-
-    conf = {"output_size": 12, "num_blocks": 2, "input_layer": "conv2d2"}
-    conf |= {"attention_heads": 2, "linear_units": 16}
-    fast = build_asr(2, encoder_conf=conf)
+    fast = build_asr(2, **encoder("transformer", output_size=12, input_layer="conv2d2"))
     with caplog.at_level(logging.WARNING, "espnet_kd"):
         kd = {"losses": [{"type": "ctc_frame_kl", "weight": 1.0}]}
         example = {key: batch[key] for key in ("speech", "speech_lengths")}

@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from conftest import build_asr, clone
+from pairs.kinds import encoder
 
 import espnet_kd
 from espnet_kd.hook.attach import attachment_of
@@ -78,10 +79,9 @@ def test_a_student_with_its_teachers_weights_is_noticed(seed, caplog, student, b
 
 
 def test_two_rates_are_doubted_where_frames_are_compared(caplog, student, batch):
-    conf = {"output_size": 12, "num_blocks": 2, "input_layer": "conv2d2"}
-    conf |= {"attention_heads": 2, "linear_units": 16}
+    faster = encoder("transformer", output_size=12, input_layer="conv2d2")
     for term, doubted in ((CTC, True), (TOKEN, False)):
-        fast = build_asr(2, encoder_conf=conf)
+        fast = build_asr(2, **faster)
         lines, _ = trained(caplog, student, {"losses": [term]}, fast, batch)
         assert any(
             "frames of the student's stands for" in line

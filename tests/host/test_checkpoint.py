@@ -4,29 +4,20 @@ import pickle
 
 import pytest
 import torch
+from pickles import Trap
 from torch import nn
 
 from espnet_kd.errors import ExperimentError
 from espnet_kd.host.checkpoint import load_state, read_weights
 
 
-class Bomb:
-    """A pickle that would run code when loaded."""
-
-    def __init__(self, mark):
-        self.mark = mark
-
-    def __reduce__(self):
-        return (open, (str(self.mark), "w"))
-
-
 @pytest.mark.parametrize("writer", ["torch", "pickle"])
 def test_a_pickle_that_executes_code_is_refused_unexecuted(tmp_path, writer):
     mark, path = tmp_path / "executed", tmp_path / "bomb.pth"
     if writer == "torch":
-        torch.save({"a": Bomb(mark)}, path)
+        torch.save({"a": Trap(mark)}, path)
     else:
-        path.write_bytes(pickle.dumps({"a": Bomb(mark)}))
+        path.write_bytes(pickle.dumps({"a": Trap(mark)}))
     with pytest.raises(ExperimentError, match="could execute code when loaded; refused"):
         read_weights(path)
     assert not mark.exists()

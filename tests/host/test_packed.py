@@ -1,5 +1,6 @@
 """Packed models and model tags: unpacked inside their folder, or refused."""
 
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -114,21 +115,30 @@ def test_what_is_packed_by_its_full_path_is_found_inside(tmp_path):
     assert found.config == tmp_path / "in" / "c.yaml"
 
 
+ITS_META = ": its meta.yaml"
+
+
 @pytest.mark.parametrize(
     ("meta", "text"),
     [
-        ("files: {asr: ../asr.pth}\nyaml_files: {asr: a.yaml}", "names no model"),
-        ("files: {asr: 5}\nyaml_files: {asr: a.yaml}", "names no model"),
-        ("files: [1]\nyaml_files: {asr: a.yaml}", "names no model"),
-        ("3", "names no model"),
-        ("files: {asr: b.pth}\nyaml_files: {asr: a.yaml}", "names b.pth, which it has not"),
-        ("a: [", "its meta.yaml: while parsing"),
+        (
+            "files: {asr: ../asr.pth}\nyaml_files: {asr: a.yaml}",
+            f"{ITS_META} names no model",
+        ),
+        ("files: {asr: 5}\nyaml_files: {asr: a.yaml}", f"{ITS_META} names no model"),
+        ("files: [1]\nyaml_files: {asr: a.yaml}", f"{ITS_META} names no model"),
+        ("3", f"{ITS_META} names no model"),
+        (
+            "files: {asr: b.pth}\nyaml_files: {asr: a.yaml}",
+            f"{ITS_META} names b.pth, which it has not",
+        ),
+        ("a: [", " cannot be unpacked: its meta.yaml: while parsing"),
     ],
 )
 def test_a_table_of_contents_that_leads_nowhere_is_refused(tmp_path, meta, text):
     (tmp_path / "asr.pth").write_text("x")
     archive = packed(tmp_path / "m.zip", {"meta.yaml": meta, "a.yaml": ""})
-    with pytest.raises(ExperimentError, match=rf"m\.zip: its meta.yaml {text}|{text}"):
+    with pytest.raises(ExperimentError, match=re.escape(f"m.zip{text}")):
         unpack(archive, tmp_path / "in")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import yaml
+from hostile.files import rewrite
 
 META = "meta.yaml"
 
@@ -54,8 +55,7 @@ def bomb(path: Path, _order: Random, _canary: Path) -> None:
     # What is told of its size is not what it is.
     data = path.read_bytes()
     told = struct.pack("<I", 40 << 20)
-    path.unlink()
-    path.write_bytes(data.replace(told, struct.pack("<I", 0xF0000000)))
+    rewrite(path, data.replace(told, struct.pack("<I", 0xF0000000)))
 
 
 def member_less(path: Path, order: Random, _canary: Path) -> None:
@@ -103,8 +103,7 @@ def headers(path: Path, order: Random, _canary: Path) -> None:
     offset = order.choice([4, 6, 8, 10, 14, 18, 22, 26, 28, 30, 42])
     for place in range(at + offset, min(at + offset + 2, len(data))):
         data[place] = order.randrange(256)
-    path.unlink()
-    path.write_bytes(bytes(data))
+    rewrite(path, bytes(data))
 
 
 def odd_names(path: Path, order: Random, _canary: Path) -> None:

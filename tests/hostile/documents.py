@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import yaml
+from hostile.files import rewrite
 
 STRANGE: tuple[Any, ...] = (
     *(None, True, [], {}, "", "x", "../../etc/passwd", -1, 0, 1, 0.5, -1.5, 10**9),
@@ -15,26 +16,20 @@ STRANGE: tuple[Any, ...] = (
     *([None], ["x", 1, {}], "x" * 100_000, list(range(2000)), {"x": {"y": {"z": []}}}),
     *("\x00", "a\nb", "\u2028", "ünïcödé", "1e5", "%s%n{}", "$(touch canary)", "~"),
 )
-
-
-def _text(path: Path, text: str) -> None:
-    path.unlink()
-    path.write_text(text, encoding="utf-8")
+MARK = "MARKED"
 
 
 def invalid_utf8(path: Path, order: Random, _canary: Path) -> None:
     """Bytes that are no UTF-8."""
     data = path.read_bytes()
     at = order.randrange(len(data))
-    path.unlink()
-    path.write_bytes(data[:at] + b"\xff\xfe\xc3" + data[at:])
+    rewrite(path, data[:at] + b"\xff\xfe\xc3" + data[at:])
 
 
 def utf16(path: Path, _order: Random, _canary: Path) -> None:
     """The same in another encoding."""
     text = path.read_text(encoding="utf-8")
-    path.unlink()
-    path.write_bytes(text.encode("utf-16"))
+    rewrite(path, text.encode("utf-16"))
 
 
 def controls(path: Path, order: Random, _canary: Path) -> None:
@@ -42,20 +37,20 @@ def controls(path: Path, order: Random, _canary: Path) -> None:
     text = path.read_text(encoding="utf-8")
     at = order.randrange(len(text))
     sign = order.choice(["\x00", "\x1b[31m", "\x0c", "\x85", "\u2028", "\t", "\r", "\x7f"])
-    _text(path, text[:at] + sign + text[at:])
+    rewrite(path, text[:at] + sign + text[at:])
 
 
 def windows(path: Path, _order: Random, _canary: Path) -> None:
     """A byte order mark and carriage returns."""
     text = path.read_text(encoding="utf-8")
-    _text(path, "\ufeff" + text.replace("\n", "\r\n"))
+    rewrite(path, "\ufeff" + text.replace("\n", "\r\n"))
 
 
 def long_line(path: Path, order: Random, _canary: Path) -> None:
     """A line of a megabyte."""
     text = path.read_text(encoding="utf-8")
     at = order.randrange(len(text))
-    _text(path, text[:at] + "x" * 1_000_000 + text[at:])
+    rewrite(path, text[:at] + "x" * 1_000_000 + text[at:])
 
 
 TEXT = (invalid_utf8, utf16, controls, windows, long_line)
@@ -68,9 +63,9 @@ def _read(path: Path) -> Any:
 
 def _write(path: Path, content: Any) -> None:
     if path.suffix == ".json":
-        _text(path, json.dumps(content))
+        rewrite(path, json.dumps(content))
     else:
-        _text(path, yaml.safe_dump(content))
+        rewrite(path, yaml.safe_dump(content))
 
 
 def _places(content: Any) -> Iterator[tuple[Any, Any]]:
@@ -89,21 +84,32 @@ def _place(content: Any, order: Random) -> tuple[Any, Any]:
     return order.choice(first)
 
 
-def other_value(path: Path, order: Random, _canary: Path) -> None:
-    """Another value, of another type or size, in one place."""
+def _mark(path: Path, order: Random) -> None:
+    """Draw one of its places, for what its format cannot write: see ``_fill``."""
     content = _read(path)
     holder, key = _place(content, order)
-    holder[key] = order.choice(STRANGE)
+    holder[key] = MARK
     _write(path, content)
 
 
-def other_values(path: Path, order: Random, _canary: Path) -> None:
-    """Other values in three places."""
+def _fill(path: Path, inside: str, before: str = "") -> None:
+    """Write this where the mark is, and that before everything."""
+    text = path.read_text(encoding="utf-8").replace(f'"{MARK}"', inside)
+    rewrite(path, before + text.replace(MARK, inside))
+
+
+def other_value(path: Path, order: Random, _canary: Path, count: int = 1) -> None:
+    """Another value, of another type or size, in one place, or in several."""
     content = _read(path)
-    for _ in range(3):
+    for _ in range(count):
         holder, key = _place(content, order)
         holder[key] = order.choice(STRANGE)
     _write(path, content)
+
+
+def other_values(path: Path, order: Random, canary: Path) -> None:
+    """Other values in three places."""
+    other_value(path, order, canary, 3)
 
 
 def other_number(path: Path, order: Random, _canary: Path) -> None:
@@ -143,19 +149,14 @@ def deep(path: Path, order: Random, _canary: Path) -> None:
     """Brackets in brackets."""
     depth = order.choice([120, 900, 5000, 100_000])
     opening, closing = order.choice([("[", "]"), ('{"a":', "}")])
-    _text(path, opening * depth + "1" + closing * order.choice([depth, depth, 0]))
+    rewrite(path, opening * depth + "1" + closing * order.choice([depth, depth, 0]))
 
 
 def deep_value(path: Path, order: Random, _canary: Path) -> None:
     """Brackets in brackets as one of its values."""
-    content = _read(path)
-    holder, key = _place(content, order)
-    holder[key] = "DEEP"
-    _write(path, content)
+    _mark(path, order)
     depth = order.choice([90, 150])
-    inside = "[" * depth + "]" * depth
-    text = path.read_text(encoding="utf-8").replace('"DEEP"', inside)
-    _text(path, text.replace("DEEP", inside))
+    _fill(path, "[" * depth + "]" * depth)
 
 
 DOCUMENT = (
@@ -166,64 +167,45 @@ DOCUMENT = (
 
 def laughs(path: Path, order: Random, _canary: Path) -> None:
     """A few lines that mean billions, as one of the values."""
-    content = _read(path)
-    holder, key = _place(content, order)
-    keys = "abcdefghijkl"
+    _mark(path, order)
+    pairs = [*pairwise("abcdefghijkl")]
     if order.random() < 0.5:
         lines = ["x: &a [lol, lol]"]
-        lines += [f"y{k}: &{k} [{', '.join(['*' + p] * 9)}]" for p, k in _pairs(keys)]
+        lines += [f"y{k}: &{k} [{', '.join(['*' + p] * 9)}]" for p, k in pairs]
     else:
         lines = ["x: &a {u: lol, v: lol}"]
-        for before, name in _pairs(keys):
+        for before, name in pairs:
             inside = ", ".join(f"k{i}: *{before}" for i in range(9))
             lines.append(f"y{name}: &{name} {{{inside}}}")
-    holder[key] = "LAUGHS"
-    _write(path, content)
-    text = path.read_text(encoding="utf-8")
-    _text(path, "\n".join(lines) + "\n" + text.replace("LAUGHS", "*l"))
-
-
-def _pairs(keys: str) -> list[tuple[str, str]]:
-    return list(pairwise(keys))
+    _fill(path, "*l", before="\n".join(lines) + "\n")
 
 
 def cycle(path: Path, order: Random, _canary: Path) -> None:
     """A value that holds itself."""
-    content = _read(path)
-    holder, key = _place(content, order)
-    holder[key] = "CYCLE"
-    _write(path, content)
-    inside = order.choice(["&me [*me]", "&me {a: *me}", "&me {a: {b: [*me]}}"])
-    _text(path, path.read_text(encoding="utf-8").replace("CYCLE", inside))
+    _mark(path, order)
+    _fill(path, order.choice(["&me [*me]", "&me {a: *me}", "&me {a: {b: [*me]}}"]))
 
 
 def executing(path: Path, order: Random, canary: Path) -> None:
     """A tag of PyYAML's that calls a function."""
-    content = _read(path)
-    holder, key = _place(content, order)
-    holder[key] = "CALL"
-    _write(path, content)
-    tag = f'!!python/object/apply:os.system ["touch {canary}"]'
-    _text(path, path.read_text(encoding="utf-8").replace("CALL", tag))
+    _mark(path, order)
+    _fill(path, f'!!python/object/apply:os.system ["touch {canary}"]')
 
 
 def scalar(path: Path, order: Random, _canary: Path) -> None:
     """A scalar that PyYAML makes something else of, or stumbles over."""
-    content = _read(path)
-    holder, key = _place(content, order)
-    holder[key] = "SCALAR"
-    _write(path, content)
+    _mark(path, order)
     wild = ["2020-01-01", "2020-99-99", "!!binary aGVsbG8=", "!!timestamp x", "!!int ''"]
     wild += ["!!float x", "1:99:99", "0x", "!!set {a, b}", "!!omap [a: 1]", "!!bool x"]
     wild += ["0b", "!!null x", "=", "<<", "!!str [a]", "!!map x", "{[1]: 2}", "{1: 2}"]
     wild += ["9" * 5000, "!unknown x", "*nobody", "2001-12-14 21:59:43.10 -25:99"]
-    _text(path, path.read_text(encoding="utf-8").replace("SCALAR", order.choice(wild)))
+    _fill(path, order.choice(wild))
 
 
 def merge_keys(path: Path, _order: Random, _canary: Path) -> None:
     """A merge of what cannot be merged, and keys that come twice."""
     text = path.read_text(encoding="utf-8")
-    _text(path, f"<<: [1, 2]\n{text}\n{text}")
+    rewrite(path, f"<<: [1, 2]\n{text}\n{text}")
 
 
 YAML = (laughs, cycle, executing, scalar, merge_keys)
@@ -231,12 +213,8 @@ YAML = (laughs, cycle, executing, scalar, merge_keys)
 
 def json_number(path: Path, order: Random, _canary: Path) -> None:
     """A number that JSON can say and few can read."""
-    content = _read(path)
-    holder, key = _place(content, order)
-    holder[key] = "NUMBER"
-    _write(path, content)
-    wild = order.choice(["9" * 5000, "1e999", "-Infinity", "NaN", "-0", "1E400"])
-    _text(path, path.read_text(encoding="utf-8").replace('"NUMBER"', wild))
+    _mark(path, order)
+    _fill(path, order.choice(["9" * 5000, "1e999", "-Infinity", "NaN", "-0", "1E400"]))
 
 
 JSON = (json_number,)
@@ -250,14 +228,14 @@ def other_in_line(path: Path, order: Random, _canary: Path) -> None:
     holder, key = _place(content, order)
     holder[key] = order.choice(STRANGE)
     lines[at] = json.dumps(content)
-    _text(path, "\n".join(lines) + "\n")
+    rewrite(path, "\n".join(lines) + "\n")
 
 
 def deep_line(path: Path, order: Random, _canary: Path) -> None:
     """A line of brackets."""
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[order.randrange(len(lines))] = "[" * 100_000 + "]" * 100_000
-    _text(path, "\n".join(lines) + "\n")
+    rewrite(path, "\n".join(lines) + "\n")
 
 
 LINES = (other_in_line, deep_line)

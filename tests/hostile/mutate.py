@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 
 from hostile import archives, documents, tables, tensors, traps
+from hostile.files import rewrite
 
 Change = Callable[[Path, Random, Path], None]
 KINDS = {
@@ -87,12 +88,6 @@ def other(path: Path, order: Random, _canary: Path) -> None:
     names = ("exp/valid.acc.ave.pth", "packed.zip", "data/text", "kd.yaml", "cost.json")
     chosen = order.choice([name for name in names if Path(name).suffix != path.suffix])
     rewrite(path, (root / chosen).read_bytes())
-
-
-def rewrite(path: Path, data: bytes) -> None:
-    """Give a file another content, and another inode."""
-    path.unlink()
-    path.write_bytes(data)
 
 
 def _of(kind: str, *changes: Change) -> dict[str, Mutation]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from hostile.files import rewrite
+
 VALUES = (
     *("", "-1", "0", "1e308", "9" * 5000, "nan", "x" * 100_000, "/etc/passwd", "/dev/zero"),
     *("../../../etc/passwd", "/proc/self/mem", ".", "a b c d", "\x00", "ümläut", "(x", ")"),
@@ -17,8 +19,7 @@ def _lines(
 ) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     lines = change(lines, order.randrange(len(lines)))
-    path.unlink()
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    rewrite(path, "".join(f"{line}\n" for line in lines))
 
 
 def _put(path: Path, order: Random, value: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+from hostile.files import rewrite
 
 from espnet_kd.cache.codec import MAGIC, _packed, _unpacked
 from espnet_kd.cache.header import _digest
@@ -42,8 +43,7 @@ def torch_trap(path: Path, _order: Random, canary: Path) -> None:
 
 def pickle_trap(path: Path, _order: Random, canary: Path) -> None:
     """A plain pickle that runs something."""
-    path.unlink()
-    path.write_bytes(pickle_of(canary))
+    rewrite(path, pickle_of(canary))
 
 
 def legacy_trap(path: Path, _order: Random, canary: Path) -> None:
@@ -54,8 +54,7 @@ def legacy_trap(path: Path, _order: Random, canary: Path) -> None:
 
 def deep_pickle(path: Path, _order: Random, _canary: Path) -> None:
     """Lists in lists."""
-    path.unlink()
-    path.write_bytes(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".")
+    rewrite(path, b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".")
 
 
 def other_content(path: Path, order: Random, _canary: Path) -> None:
@@ -138,22 +137,24 @@ STATISTICS = (other_array, pickled_array)
 def pickle_in_ark(path: Path, order: Random, canary: Path) -> None:
     """A pickle where an entry of an archive is, as kaldiio reads it."""
     data = path.read_bytes()
-    starts = [i for i in range(len(data) - 4) if data[i : i + 3] in (b" \0B", b" NP")]
-    at = order.choice(starts) + 1
-    path.unlink()
-    path.write_bytes(data[:at] + b"PKL" + pickle_of(canary) + data[at:])
+    at = _entry_start(data, order)
+    rewrite(path, data[:at] + b"PKL" + pickle_of(canary) + data[at:])
 
 
 def large_in_ark(path: Path, order: Random, _canary: Path) -> None:
     """An entry that says that it is huge."""
     data = path.read_bytes()
-    starts = [i for i in range(len(data) - 4) if data[i : i + 3] in (b" \0B", b" NP")]
-    at = order.choice(starts) + 1
+    at = _entry_start(data, order)
     huge = struct.pack("<i", order.choice([2**31 - 1, -1, 10**8]))
     kinds = [b"\0BFM \4" + huge + b"\4" + huge, b"\0BDV \4" + huge, b"\0B\4" + huge]
     head = order.choice(kinds)
-    path.unlink()
-    path.write_bytes(data[:at] + head + data[at + len(head) :])
+    rewrite(path, data[:at] + head + data[at + len(head) :])
+
+
+def _entry_start(data: bytes, order: Random) -> int:
+    """Where one of an archive's entries begins, behind its key."""
+    starts = [i for i in range(len(data) - 4) if data[i : i + 3] in (b" \0B", b" NP")]
+    return order.choice(starts) + 1
 
 
 ARCHIVES = (pickle_in_ark, large_in_ark)
@@ -194,7 +195,7 @@ def forged_header(path: Path, order: Random, _canary: Path) -> None:
             content["more"] = 1
         if order.random() < 0.2:
             del content[order.choice(sorted(content))]
-        _write(file, json.dumps({**content, "digest": _digest(content)}))
+        _sign(file, content)
 
 
 def forged_index(path: Path, order: Random, canary: Path) -> None:
@@ -207,11 +208,7 @@ def forged_index(path: Path, order: Random, canary: Path) -> None:
         _put(index, order, order.choice([*VALUES, "../ark/feats.ark:5"]))
     else:
         change(index, order, canary)
-    header = path.parent / "header.json"
-    content = json.loads(header.read_text())
-    content.pop("digest")
-    content["index_hash"] = hash_files([path.parent / "targets.scp"])
-    _write(header, json.dumps({**content, "digest": _digest(content)}))
+    _hash_index(path.parent)
 
 
 def forged_entry(path: Path, order: Random, _canary: Path) -> None:
@@ -238,17 +235,11 @@ def forged_entry(path: Path, order: Random, _canary: Path) -> None:
     block = b"\4" + struct.pack("<i", len(out.getvalue())) + out.getvalue()
     # Behind all others, where the index is led.
     where = len(data)
-    ark.unlink()
-    ark.write_bytes(bytes(data) + b"NPY" + block)
+    rewrite(ark, bytes(data) + b"NPY" + block)
     for name in ("targets.1.scp", "targets.scp"):
         file = path.parent / name
-        text = file.read_text().replace(f":{head - 3}\n", f":{where}\n")
-        _write(file, text)
-    header = path.parent / "header.json"
-    content = json.loads(header.read_text())
-    content.pop("digest")
-    content["index_hash"] = hash_files([path.parent / "targets.scp"])
-    _write(header, json.dumps({**content, "digest": _digest(content)}))
+        rewrite(file, file.read_text().replace(f":{head - 3}\n", f":{where}\n"))
+    _hash_index(path.parent)
 
 
 def _forged(value: np.ndarray, order: Random) -> np.ndarray:
@@ -265,9 +256,17 @@ def _forged(value: np.ndarray, order: Random) -> np.ndarray:
     return order.choice(others)
 
 
-def _write(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    path.write_text(text, encoding="utf-8")
+def _sign(file: Path, content: dict[str, Any]) -> None:
+    """Write what a header says, with the right digest."""
+    rewrite(file, json.dumps({**content, "digest": _digest(content)}))
+
+
+def _hash_index(folder: Path) -> None:
+    """Let a cache's header hold the right hash of its index."""
+    header = folder / "header.json"
+    content = json.loads(header.read_text())
+    content.pop("digest")
+    _sign(header, content | {"index_hash": hash_files([folder / "targets.scp"])})
 
 
 FORGERIES = (forged_header, forged_index, forged_entry)

@@ -36,11 +36,10 @@ MENDED = {
     "teacher_option kd.yaml deep 1000019": "nested too deeply",
     "check_teacher exp/config.yaml laughs 1000172": "means more than 1,000,000 values",
     "prune_units exp/config.yaml cycle 6": "nested too deeply",
-    "teacher_option kd.yaml scalar 1000257": "",
+    "teacher_option kd.yaml scalar 1000257": "it holds a malformed value",
     # Bytes that are no text.
     "compare data/text noise 1000014": "no UTF-8 text",
     "split_scp data/wav.scp zeros 7": "NUL characters",
-    "landed_check made/mark utf16 2000267": "",
     # What ESPnet and its libraries make of what is damaged or of another type.
     "check_teacher ark/feats.ark cut 1000012": "cannot be read by ESPnet",
     "prune_units exp/stats.npz pickled_array 1000040": "no model that ESPnet can build",
@@ -49,9 +48,9 @@ MENDED = {
     "an4 an4/train/feats.ark cut 1000711": "is damaged",
     "perturb_speed audio/u2.flac empty 1000056": "cannot be read",
     # What is whole and makes no sense.
-    "cache_info cache/targets.1.ark forged_header 1000120": "",
-    "prune_weights packed.zip bad_meta 1": "",
-    "prune_weights packed.zip member_less 1000187": "",
+    "cache_info cache/targets.1.ark forged_header 1000120": "is damaged (what it says)",
+    "prune_weights packed.zip bad_meta 1": "its meta.yaml names no model",
+    "prune_weights packed.zip member_less 1000187": "which it has not",
     "perturb_speed data/utt2spk other_key 2000022": "lacks 'u4' of wav.scp",
     "filter_data data/utt2num_samples cut 1000126": "no whole number",
     "compare data/text empty 1000796": "holds no words to compare with",
@@ -76,6 +75,12 @@ SLOW = {
 @pytest.mark.parametrize(("case", "sentence"), MENDED.items(), ids=MENDED)
 def test_what_was_mended_stays_mended(case, sentence, healthy, tmp_path):
     assert sentence in run(named(case), healthy, tmp_path)
+
+
+def test_a_mark_in_another_encoding_is_stale_without_a_word(healthy, tmp_path):
+    """Its bytes are compared, which need be no text."""
+    case = named("landed_check made/mark utf16 2000267")
+    assert run(case, healthy, tmp_path) == ""
 
 
 @pytest.mark.slow

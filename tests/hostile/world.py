@@ -13,9 +13,9 @@ import kaldiio
 import numpy as np
 import sentencepiece
 import soundfile
-import torch
 import yaml
-from conftest import ENCODER, INPUT_SIZE, asr_options, build_asr, write_exp
+from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
+from pairs.kinds import encoder
 from pairs.trial import STUDENT
 
 from espnet_kd.bin import cache_teacher, merge_cache, pseudo_label
@@ -139,13 +139,8 @@ def _write_zip() -> None:
 
 def _write_configs() -> None:
     tokens = Path("tokens.txt").read_text(encoding="utf-8").split()
-    student = {
-        "encoder": "transformer",
-        "encoder_conf": ENCODER | {"output_size": 8, "num_blocks": 1},
-        "decoder": "transformer",
-        "decoder_conf": {"attention_heads": 2, "linear_units": 16, "num_blocks": 1},
-        "model_conf": {"ctc_weight": 0.3},
-    }
+    student = {key: STUDENT[key] for key in ("decoder", "decoder_conf", "model_conf")}
+    student |= encoder("transformer", num_blocks=1)
     train = STUDENT | student | {"token_list": tokens, "batch_size": 4, "max_epoch": 1}
     train.pop("data")
     for prefix in ("train", "valid"):
@@ -175,7 +170,6 @@ def _write_results() -> None:
     setting |= {"versions": "torch", "peak_memory": 10**8}
     cost = {"setting": setting, "models": {"exp": model | dict.fromkeys(TIMED, timing)}}
     Path("cost.json").write_text(json.dumps(cost))
-    Path("gate.json").write_text(json.dumps({"wer": 9.0, "limit": 50.0}))
 
 
 TIMED = ("encoder", "search")
@@ -205,4 +199,3 @@ def _write_corpora() -> None:
     Path("made/mark").write_text("0" * 64 + "\n")
     with tarfile.open("made/subset.tar.gz", "w:gz") as archive:
         archive.add("corpus/train-small", "LibriSpeech/train-small")
-    torch.save({"x": torch.ones(2)}, "made/other.pth")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import ENCODER, build_asr, clone
+from conftest import ENCODER, build_asr, clone, said_by_student
 
 import espnet_kd
 from espnet_kd.errors import ConfigError, KDError
@@ -95,24 +95,17 @@ def test_intermediate_heads_of_ctc(teacher, batch, monkeypatch):
         encoder_conf=layers | {"interctc_layer_idx": [1, 2]},
         model_conf={"ctc_weight": 0.3, "interctc_weight": 0.3},
     )
-    heads, final = [], []
+    heads = []
     student.ctc.ctc_lo.register_forward_hook(lambda m, a, o: heads.append(o.detach()))
     terms = [
         {"type": "ctc_frame_kl", "weight": 1.0, "head": n, "name": f"h{n}"} for n in (1, 2)
     ]
     attachment = espnet_kd.attach(student, {"losses": terms}, teacher)
-    goal = type(attachment.objective)
-    combine = goal.__call__
-
-    def spy(self, loss, outputs, *more):
-        final.append(outputs.interctc_logits)
-        return combine(self, loss, outputs, *more)
-
-    monkeypatch.setattr(goal, "__call__", spy)
+    said = said_by_student(attachment, monkeypatch)
     _, stats, _ = student.train()(**clone(batch))
     # ESPnet applies the layer to the final output first, then to each of the others.
-    torch.testing.assert_close(final[0][1].detach(), heads[1])
-    torch.testing.assert_close(final[0][2].detach(), heads[2])
+    torch.testing.assert_close(said[0].interctc_logits[1].detach(), heads[1])
+    torch.testing.assert_close(said[0].interctc_logits[2].detach(), heads[2])
     assert stats["loss_kd_h1"].item() != stats["loss_kd_h2"].item()
 
 

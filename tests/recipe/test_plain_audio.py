@@ -9,7 +9,7 @@ import numpy as np
 import plain_audio
 import pytest
 import soundfile
-from conftest import REPO
+from conftest import RECIPE
 from recipe_runs import WORDS, checkout, run
 
 from espnet_kd.errors import KDError
@@ -171,7 +171,7 @@ def test_a_strangers_tables_are_not_overwritten(data):
         )
 
 
-SETUP = REPO / "egs" / "TEMPLATE" / "asr_kd1" / "setup.sh"
+SETUP = RECIPE / "setup.sh"
 
 
 def test_setup_refuses_a_folder_that_is_there(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from conftest import build_asr, clone
-from training import MASKS, SPECAUG, arguments, weights
+from training import MASKS, SPECAUG, arguments, cache_command, weights, write_targets
 
 import espnet_kd
 from espnet_kd.bin import cache_info, cache_teacher, merge_cache
@@ -33,6 +33,7 @@ TERMS = [
     {"type": "token_kl", "weight": 0.7, "temperature": 2.0},
 ]
 HIDDEN = {"type": "hidden_mse", "weight": 0.1, "student": "encoder", "teacher": "encoder"}
+PARTS, TAP = ("--parts", "ctc,decoder"), ("--tap", "encoder")
 # A writer that is killed has everything imported already.
 FORK = multiprocessing.get_context("fork")
 
@@ -45,14 +46,8 @@ def train(features, out, kd=None, **options):
     KDASRTask.main(cmd=[*arguments(features, out, **options), *conf])
 
 
-def cache_command(root, features, split, out, *more):
-    folder = features / split
-    return [
-        *("--exp", str(root / "teacher"), "--key_file", f"{folder}/text"),
-        *("--data_path_and_name_and_type", f"{folder}/feats.scp,speech,kaldi_ark"),
-        *("--data_path_and_name_and_type", f"{folder}/text,text,text"),
-        *("--output_dir", str(out), "--parts", "ctc,decoder", "--tap", "encoder", *more),
-    ]
+def teachers_command(root, features, out, *more):
+    return cache_command(root / "teacher", features / "train", out, *PARTS, *TAP, *more)
 
 
 def write_kd(root, **more):
@@ -70,8 +65,7 @@ def root(features, tmp_path_factory):
     train(features, root / "teacher", role="teacher", seed=5)
     for split in ("train", "dev"):
         out = root / "cache" / split
-        cache_teacher.main(cache_command(root, features, split, out))
-        merge_cache.main(["--cache", str(out), "--key_file", f"{features}/{split}/text"])
+        write_targets(root / "teacher", features / split, out, *PARTS, *TAP)
     return root
 
 
@@ -206,9 +200,7 @@ def second(root, features):
     train(features, root / "second" / "teacher", role="teacher", seed=6, max_epoch=1)
     for split in ("train", "dev"):
         out = root / "second" / split
-        # no hidden tap
-        cache_teacher.main(cache_command(root / "second", features, split, out)[:-2])
-        merge_cache.main(["--cache", str(out), "--key_file", f"{features}/{split}/text"])
+        write_targets(root / "second" / "teacher", features / split, out, *PARTS)
     return root / "second"
 
 
@@ -286,8 +278,7 @@ def test_info_and_estimate(root, features, capsys):
     text = capsys.readouterr().out
     assert "covers all 24 utterances" in text
     assert "parts: ('ctc', 'decoder')" in text
-    command = cache_command(root, features, "train", root / "none", "--estimate")
-    cache_teacher.main(command)
+    cache_teacher.main(teachers_command(root, features, root / "none", "--estimate"))
     assert "MB for 24 utterances (from the first 20" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"cache_info: .*no targets of 6 of 6"):
         cache_info.main([*cache, "--key_file", f"{features}/dev/text"])
@@ -303,11 +294,11 @@ def test_info_and_estimate(root, features, capsys):
 )
 def test_what_cannot_be_written_is_said(root, features, more, message, tmp_path):
     with pytest.raises(SystemExit, match=f"cache_teacher: .*{message}"):
-        cache_teacher.main(cache_command(root, features, "dev", tmp_path / "x", *more))
+        cache_teacher.main(teachers_command(root, features, tmp_path / "x", *more))
 
 
 def test_a_writer_killed_at_any_time_goes_on(root, features, tmp_path):
-    command = cache_command(root, features, "train", tmp_path / "killed")
+    command = teachers_command(root, features, tmp_path / "killed")
     index = tmp_path / "killed" / "targets.1.scp"
     rng = random.Random(0)
     for _ in range(20):

@@ -8,9 +8,8 @@ import pytest
 import torch
 import yaml
 from lightning_runs import DECODER, QUIET, STILL, TERMS
-from training import ENCODERS, arguments, equal
+from training import ENCODERS, arguments, equal, write_targets
 
-from espnet_kd.bin import cache_teacher, merge_cache
 from espnet_kd.errors import ConfigError, KDError
 
 pytest.importorskip("lightning")
@@ -99,18 +98,9 @@ def test_its_models_are_stock(root):
 
 def test_cached_targets_are_brought_along(lightning_train, features, root):
     for split in ("train", "dev"):
-        folder, out = features / split, root / "cache" / split
-        with torch.no_grad():
-            cache_teacher.main(
-                [
-                    *("--exp", str(root / "teacher"), "--key_file", f"{folder}/text"),
-                    "--data_path_and_name_and_type",
-                    f"{folder}/feats.scp,speech,kaldi_ark",
-                    *("--data_path_and_name_and_type", f"{folder}/text,text,text"),
-                    *("--output_dir", str(out), "--parts", "ctc,decoder"),
-                ]
-            )
-        merge_cache.main(["--cache", str(out), "--key_file", f"{folder}/text"])
+        out = root / "cache" / split
+        parts = ("--parts", "ctc,decoder")
+        write_targets(root / "teacher", features / split, out, *parts)
     targets = [str(root / "cache" / split) for split in ("train", "dev")]
     terms = [TERMS[0], TERMS[1] | {"temperature": 1.0}]
     kd = write_kd(root, "cached", targets=targets, losses=terms)

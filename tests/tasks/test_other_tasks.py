@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import ENCODER, INPUT_SIZE, TOKENS, clone
+from training import CONFORMER
 
 import espnet_kd
 from espnet_kd.errors import AlignmentError, ConfigError
@@ -24,8 +25,6 @@ def settings(task, **more):
 
 def transducer(width, blocks):
     """A model of the asr_transducer task with an auxiliary CTC head."""
-    block = {"block_type": "conformer", "hidden_size": width, "linear_size": 16}
-    block |= {"conv_mod_kernel_size": 3, "heads": 2}
     task = task_class("asr_transducer")
     torch.manual_seed(width)
     return build_model(
@@ -35,7 +34,7 @@ def transducer(width, blocks):
             encoder_conf={
                 "main_conf": {"pos_wise_act_type": "swish"},
                 "input_conf": {"block_type": "conv2d", "conv_size": 8},
-                "body_conf": [block] * blocks,
+                "body_conf": [CONFORMER | {"hidden_size": width}] * blocks,
             },
             decoder="rnn",
             decoder_conf={"embed_size": 8, "hidden_size": 8},

@@ -68,8 +68,7 @@ def test_a_cache_is_written_from_the_start_as_the_live_teacher_is_forced(pair, t
     command += ["--data_path_and_name_and_type", data, "--dtype", "float32"]
     command += ["--data_path_and_name_and_type", f"{tmp_path}/text,text,text"]
     command += ["--key_file", str(tmp_path / "text"), "--output_dir", str(tmp_path / "c")]
-    with torch.no_grad():
-        cache_teacher.main([*command, "--batch_size", "2"])
+    cache_teacher.main([*command, "--batch_size", "2"])
     merge = ["--cache", str(tmp_path / "c"), "--key_file", str(tmp_path / "text")]
     merge_cache.main(merge)
     batch, written = audio(tmp_path), batch_of(Cache([tmp_path / "c"]).read("ab"))
