@@ -113,8 +113,8 @@ class Examination:
             self._errors()
         if train and valid and not self.findings.reasons:
             self._costs(train, valid)
-        given = (self.args, self.model, self.attachment, self.config)
-        self.findings.unwise += judge_start(starts_in_vain(*given))
+        in_vain = starts_in_vain(self.args, self.model, self.attachment)
+        self.findings.unwise += judge_start(in_vain)
 
     def _read(self) -> dict[str, Tried]:
         """Some training batches, and one of validation, of those that can be read."""

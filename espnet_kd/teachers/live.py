@@ -32,6 +32,7 @@ class LiveTeacher:
             student's features after SpecAugment, normalised by its own statistics.
         name: What to call it in messages.
         origin: Which of its files it was loaded from, for the log.
+        settings: What its experiment's config says; None for one that has no experiment.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class LiveTeacher:
         view: str = "clean",
         name: str = "",
         origin: str = "",
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = freeze(model)
         self.view = view
         self.name = name or type(model).__name__
         self.origin = origin
+        self.settings = settings
         self.vocabulary = vocabulary_of(model)
         self._tokens = TokenMaps()
         self._front_ends_agree = False
