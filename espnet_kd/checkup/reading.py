@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from espnet_kd.errors import KDError
+from espnet_kd.host.data_source import PATHS, PLACE
 from espnet_kd.host.kaldi_dir import read_table
 
 Batch = tuple[list[str], dict[str, Any]]
 # Kinds of data whose file has a line an utterance, its name first.
 TABLES = ("sound", "multi_columns_sound", "kaldi_ark", "npy", "text", "text_int")
-# Of these the line names a file, perhaps with an offset behind a colon.
-FILES = ("sound", "kaldi_ark", "npy")
 SPLITS = ("train", "valid")
 
 
@@ -158,7 +157,7 @@ def _table_problems(path: Path, kind: str, wanted: Mapping[str, object]) -> Iter
             f"{path} has no line of {len(missing)} of the {len(wanted)} utterances that "
             f"the shape file has, first '{missing[0]}'; make both of the same utterances"
         )
-    if kind not in FILES:
+    if kind not in PATHS:
         return
     values = (table[utt] for utt in wanted if utt in table)
     files = dict.fromkeys(map(_file_of, values))
@@ -178,5 +177,5 @@ def _file_of(value: str) -> str:
     """The file that a line names; empty for a command whose output is read."""
     if value.endswith("|"):
         return ""
-    name, colon, offset = value.partition("[")[0].rpartition(":")
-    return name if colon and offset.isdigit() else value
+    found = PLACE.fullmatch(value)
+    return found["path"] if found else value

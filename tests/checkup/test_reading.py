@@ -55,10 +55,12 @@ def test_whole_data_have_no_problem(args):
             "names 1 files that are not",
         ),
         ("shape", "", None),
+        ("feats.scp", "u f.ark[0:9]\nv f.ark[9:18]\nw f.ark:7[0:9]\n", None),
     ],
 )
-def test_what_is_missing_is_named(name, content, sentence, args, tmp_path):
+def test_what_is_missing_is_named(name, content, sentence, args, tmp_path, monkeypatch):
     (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
     found = list(data_problems(args, "train"))
     assert len(found) == (sentence is not None)
     assert sentence is None or sentence in found[0]
