@@ -161,8 +161,9 @@ class Examination:
 
     def _short_ones(self, batch: Batch) -> None:
         """The batch of the shortest utterances, and those that are too short for CTC."""
+        lengths = utterances(self.args, "train")
         if batches := batches_of(self.training.train):
-            utts = shortest(self.args, batches, FEW)
+            utts = shortest(lengths, batches, FEW)
             with self.findings.reasons.attempt(READING.format(split="train")):
                 shortest_ones = read(self.training.train, utts)
                 self._pass(shortest_ones, "the batch of the shortest utterances")
@@ -172,7 +173,6 @@ class Examination:
         assert first is not None, "a training pass was made"
         rate = float(first.student_lens.sum()) / float(lens.sum())
         rate /= len(first.student_lens) / len(lens)  # two views count their batch twice
-        lengths = utterances(self.args, "train")
         short = [u for u, (n, *m) in lengths.items() if n and m and n * rate < m[0]]
         self.findings.unwise += judge_lengths(short, len(lengths))
 

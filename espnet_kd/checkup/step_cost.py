@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from espnet_kd.checkup.reading import Batch, batches_of, copied, fewer
+from espnet_kd.checkup.reading import Batch, copied, fewer, sampler_of
 from espnet_kd.checkup.rehearsal import Prepared
 from espnet_kd.hook.attachment import Attachment
 from espnet_kd.hook.triple import Triple
@@ -134,7 +134,7 @@ def in_time(training: Prepared, factory: Any, batches: list[Batch]) -> Tried:
         factory: ESPnet's factory of iterators that the batches are of.
         batches: One or more.
     """
-    if not batches_of(factory):
+    if sampler_of(factory) is None:
         return Tried(batches)
     few, times = fewer(factory, batches[:1], FEW)
     model = training.model

@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from espnet_kd.checkup.reading import data_problems, shortest, unknown_labels
+from espnet_kd.checkup.reading import data_problems, shortest, unknown_labels, utterances
 
 
 @pytest.fixture
@@ -82,8 +82,9 @@ def test_a_training_in_splits_is_left_to_espnet(args, tmp_path):
 
 def test_the_shortest_batch_is_the_one_whose_longest_is_shortest(args):
     batches = [("u",), ("w", "u"), ("w", "v")]
-    assert shortest(args, batches, 9) == ["v", "w"]
-    assert shortest(args, batches, 1) == ["v"]
+    lengths = utterances(args, "train")
+    assert shortest(lengths, batches, 9) == ["v", "w"]
+    assert shortest(lengths, batches, 1) == ["v"]
 
 
 def test_unknown_labels_are_counted_without_padding():
