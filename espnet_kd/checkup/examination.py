@@ -210,12 +210,11 @@ class Examination:
             costs = cost_of_steps(self.training, self.attachment, train, valid)
         if costs is None:
             return
-        self.findings.lines += costs.describe(self.training.plan())
-        objective = self.attachment.objective
-        trained = [term for term in objective.terms if term.is_trained]
-        silent = [t.config.name for t in trained if t.fired is None or not bool(t.fired)]
+        plan = self.training.plan()
+        self.findings.lines += costs.describe(plan)
+        silent = self.attachment.objective.idle()
         self.findings.unwise += judge_silence(silent, len(train.batches))
-        if plan := self.training.plan():
+        if plan is not None:
             schedules = (self.config.losses, self.config.schedule)
             self.findings.unwise += judge_schedule(*schedules, plan.updates)
 
