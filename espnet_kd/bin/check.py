@@ -12,13 +12,12 @@ import sys
 
 from espnet_kd.bin.command import command_parser
 from espnet_kd.errors import KDError, suggest
-from espnet_kd.host.compat import TASKS
+from espnet_kd.host.compat import TRAININGS
 
 EXAMPLE = """
 python -m espnet_kd.bin.check -m espnet2.bin.asr_train --config conf/student.yaml ... \\
     --kd_conf recommended --kd_conf teachers.0.exp=exp/asr_teacher
 """
-MODULES = {f"espnet2.bin.{name}_train": name for name in TASKS}
 WELL = "This training works."
 UNWISE = "This training works; what is unwise about it:"
 BROKEN = "This training will not work:"
@@ -66,11 +65,11 @@ def task_name(module: str) -> str:
     Raises:
         KDError: If it is no training module of a task that has distillation.
     """
-    if module not in MODULES:
+    if module not in TRAININGS:
         raise KDError(
-            f"'{module}' is no training that can be checked; {suggest(module, MODULES)}"
+            f"'{module}' is no training that can be checked; {suggest(module, TRAININGS)}"
         )
-    return MODULES[module]
+    return TRAININGS[module]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError, TeacherError, utterance_name
+from espnet_kd.host.compat import is_too_short
 from espnet_kd.model.forward import fork_rng, run_guest
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import has_recurrent_encoder, parts_of
@@ -148,8 +149,7 @@ class LiveTeacher:
         except (KDError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            # By name: where the class lives differs between releases.
-            if type(error).__name__ == "TooShortUttError":
+            if is_too_short(error):
                 raise self._too_short(error, question.batch) from None
             raise self._failed(error, question.batch) from error
 
