@@ -13,6 +13,7 @@ import sys
 from espnet_kd.bin.command import command_parser
 from espnet_kd.errors import KDError, suggest
 from espnet_kd.host.compat import TRAININGS
+from espnet_kd.host.release import explained_absence
 
 EXAMPLE = """
 python -m espnet_kd.bin.check -m espnet2.bin.asr_train --config conf/student.yaml ... \\
@@ -44,15 +45,17 @@ def main(cmd: list[str] | None = None) -> None:
     """
     args = get_parser().parse_args(cmd)
     try:
-        module, *arguments = args.training or [""]
-        name = task_name(module)
+        with explained_absence():
+            module, *arguments = args.training or [""]
+            name = task_name(module)
+            # Imported here, for a wrong name need not wait for torch and ESPnet.
+            from espnet_kd.checkup.checkup import check_up
+
+            sizes = {"steps": args.batches, "heard": args.valid_utterances}
+            found = check_up(name, arguments, **sizes)
     except KDError as error:
         print(f"check: {error}", file=sys.stderr)
         sys.exit(2)
-    # Imported here, for a wrong name need not wait for torch and ESPnet.
-    from espnet_kd.checkup.checkup import check_up
-
-    found = check_up(name, arguments, steps=args.batches, heard=args.valid_utterances)
     head = (WELL, UNWISE, BROKEN)[found.status]
     told = [*found.reasons, *found.unwise]
     print("\n".join([*found.lines, head, *(f"  - {sentence}" for sentence in told)]))
