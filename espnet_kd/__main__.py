@@ -131,7 +131,8 @@ def main(arguments: list[str]) -> None:
         return
     if not arguments or arguments == ["-m"]:
         sys.exit(USAGE)
-    if arguments[0] in dict(commands()):
+    # An option or a script's path need not wait until every command's file is read.
+    if arguments[0].isidentifier() and arguments[0] in dict(commands()):
         command = importlib.import_module(f"espnet_kd.bin.{arguments[0]}")
         command.main(arguments[1:])
         return

@@ -1,9 +1,12 @@
 """A corpus and a pair of models that are checked in a second, and easily broken."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import sentencepiece
 import torch
+import yaml
 from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp, write_split
 from training import MASKS, arguments, write_kd
 
@@ -44,6 +47,35 @@ def write_teacher(
             model.ctc.ctc_lo.bias[TOKENS.index(word)] += sure
         model.decoder.output_layer.bias[TOKENS.index(word)] += sure
     return write_exp(folder, model, asr_options(**options))
+
+
+def write_packed_teacher(folder: Path) -> Path:
+    """A teacher of word pieces that says the word; their model is in its zip alone."""
+    folder.mkdir()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a b c", "d e f"]),
+        model_prefix=str(folder / "bpe"),
+        vocab_size=20,
+        hard_vocab_limit=False,
+        model_type="word",
+        minloglevel=2,
+    )
+    pieces = (folder / "bpe.vocab").read_text(encoding="utf-8").splitlines()[3:]
+    tokens = ["<blank>", "<unk>", *(p.split("\t")[0] for p in pieces), "<sos/eos>"]
+    options = {"width": 12, "blocks": 3, "tokens": tokens}
+    options |= {"token_type": "bpe", "bpemodel": "exp/bpe.model"}
+    model = build_asr(5, **options)
+    with torch.no_grad():
+        model.ctc.ctc_lo.bias[tokens.index(f"\u2581{WORD}")] += SURE
+    write_exp(folder, model, asr_options(**options))
+    files = {"asr_model_file": "exp/valid.acc.ave.pth"}
+    meta = {"files": files, "yaml_files": {"asr_train_config": "exp/config.yaml"}}
+    with zipfile.ZipFile(folder / "packed.zip", "w") as packed:
+        packed.writestr("meta.yaml", yaml.safe_dump(meta))
+        for name in ("config.yaml", "valid.acc.ave.pth", "bpe.model"):
+            packed.write(folder / name, f"exp/{name}")
+            (folder / name).unlink()
+    return folder / "packed.zip"
 
 
 def student_command(corpus: Path, root: Path, **more) -> list[str]:

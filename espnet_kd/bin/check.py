@@ -12,13 +12,13 @@ import sys
 
 from espnet_kd.bin.command import command_parser
 from espnet_kd.errors import KDError, suggest
-from espnet_kd.host.compat import TASKS
+from espnet_kd.host.compat import TRAININGS
+from espnet_kd.host.release import explained_absence
 
 EXAMPLE = """
 python -m espnet_kd.bin.check -m espnet2.bin.asr_train --config conf/student.yaml ... \\
     --kd_conf recommended --kd_conf teachers.0.exp=exp/asr_teacher
 """
-MODULES = {f"espnet2.bin.{name}_train": name for name in TASKS}
 WELL = "This training works."
 UNWISE = "This training works; what is unwise about it:"
 BROKEN = "This training will not work:"
@@ -45,15 +45,17 @@ def main(cmd: list[str] | None = None) -> None:
     """
     args = get_parser().parse_args(cmd)
     try:
-        module, *arguments = args.training or [""]
-        name = task_name(module)
+        with explained_absence():
+            module, *arguments = args.training or [""]
+            name = task_name(module)
+            # Imported here, for a wrong name need not wait for torch and ESPnet.
+            from espnet_kd.checkup.checkup import check_up
+
+            sizes = {"steps": args.batches, "heard": args.valid_utterances}
+            found = check_up(name, arguments, **sizes)
     except KDError as error:
         print(f"check: {error}", file=sys.stderr)
         sys.exit(2)
-    # Imported here, for a wrong name need not wait for torch and ESPnet.
-    from espnet_kd.checkup.checkup import check_up
-
-    found = check_up(name, arguments, steps=args.batches, heard=args.valid_utterances)
     head = (WELL, UNWISE, BROKEN)[found.status]
     told = [*found.reasons, *found.unwise]
     print("\n".join([*found.lines, head, *(f"  - {sentence}" for sentence in told)]))
@@ -66,11 +68,11 @@ def task_name(module: str) -> str:
     Raises:
         KDError: If it is no training module of a task that has distillation.
     """
-    if module not in MODULES:
+    if module not in TRAININGS:
         raise KDError(
-            f"'{module}' is no training that can be checked; {suggest(module, MODULES)}"
+            f"'{module}' is no training that can be checked; {suggest(module, TRAININGS)}"
         )
-    return MODULES[module]
+    return TRAININGS[module]
 
 
 if __name__ == "__main__":

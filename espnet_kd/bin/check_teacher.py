@@ -110,13 +110,15 @@ def teacher_wer(args: argparse.Namespace) -> float:
         data = args.data_path_and_name_and_type
         batches = stream(task, settings, data, batch_size=args.batch_size)
         hypotheses = decode(teacher, batches, args.ngpu)
-    references = read_table(args.text)
-    if missing := references.keys() - hypotheses.keys():
-        raise KDError(
-            f"{len(missing)} utterances of {args.text} have no audio, first "
-            f"'{min(missing)}'"
-        )
-    return word_error_rate([(references[u], to_text(hypotheses[u])) for u in references])
+        references = read_table(args.text)
+        if missing := references.keys() - hypotheses.keys():
+            raise KDError(
+                f"{len(missing)} utterances of {args.text} have no audio, first "
+                f"'{min(missing)}'"
+            )
+        # While the experiment is open, for its tokens may be described by a file of it.
+        said = [(references[utt], to_text(hypotheses[utt])) for utt in references]
+    return word_error_rate(said)
 
 
 def decode(

@@ -93,7 +93,7 @@ def _read_anyway(task: type[Any], args: argparse.Namespace, findings: Findings) 
     """Try the data of a training that does not come so far, for they may be amiss too."""
     with TemporaryDirectory() as folder:
         alone = on_one_cpu(args, folder)
-        for mode in set(SPLITS) - findings.unread:
+        for mode in (split for split in SPLITS if split not in findings.unread):
             with findings.reasons.attempt():
                 option = distributed_option(alone)
                 iterator = task.build_iter_factory(alone, option, mode).build_iter(1)

@@ -113,8 +113,8 @@ class Examination:
             self._errors()
         if train and valid and not self.findings.reasons:
             self._costs(train, valid)
-        given = (self.args, self.model, self.attachment, self.config)
-        self.findings.unwise += judge_start(starts_in_vain(*given))
+        in_vain = starts_in_vain(self.args, self.model, self.attachment)
+        self.findings.unwise += judge_start(in_vain)
 
     def _read(self) -> dict[str, Tried]:
         """Some training batches, and one of validation, of those that can be read."""
@@ -161,8 +161,9 @@ class Examination:
 
     def _short_ones(self, batch: Batch) -> None:
         """The batch of the shortest utterances, and those that are too short for CTC."""
+        lengths = utterances(self.args, "train")
         if batches := batches_of(self.training.train):
-            utts = shortest(self.args, batches, FEW)
+            utts = shortest(lengths, batches, FEW)
             with self.findings.reasons.attempt(READING.format(split="train")):
                 shortest_ones = read(self.training.train, utts)
                 self._pass(shortest_ones, "the batch of the shortest utterances")
@@ -172,7 +173,6 @@ class Examination:
         assert first is not None, "a training pass was made"
         rate = float(first.student_lens.sum()) / float(lens.sum())
         rate /= len(first.student_lens) / len(lens)  # two views count their batch twice
-        lengths = utterances(self.args, "train")
         short = [u for u, (n, *m) in lengths.items() if n and m and n * rate < m[0]]
         self.findings.unwise += judge_lengths(short, len(lengths))
 
@@ -210,12 +210,11 @@ class Examination:
             costs = cost_of_steps(self.training, self.attachment, train, valid)
         if costs is None:
             return
-        self.findings.lines += costs.describe(self.training.plan())
-        objective = self.attachment.objective
-        trained = [term for term in objective.terms if term.is_trained]
-        silent = [t.config.name for t in trained if t.fired is None or not bool(t.fired)]
+        plan = self.training.plan()
+        self.findings.lines += costs.describe(plan)
+        silent = self.attachment.objective.idle()
         self.findings.unwise += judge_silence(silent, len(train.batches))
-        if plan := self.training.plan():
+        if plan is not None:
             schedules = (self.config.losses, self.config.schedule)
             self.findings.unwise += judge_schedule(*schedules, plan.updates)
 

@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -53,14 +54,25 @@ class Heard:
 
 @dataclass(frozen=True)
 class Tongue:
-    """The tokens that a model speaks in, and what joins them to text."""
+    """The tokens that a model speaks in, and what joins them to text.
+
+    Attributes:
+        tokens: By their indices.
+        settings: The model's, whose files are there as long as there is text to write.
+        side: Of its tokens, see ``detokeniser``.
+    """
 
     tokens: Sequence[str]
-    to_text: Callable[[list[str]], str]
+    settings: Mapping[str, Any]
+    side: str = ""
 
     def text(self, ids: Iterable[int]) -> str:
         """Text of tokens by their indices."""
-        return self.to_text([self.tokens[index] for index in ids])
+        return self._to_text([self.tokens[index] for index in ids])
+
+    @cached_property
+    def _to_text(self) -> Callable[[list[str]], str]:
+        return detokeniser(self.settings, self.side)
 
 
 class Audience:
@@ -88,12 +100,12 @@ class Audience:
 
     def __call__(self, batches: Iterable[Batch]) -> list[Heard]:
         """Hold the student, then each of the teachers to the measure."""
-        batches, own = list(batches), self._own_tongue()
+        batches = list(batches)
         errors = self._wrong_words if self.part == "ctc" else self._wrong_tokens
-        with evaluating(self.model), torch.no_grad():
-            found = [Heard(STUDENT, errors(self._ask_student, batches, own))]
+        with evaluating(self.model), torch.no_grad(), ExitStack() as stack:
+            found = [Heard(STUDENT, errors(self._ask_student, batches, self._own_tongue))]
             for place, teacher in enumerate(self.teachers):
-                tongue = self._tongue(place, teacher)
+                tongue = self._tongue(place, teacher, stack)
                 if tongue is not None:
                     ask = partial(self._ask_teacher, teacher)
                     found.append(Heard(name_of(teacher), errors(ask, batches, tongue)))
@@ -113,27 +125,28 @@ class Audience:
         heard = {**batch[1], "utt_id": batch[0]}
         return teacher(Question(heard, request, labels, is_features=is_features))
 
+    @cached_property
     def _own_tongue(self) -> Tongue:
         tokens = vocabulary_of(self.model)
         is_source = self.part == "ctc" and self.parts.text == "src_text"
-        to_text = detokeniser(vars(self.args), "src_" if is_source else "")
-        return Tongue(tokens.ctc if is_source else tokens.text, to_text)
+        listed, side = (tokens.ctc, "src_") if is_source else (tokens.text, "")
+        return Tongue(listed, vars(self.args), side)
 
-    def _tongue(self, place: int, teacher: Teacher) -> Tongue | None:
-        """What a teacher speaks in; None where it is not known here."""
+    def _tongue(self, place: int, teacher: Teacher, stack: ExitStack) -> Tongue | None:
+        """What a teacher speaks in, until a stack is closed; None where it is not known."""
         try:
             teacher.match_vocabulary(self.model, {"text", "ctc"})
         except AlignmentError:
             named = [config for config in self.config.teachers if config.exp][place:]
             if self.part != "ctc" or not named or not isinstance(teacher, LiveTeacher):
                 return None
-            with open_experiment(named[0].exp, named[0].file) as experiment:
-                to_text = detokeniser(experiment.settings)
-            return Tongue(teacher.vocabulary.ctc, to_text)
-        return self._own_tongue()
+            opened = open_experiment(named[0].exp, named[0].file)
+            settings = stack.enter_context(opened).settings
+            return Tongue(teacher.vocabulary.ctc, settings)
+        return self._own_tongue
 
     def _wrong_words(self, ask: Ask, batches: Sequence[Batch], tongue: Tongue) -> float:
-        own, pairs = self._own_tongue(), []
+        own, pairs = self._own_tongue, []
         for batch in batches:
             outputs = ask(batch, Request(ctc=(1.0,)), Labels())
             logits = given(outputs.ctc_logits, "ctc_logits")

@@ -6,17 +6,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from espnet_kd.errors import KDError
+from espnet_kd.host.data_source import PATHS, PLACE
 from espnet_kd.host.kaldi_dir import read_table
+from espnet_kd.masking import length_mask
 
 Batch = tuple[list[str], dict[str, Any]]
 # Kinds of data whose file has a line an utterance, its name first.
 TABLES = ("sound", "multi_columns_sound", "kaldi_ark", "npy", "text", "text_int")
-# Of these the line names a file, perhaps with an offset behind a colon.
-FILES = ("sound", "kaldi_ark", "npy")
 SPLITS = ("train", "valid")
 
 
@@ -51,16 +50,15 @@ def utterances(args: argparse.Namespace, split: str) -> dict[str, tuple[int, ...
 
 
 def shortest(
-    args: argparse.Namespace, batches: list[tuple[str, ...]], count: int
+    lengths: Mapping[str, tuple[int, ...]], batches: list[tuple[str, ...]], count: int
 ) -> list[str]:
     """The longest utterances of the batch whose longest one is the shortest.
 
     Args:
-        args: Of the training.
+        lengths: Of the utterances.
         batches: Names of the utterances of each.
         count: Utterances of it, at most.
     """
-    lengths = utterances(args, "train")
 
     def length(utt: str) -> int:
         return lengths.get(utt, (0,))[0]
@@ -82,8 +80,13 @@ def first_batches(factory: Any, count: int) -> Iterator[Batch]:
 
 def batches_of(factory: Any) -> list[tuple[str, ...]]:
     """The names of the utterances of each batch; none where an iterator does not say."""
-    sampler = getattr(factory, "sampler", None)
+    sampler = sampler_of(factory)
     return list(map(tuple, sampler.generate(0))) if sampler is not None else []
+
+
+def sampler_of(factory: Any) -> Any:
+    """What forms the batches of a factory; None where an iterator does not say."""
+    return getattr(factory, "sampler", None)
 
 
 def read(factory: Any, utts: list[str]) -> Batch:
@@ -147,7 +150,7 @@ def unknown_labels(batch: Mapping[str, Any], key: str, unknown: int) -> tuple[in
         unknown: Index of ``<unk>``.
     """
     labels, lengths = batch[key], batch[f"{key}_lengths"]
-    real = torch.arange(labels.shape[1])[None, :] < lengths[:, None]
+    real = length_mask(lengths, labels.shape[1])
     return int(((labels == unknown) & real).sum()), int(real.sum())
 
 
@@ -158,7 +161,7 @@ def _table_problems(path: Path, kind: str, wanted: Mapping[str, object]) -> Iter
             f"{path} has no line of {len(missing)} of the {len(wanted)} utterances that "
             f"the shape file has, first '{missing[0]}'; make both of the same utterances"
         )
-    if kind not in FILES:
+    if kind not in PATHS:
         return
     values = (table[utt] for utt in wanted if utt in table)
     files = dict.fromkeys(map(_file_of, values))
@@ -178,5 +181,5 @@ def _file_of(value: str) -> str:
     """The file that a line names; empty for a command whose output is read."""
     if value.endswith("|"):
         return ""
-    name, colon, offset = value.partition("[")[0].rpartition(":")
-    return name if colon and offset.isdigit() else value
+    found = PLACE.fullmatch(value)
+    return found["path"] if found else value

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from traceback import extract_tb
 
 from espnet_kd.errors import ConfigError, KDError
+from espnet_kd.host.compat import is_too_short
 
 LONGEST = 240
 STOCK = "the same training without --kd_conf stops there as well"
@@ -57,8 +58,7 @@ class Reasons(list[str]):
         try:
             yield
         except Exception as error:
-            # By name: where the class lives differs between releases.
-            is_short = too_short and type(error).__name__ == "TooShortUttError"
+            is_short = too_short and is_too_short(error)
             self.add(*reasons_of(error, too_short if is_short else stage))
 
     def add(self, *reasons: str) -> None:

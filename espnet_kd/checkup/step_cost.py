@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from espnet_kd.checkup.reading import Batch, batches_of, copied, fewer
+from espnet_kd.checkup.reading import Batch, copied, fewer, sampler_of
 from espnet_kd.checkup.rehearsal import Prepared
 from espnet_kd.hook.attachment import Attachment
 from espnet_kd.hook.triple import Triple
 from espnet_kd.model.forward import evaluating
-from espnet_kd.report.speed import peak_of_tensors
+from espnet_kd.report.speed import peak_of_tensors, time_call
 from espnet_kd.tasks.plan import Plan
 
 MIB = 2**20
@@ -113,12 +113,14 @@ def cost_of_steps(
     for batch in batches:
         for way, times in zip(ways, seconds, strict=True):
             with way():
-                times.append(_timed(partial(_step, training, batch)))
+                call = partial(_step, training, batch)
+                times.append(time_call(call, learns=True))
         if time.perf_counter() - start > ENOUGH:
             break
     for way in ways:
-        with way(), evaluating(training.model), torch.no_grad():
-            valid_seconds.append(_timed(lambda: training.model(**copied(first_valid[1]))))
+        with way(), evaluating(training.model):
+            call = partial(_pass, training, first_valid)
+            valid_seconds.append(time_call(call))
     stock, distilled = (
         Cost(train.times * median(steps), valid.times * valid_step, train.times * most)
         for steps, valid_step, most in zip(seconds, valid_seconds, memory, strict=True)
@@ -134,12 +136,11 @@ def in_time(training: Prepared, factory: Any, batches: list[Batch]) -> Tried:
         factory: ESPnet's factory of iterators that the batches are of.
         batches: One or more.
     """
-    if not batches_of(factory):
+    if sampler_of(factory) is None:
         return Tried(batches)
     few, times = fewer(factory, batches[:1], FEW)
-    model = training.model
-    with evaluating(model), torch.no_grad():
-        whole = times * _timed(lambda: model(**copied(few[0][1])))
+    with evaluating(training.model):
+        whole = times * time_call(partial(_pass, training, few[0]))
     return Tried(*fewer(factory, batches, FEW)) if whole > SLOW else Tried(batches)
 
 
@@ -151,21 +152,20 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
+def _pass(training: Prepared, batch: Batch) -> Any:
+    """What the student answers to a batch."""
+    return training.model(**copied(batch[1]))
+
+
 def _step(training: Prepared, batch: Batch) -> None:
     """One update, as ESPnet's trainer makes it."""
     for optimizer in training.optimizers:
         optimizer.zero_grad()
     training.model.train()
-    triple = Triple.of(training.model(**copied(batch[1])))
+    triple = Triple.of(_pass(training, batch))
     assert triple is not None, "a training pass gives a loss"
     triple.loss.sum().backward()  # type: ignore[no-untyped-call]  # torch's own
     clip = training.options.grad_clip
     torch.nn.utils.clip_grad_norm_(training.model.parameters(), clip)
     for optimizer in training.optimizers:
         optimizer.step()
-
-
-def _timed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

@@ -26,6 +26,8 @@ TASKS = {
     "asr_transducer": ("espnet2.tasks.asr_transducer", "ASRTransducerTask"),
     "st": ("espnet2.tasks.st", "STTask"),
 }
+# ESPnet's module that trains a task -> the task's name.
+TRAININGS = {f"espnet2.bin.{name}_train": name for name in TASKS}
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,14 @@ def espnet3_task_class(path: str) -> type[Any]:
         return stock_class(get_class(path))
     except Exception as error:  # as ESPnet3 does
         raise RuntimeError(f"Failed to get task class from {path}: {error}") from error
+
+
+def is_too_short(error: Exception) -> bool:
+    """Whether ESPnet's encoder refused an utterance as shorter than its subsampling needs.
+
+    By name: where the class lives differs between releases.
+    """
+    return type(error).__name__ == "TooShortUttError"
 
 
 def default_settings(task: type[Any]) -> dict[str, Any]:

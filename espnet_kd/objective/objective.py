@@ -165,6 +165,15 @@ class Objective:
         """Whether terms are part of the loss here, which balanced ones are in training."""
         return torch.is_grad_enabled() or not self.meter.config.balance
 
+    def idle(self) -> list[str]:
+        """Names of the trained terms whose value has been exactly 0 in every step so far.
+
+        Every process of a distributed training must call it, and each finds the same.
+        """
+        trained = [term for term in self.terms if term.is_trained]
+        fired = _anywhere([term.fired for term in trained])
+        return [t.config.name for t, did in zip(trained, fired, strict=True) if not did]
+
     def check_fired(self) -> None:
         """Refuse to go on when a term never contributed, in any process.
 
@@ -173,10 +182,7 @@ class Objective:
         Raises:
             KDError: Naming each term whose value has been exactly 0 in every step.
         """
-        trained = [term for term in self.terms if term.is_trained]
-        fired = _anywhere([term.fired for term in trained])
-        idle = [t.config.name for t, did in zip(trained, fired, strict=True) if not did]
-        if idle:
+        if idle := self.idle():
             raise KDError(
                 f"{', '.join(idle)}: exactly 0 in every training step so far, so "
                 "nothing is being distilled by it. Usual causes: the teacher says "

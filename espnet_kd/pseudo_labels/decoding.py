@@ -19,7 +19,7 @@ from espnet_kd.documents import read_yaml
 from espnet_kd.errors import KDError, reason_of
 from espnet_kd.host.building import Room, building
 from espnet_kd.host.checkpoint import read_weights
-from espnet_kd.host.compat import Recogniser, recogniser, task_class
+from espnet_kd.host.compat import Recogniser, is_too_short, recogniser, task_class
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.kaldi_dir import read_table
@@ -201,8 +201,7 @@ def _decoded(
     try:
         answers = search(speech=speech)
     except Exception as error:
-        # By name: where the class lives differs between releases.
-        if type(error).__name__ != "TooShortUttError":
+        if not is_too_short(error):
             raise KDError(
                 f"'{utt}' cannot be decoded ({reason_of(error)}); check the options of "
                 "--inference_config, and the model's config.yaml and what it names"

@@ -10,9 +10,9 @@ from pathlib import Path
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
 
-# Debian's package sctk does not put it on PATH.
 LONGEST = 100_000
 NAME = re.compile(r"[^\s()]{1,600}")
+# Debian's package sctk does not put it on PATH.
 PLACES = ("sclite", "/usr/lib/sctk/bin/sclite")
 RAW_SUM = re.compile(r"\|\s*Sum\s*\|((?:\s*\d+){2})\s*\|((?:\s*\d+){6})\s*\|")
 

@@ -37,17 +37,20 @@ class Timing:
         return cls(sum(times) / sum(seconds), median(times), slowest)
 
 
-def time_call(call: Callable[[], object], *, warm_up: int = 0) -> float:
-    """Time a call without gradient.
+def time_call(
+    call: Callable[[], object], *, warm_up: int = 0, learns: bool = False
+) -> float:
+    """Time a call.
 
     Args:
         call: What is timed.
         warm_up: Number of calls before the one that counts.
+        learns: Whether gradients are kept for it.
 
     Returns:
         Seconds.
     """
-    with torch.no_grad():
+    with torch.set_grad_enabled(learns):
         for _ in range(warm_up):
             call()
         _wait()
@@ -124,5 +127,6 @@ def _place(leaf: object) -> int:
 
 
 def _wait() -> None:
-    if torch.cuda.is_available():
+    # A GPU that was not used has nothing to wait for, and may be another's.
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch's own
         torch.cuda.synchronize()

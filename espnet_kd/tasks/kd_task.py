@@ -150,7 +150,7 @@ def _distils(args: argparse.Namespace) -> bool:
 def _attach(task: type, model: nn.Module, args: argparse.Namespace) -> Attachment:
     size, config = getattr(args, "input_size", None), kd_config(args)
     attachment = attach_for_training(model, config, task, size)
-    for line in judge_start(starts_in_vain(args, model, attachment, config)):
+    for line in judge_start(starts_in_vain(args, model, attachment)):
         LOG.warning(line)
     return attachment
 

@@ -25,10 +25,12 @@ class KDTrainer(StockTrainer):
         attachment = _attachment(model)
         attachment.count_from(0, trainer_options.accum_grad)
         train, valid = map(kwargs.get, ("train_iter_factory", "valid_iter_factory"))
-        if plan := plan_of(train, valid, trainer_options):
-            objective = attachment.objective
-            terms = [term.config for term in objective.terms]
-            for line in judge_schedule(terms, objective.schedule, plan.updates):
+        objective = attachment.objective
+        terms, common = [term.config for term in objective.terms], objective.schedule
+        # The batches of an epoch are formed to count them: only where it can matter.
+        rises = any((term.schedule or common).warmup_steps for term in terms)
+        if rises and (plan := plan_of(train, valid, trainer_options)):
+            for line in judge_schedule(terms, common, plan.updates):
                 LOG.warning(line)
         super().run(model=model, trainer_options=trainer_options, **kwargs)
 

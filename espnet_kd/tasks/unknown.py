@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from espnet_kd.host.compat import TASKS
+from espnet_kd.host.compat import TRAININGS
 
 # As argparse reports an option, and ESPnet a key of its training configuration.
 UNKNOWN = re.compile(r"unrecognized arguments: (.*\s)?(--)?kd_conf([\s=]|$)", re.DOTALL)
@@ -36,8 +36,7 @@ def explained_kd_conf() -> Iterator[None]:
 
 
 def _sentence(program: str) -> str:
-    known = ", ".join(f"espnet2.bin.{name}_train" for name in TASKS)
     return (
         f"{program} has no distillation, so that its kd_conf would be ignored; these "
-        f"have it: {known}. Train one of them, or leave the kd_conf out"
+        f"have it: {', '.join(TRAININGS)}. Train one of them, or leave the kd_conf out"
     )

@@ -83,10 +83,12 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
             file = experiment.files.weights.name
             origin = file if config.file else f"{file}, which its training selected"
             named = {"name": config.place, "origin": origin}
-            if not config.lm:
-                return LiveTeacher(experiment.model(task), view=config.view, **named)
-            model = experiment.model(language_model_task())
-            return LanguageModelTeacher(model, experiment.settings["token_list"], **named)
+            settings = experiment.settings
+            if config.lm:
+                model = experiment.model(language_model_task())
+                return LanguageModelTeacher(model, settings["token_list"], **named)
+            model, view = experiment.model(task), config.view
+            return LiveTeacher(model, view=view, settings=settings, **named)
 
 
 def single_teachers(teacher: Teacher) -> tuple[Teacher, ...]:

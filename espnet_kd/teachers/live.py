@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError, TeacherError, utterance_name
+from espnet_kd.host.compat import is_too_short
 from espnet_kd.model.forward import fork_rng, run_guest
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import has_recurrent_encoder, parts_of
@@ -32,6 +33,7 @@ class LiveTeacher:
             student's features after SpecAugment, normalised by its own statistics.
         name: What to call it in messages.
         origin: Which of its files it was loaded from, for the log.
+        settings: What its experiment's config says; None for one that has no experiment.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class LiveTeacher:
         view: str = "clean",
         name: str = "",
         origin: str = "",
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = freeze(model)
         self.view = view
         self.name = name or type(model).__name__
         self.origin = origin
+        self.settings = settings
         self.vocabulary = vocabulary_of(model)
         self._tokens = TokenMaps()
         self._front_ends_agree = False
@@ -145,8 +149,7 @@ class LiveTeacher:
         except (KDError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            # By name: where the class lives differs between releases.
-            if type(error).__name__ == "TooShortUttError":
+            if is_too_short(error):
                 raise self._too_short(error, question.batch) from None
             raise self._failed(error, question.batch) from error
 

@@ -7,7 +7,13 @@ import pytest
 import torch
 from conftest import TOKENS, asr_options, build_asr, write_exp
 from training import write_kd, write_targets
-from trials import Trial, student_command, write_corpus, write_teacher
+from trials import (
+    Trial,
+    student_command,
+    write_corpus,
+    write_packed_teacher,
+    write_teacher,
+)
 
 from espnet_kd.bin import check
 from espnet_kd.bin.check import BROKEN, UNWISE, WELL
@@ -221,6 +227,16 @@ def test_targets_of_another_teacher_are_named(trial):
     refused(trial.check(kd=written_by(other, trial)), "were written by")
 
 
+HIDDEN = {"type": "hidden_mse", "weight": 1.0, "student": "encoder", "teacher": "encoder"}
+
+
+def test_a_packed_teacher_is_heard_by_the_pieces_in_its_zip(trial):
+    trial.teacher = write_packed_teacher(trial.root / "teacher")
+    status, printed, _ = trial.check(kd={"losses": [HIDDEN]})
+    assert status == 0, printed
+    assert f"(words, greedy CTC): {trial.teacher} 0.0 %, the student" in printed
+
+
 def test_a_teacher_of_other_tokens_is_heard_in_its_own(trial):
     tokens = [TOKENS[0], TOKENS[1], "z", *TOKENS[2:]]
     trial.teacher = write_teacher(trial.root / "teacher", tokens=tokens, sure=0)
@@ -228,8 +244,7 @@ def test_a_teacher_of_other_tokens_is_heard_in_its_own(trial):
     state = torch.load(weights)
     state["ctc.ctc_lo.bias"][tokens.index("c")] += 8
     torch.save(state, weights)
-    term = {"type": "hidden_mse", "weight": 1.0, "student": "encoder", "teacher": "encoder"}
-    status, printed, _ = trial.check(kd={"losses": [term]})
+    status, printed, _ = trial.check(kd={"losses": [HIDDEN]})
     assert status == 0, printed
     assert "vocabulary: the student's 11 tokens; none of the losses compares any" in printed
     assert f"(words, greedy CTC): {trial.teacher} 0.0 %, the student" in printed

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp
+from trials import write_packed_teacher
 
 from espnet_kd.bin.check_teacher import main
 
@@ -31,6 +32,12 @@ def test_a_good_teacher_passes(gate, capsys, tmp_path):
     main([*gate, "--max_wer", "10"])
     assert "greedy CTC WER 0.00 % (unit cost)" in capsys.readouterr().out
     assert '"wer": 0.0' in (tmp_path / "gate.json").read_text()
+
+
+def test_a_packed_teacher_of_word_pieces_passes(gate, capsys, tmp_path):
+    gate[1] = str(write_packed_teacher(tmp_path / "packed"))
+    main([*gate, "--max_wer", "10"])
+    assert "greedy CTC WER 0.00 % (unit cost)" in capsys.readouterr().out
 
 
 def test_a_bad_teacher_stops_with_the_way_out(gate, tmp_path):

@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from espnet_kd.checkup.reading import data_problems, shortest, unknown_labels
+from espnet_kd.checkup.reading import data_problems, shortest, unknown_labels, utterances
 
 
 @pytest.fixture
@@ -55,10 +55,12 @@ def test_whole_data_have_no_problem(args):
             "names 1 files that are not",
         ),
         ("shape", "", None),
+        ("feats.scp", "u f.ark[0:9]\nv f.ark[9:18]\nw f.ark:7[0:9]\n", None),
     ],
 )
-def test_what_is_missing_is_named(name, content, sentence, args, tmp_path):
+def test_what_is_missing_is_named(name, content, sentence, args, tmp_path, monkeypatch):
     (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
     found = list(data_problems(args, "train"))
     assert len(found) == (sentence is not None)
     assert sentence is None or sentence in found[0]
@@ -80,8 +82,9 @@ def test_a_training_in_splits_is_left_to_espnet(args, tmp_path):
 
 def test_the_shortest_batch_is_the_one_whose_longest_is_shortest(args):
     batches = [("u",), ("w", "u"), ("w", "v")]
-    assert shortest(args, batches, 9) == ["v", "w"]
-    assert shortest(args, batches, 1) == ["v"]
+    lengths = utterances(args, "train")
+    assert shortest(lengths, batches, 9) == ["v", "w"]
+    assert shortest(lengths, batches, 1) == ["v"]
 
 
 def test_unknown_labels_are_counted_without_padding():

@@ -134,7 +134,7 @@ HIDE = """
 import sys
 sys.modules |= dict.fromkeys({hidden!r})
 from espnet_kd.__main__ import main
-main(["-m", "espnet2.bin.asr_train", "--kd_conf", "ctc"])
+main([*{command!r}, "-m", "espnet2.bin.asr_train", "--kd_conf", "ctc"])
 """
 
 
@@ -146,14 +146,33 @@ main(["-m", "espnet2.bin.asr_train", "--kd_conf", "ctc"])
     ],
 )
 def test_a_training_without_it_ends_in_one_sentence(hidden, sentence):
+    answer = without(hidden)
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1].startswith(f"espnet_kd: {sentence}")
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("hidden", "sentence"),
+    [
+        (["espnet2", "torch", "torchaudio"], "torch is not installed"),
+        pytest.param(["espnet2"], "ESPnet is not installed", marks=pytest.mark.slow),
+    ],
+)
+def test_so_does_the_check_of_one(hidden, sentence):
+    answer = without(hidden, "check")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"check: {sentence}")
+    assert answer.stderr.count("\n") == 1
+
+
+def without(hidden, *command):
+    """What a training says, or the command that is given it, where packages are hidden."""
     assert importlib.util.find_spec("espnet2"), "the tests themselves have it"
-    answer = subprocess.run(
-        [sys.executable, "-c", HIDE.format(hidden=hidden)],
+    return subprocess.run(
+        [sys.executable, "-c", HIDE.format(hidden=hidden, command=command)],
         env=os.environ | {"PYTHONPATH": str(REPO)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert answer.returncode == 1
-    assert answer.stderr.splitlines()[-1].startswith(f"espnet_kd: {sentence}")
-    assert "Traceback" not in answer.stderr
