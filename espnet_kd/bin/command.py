@@ -9,6 +9,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING
 
 from espnet_kd.errors import ArgumentsError, KDError
+from espnet_kd.host.quiet import without_deprecations
 from espnet_kd.host.release import explained_absence
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def run_command(
         SystemExit: If the arguments are wrong or the command cannot do what it was asked.
     """
     args = parser.parse_args(cmd)
-    with named_errors(parser.prog.removeprefix(PROGRAM)):
+    with named_errors(parser.prog.removeprefix(PROGRAM)), without_deprecations():
         answer = run(args)
         if answer is not None:
             print(answer)

@@ -1,4 +1,4 @@
-"""Imports that say nothing on the terminal, as long as they succeed."""
+"""What ESPnet says of itself, kept from whoever runs a command."""
 
 import importlib
 import os
@@ -25,6 +25,14 @@ def quiet_import(name: str) -> ModuleType:
         return importlib.import_module(name)
     with _silence():
         return importlib.import_module(name)
+
+
+@contextmanager
+def without_deprecations() -> Iterator[None]:
+    """Leave out ESPnet's warnings of what its own source will have to change."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module="espnet2")
+        yield
 
 
 @contextmanager

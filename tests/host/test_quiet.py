@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 from conftest import REPO
 
@@ -45,6 +46,16 @@ def test_nothing_is_said_and_everything_can_be_said_after(tmp_path):
 def test_what_is_imported_already_leaves_the_terminal_alone(monkeypatch):
     monkeypatch.setattr(quiet, "_silence", None)
     assert quiet.quiet_import("subprocess") is subprocess
+
+
+def test_deprecations_of_espnets_source_are_left_out_and_others_are_not():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with quiet.without_deprecations():
+            for module in ("espnet2.asr.espnet_model", "recipe"):
+                warnings.warn_explicit(module, FutureWarning, "x.py", 1, module=module)
+            warnings.warn_explicit("real", UserWarning, "x.py", 1, module="espnet2.x")
+    assert [str(warning.message) for warning in shown] == ["recipe", "real"]
 
 
 def test_an_import_that_fails_shows_all_that_it_said(tmp_path):
