@@ -133,10 +133,10 @@ class Objective:
 
         Returns:
             The loss, shaped like ``loss_task``, and detached float32 stats of shape
-            (1,): ``loss_kd`` (what the terms add), ``loss_kd_<name>`` (unweighted,
-            comparable across runs), ``loss_task`` (unweighted), and as
-            configured ``kd_*`` (see ``diagnose``) and ``grad_<name>`` (see
-            ``GradientMeter``).
+            (1,): ``loss_kd`` (what the terms add; left out of a validation where they
+            are balanced and add nothing), ``loss_kd_<name>`` (unweighted, comparable
+            across runs), ``loss_task`` (unweighted), and as configured ``kd_*`` (see
+            ``diagnose``) and ``grad_<name>`` (see ``GradientMeter``).
         """
         values = self._values(student, teacher)
         loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task

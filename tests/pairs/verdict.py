@@ -61,7 +61,10 @@ def check_passes(draw: Draw, watch: Watch) -> Iterator[str]:
         for key, value in stats.items():
             if "loss" in key and not abs(value) < float("inf"):
                 yield f"{phase}: {key} is {value}"
-        whole = draw.task_weight * stats["loss_task"] + stats["loss_kd"]
+        if phase == "train" and "loss_kd" not in stats:
+            yield "train: no loss_kd"
+        # A validation whose terms are balanced has none: they add nothing there.
+        whole = draw.task_weight * stats["loss_task"] + stats.get("loss_kd", 0.0)
         scale = draw.accum_grad if phase == "train" else 1
         # ESPnet's CTC loss comes in the encoder's precision, bfloat16 in autocast.
         near = (1e-2 if draw.amp else 1e-3) * max(1.0, abs(whole))
