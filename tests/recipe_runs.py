@@ -6,11 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import REPO
+
+from espnet_kd.report.score import PLACES
 
 WORDS = ["ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE", "ZERO"]
 # What runs leave in a recipe's folder.
 LEFT = {"data", "dump", "exp", "downloads"}
+SCLITE = REPO / ".tools/usr/lib/sctk/bin/sclite"
+NEEDS_SCLITE = pytest.mark.skipif(
+    not any(map(shutil.which, PLACES)) and not SCLITE.exists(),
+    reason="sclite is not installed",
+)
 
 
 def checkout(root: Path, *corpora: str) -> Path:

@@ -5,7 +5,6 @@ KD_ASR_SH names one; an ESPnet installed with pip's -e from a checkout has its o
 """
 
 import os
-import re
 import subprocess
 from importlib.util import find_spec
 from itertools import pairwise
@@ -14,44 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import REPO
 from pages import commands
-
-# Each fact, and how often asr.sh of 202611 says it at least.
-FACTS = {
-    "it reads --python and --asr_args into variables of their names": (
-        r"^(python|asr_args|lm_args)=",
-        3,
-    ),
-    "stages 10 and 11 run the training by ${python}, after which -m and a module come": (
-        r"^ +\$\{python\} -m espnet2\.bin\.\$\{asr_task\}_train \\$",
-        2,
-    ),
-    "asr_args stand last and unquoted in both, so that the shell splits them": (
-        r"^ +\$\{_opts\} \$\{asr_args\}( \|\||$)",
-        2,
-    ),
-    "stage 10 collects statistics with the same arguments": (
-        r"--collect_stats true \\$",
-        2,
-    ),
-    "a failing stage 10 shows the logs in which there is the word error": (
-        r"\$\{asr_args\} \|\| \{ cat \$\(grep -l -i error ",
-        1,
-    ),
-    "language models are trained by the same ${python}": (
-        r"^ +\$\{python\} -m espnet2\.bin\.lm_train \\$",
-        2,
-    ),
-    "so are trainings launched": (r"^ +\$\{python\} -m espnet2\.bin\.launch \\$", 2),
-    "and models are decoded": (
-        r"^ +\$\{python\} -m espnet2\.bin\.\$\{asr_task\}_inference",
-        1,
-    ),
-    "without a tag asr_args name the experiment, without blanks, bars, = and /": (
-        r'asr_tag\+="\$\(echo "\$\{asr_args\}" \| sed -e "s/--/\\_/g" '
-        r'-e "s/\[ \|=/\]//g"\)"',
-        1,
-    ),
-}
+from recipe.asr_sh_facts import FACTS, times_said
 
 
 def asr_sh():
@@ -68,8 +30,7 @@ def test_asr_sh_is_as_we_rely_on(fact):
     path = asr_sh()
     if path is None:
         pytest.skip("no asr.sh here: KD_ASR_SH names none, ESPnet is from a wheel")
-    pattern, times = FACTS[fact]
-    assert len(re.findall(pattern, path.read_text(), re.MULTILINE)) >= times
+    assert times_said(fact, path) >= FACTS[fact][1]
 
 
 def asr_args():

@@ -1,7 +1,6 @@
 """The recipe end to end, as a user runs it, with models too small to learn anything."""
 
 import json
-import shutil
 import subprocess
 import sys
 
@@ -9,11 +8,10 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
-from conftest import REPO, SHARED
-from recipe_runs import WORDS, checkout, run
+from conftest import SHARED
+from recipe_runs import NEEDS_SCLITE, WORDS, checkout, run
 
 from espnet_kd.host.kaldi_dir import read_table
-from espnet_kd.report.score import PLACES
 from espnet_kd.student.compressed import is_compressed
 
 LIBRISPEECH = SHARED / "LibriSpeech"
@@ -27,14 +25,7 @@ ROLES = ("teacher", "control", "parameters", "distilled")
 STUDENTS = ("alone", "teacher's parameters", "distilled")
 # Students that neither start from the teacher nor are compared with such.
 RANDOM = ("--init_student", "false", "--parameters_control", "false")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not any(map(shutil.which, PLACES))
-        and not (REPO / ".tools/usr/lib/sctk/bin/sclite").exists(),
-        reason="sclite is not installed",
-    ),
-]
+pytestmark = [pytest.mark.slow, NEEDS_SCLITE]
 
 
 @pytest.fixture(scope="module")
