@@ -49,7 +49,7 @@ trap 'rm -rf "${logs}"' EXIT
 export OMP_NUM_THREADS=1
 pids=()
 for index in "${!pythons[@]}"; do
-    "${pythons[index]}" -m pytest -q "${selection[@]}" "$@" > "${logs}/${index}" 2>&1 &
+    KD_PAIRS_SHARE=$((index + 1))/${#pythons[@]} "${pythons[index]}" -m pytest -q "${selection[@]}" "$@" > "${logs}/${index}" 2>&1 &
     pids+=($!)
 done
 status=0

@@ -3,6 +3,8 @@
 KD_PAIRS        how many pairs are drawn (default: 300; every pair of settings is drawn
                 once before one comes again, see the first test)
 KD_PAIRS_SEED   another order, other losses and targets (default: 0)
+KD_PAIRS_SHARE  1/2 takes every other of them, 2/2 the rest, as the two ESPnet lines do
+                (default: 1/1)
 KD_PAIR         one draw by its names, as a failure prints them
 """
 
@@ -23,7 +25,8 @@ SEED = int(os.environ.get("KD_PAIRS_SEED", "0"))
 COUNT = int(os.environ.get("KD_PAIRS", "300"))
 SHARD = 20
 ONE = os.environ.get("KD_PAIR", "")
-DRAWN = [named(ONE)] if ONE else draws(SEED, COUNT)
+PART, PARTS = map(int, os.environ.get("KD_PAIRS_SHARE", "1/1").split("/"))
+DRAWN = [named(ONE)] if ONE else draws(SEED, COUNT)[PART - 1 :: PARTS]
 OUTCOMES: Counter[str] = Counter()
 
 
