@@ -31,6 +31,8 @@ class TeacherConfig:
         weight: Among several teachers; ``wer`` for the reciprocal of its word error
             rate, which ``espnet_kd.bin.check_teacher`` leaves in ``exp/gate.json``.
         lm: The same as ``exp``, of a language model.
+        hears: The stream of the batch that it gets instead of the student's ``speech``;
+            empty for the student's.
     """
 
     exp: str = ""
@@ -39,6 +41,7 @@ class TeacherConfig:
     ema: float | None = None
     weight: float | str = 1.0
     lm: str = ""
+    hears: str = ""
 
     @property
     def place(self) -> str:

@@ -8,9 +8,9 @@ from espnet_kd.config.schema import TeacherConfig, View
 
 # What a teacher may be, and what may be said of each kind.
 KEYS = {
-    "exp": ("exp", "file", "view", "weight"),
+    "exp": ("exp", "file", "view", "weight", "hears"),
     "lm": ("lm", "file", "weight"),
-    "ema": ("ema", "view"),
+    "ema": ("ema", "view", "hears"),
 }
 BY_WER = "wer"
 
@@ -55,6 +55,10 @@ def check_beside_cache(check: Check, teachers: tuple[TeacherConfig, ...]) -> Non
         elif teacher.view == "same":
             text = "is 'same', but cached targets are of clean features, whatever the"
             below.add("view", f"{text} student hears; remove it, or use 'targets: live'")
+        elif teacher.hears:
+            text = "is what a live teacher gets, and cached targets are of what"
+            text += " cache_teacher was given as speech; remove it"
+            below.add("hears", f"{text}, or use 'targets: live'")
 
 
 def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
@@ -74,7 +78,21 @@ def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
         ema=None if ema is None else check.between("ema", ema, 0, 1),
         weight=_read_weight(check, given),
         lm=str(given.get("lm", "")),
+        hears=_read_stream(check, given),
     )
+
+
+def _read_stream(check: Check, given: Mapping[str, object]) -> str:
+    """The name of what a teacher hears."""
+    name = given.get("hears")
+    if name is None or name == "speech":
+        return ""
+    if not isinstance(name, str) or not name.isidentifier():
+        check.add("hears", f"must be the name of a stream of the data; got {name!r}")
+        return ""
+    if given.get("view") == "same":
+        check.add("hears", "is another stream, and 'view: same' the student's; remove one")
+    return name
 
 
 def _say_what_is_needed(check: Check, given: Mapping[str, object]) -> None:

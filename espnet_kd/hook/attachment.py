@@ -23,7 +23,7 @@ from espnet_kd.model.taps import Call
 from espnet_kd.model.training_part import TrainingPart, TrainingPass, other_parts
 from espnet_kd.objective.objective import Objective, stat
 from espnet_kd.teachers.base import Question, Teacher
-from espnet_kd.teachers.build import is_heard
+from espnet_kd.teachers.build import hears_another, is_heard
 
 ATTRIBUTE = "_espnet_kd"
 # What a student may overwrite in its own batch: features when it has no front end
@@ -124,7 +124,7 @@ class Attachment:
         student, teacher = probe(self.model, self.teacher, requests, example)
         if is_needed:
             self.objective.build(student, teacher)
-        if hears:
+        if hears and self.teacher is not None and not hears_another(self.teacher):
             self.frames = (student.encoder_out_lens, teacher.encoder_out_lens)
 
     def connect(self, parts: Sequence[PartOf] = ()) -> None:

@@ -26,15 +26,16 @@ def probe(
         model: The student; its random numbers and modes are left where they were.
         teacher: The teacher, if there is one.
         requests: What the losses ask of student and teacher.
-        example: ``speech`` and ``speech_lengths``; None for a second of noise.
+        example: ``speech`` and ``speech_lengths``, and the stream that a teacher hears if
+            it is another; None for a second of noise.
 
     Raises:
         KDError: If there must be an example, because the model takes features.
     """
     batch = _example(model) if example is None else example
     device = next(model.parameters()).device
-    # Of a whole batch of training no more is heard: its names are no tensors.
-    batch = {key: batch[key].to(device) for key in ("speech", "speech_lengths")}
+    # Of a whole batch of training, names are no tensors.
+    batch = {k: v.to(device) for k, v in batch.items() if isinstance(v, Tensor)}
     labels = _labels(model, batch)
     of_student, of_teacher = map(_tapped, requests)
     with fork_rng(device):

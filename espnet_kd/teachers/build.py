@@ -46,7 +46,7 @@ def build_teacher(
     """
     first = next(iter(config.teachers), TeacherConfig())
     if first.ema is not None:
-        return EMATeacher(student, first.ema, view=first.view)
+        return EMATeacher(student, first.ema, view=first.view, hears=first.hears)
     task = task or task_class("asr")
     acoustic = [teacher for teacher in config.teachers if teacher.exp]
     texts = [teacher for teacher in config.teachers if teacher.lm]
@@ -87,8 +87,9 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
             if config.lm:
                 model = experiment.model(language_model_task())
                 return LanguageModelTeacher(model, settings["token_list"], **named)
-            model, view = experiment.model(task), config.view
-            return LiveTeacher(model, view=view, settings=settings, **named)
+            model, heard = experiment.model(task), {"hears": config.hears}
+            heard["view"] = config.view
+            return LiveTeacher(model, settings=settings, **heard, **named)
 
 
 def single_teachers(teacher: Teacher) -> tuple[Teacher, ...]:
@@ -106,6 +107,12 @@ def is_heard(teacher: Teacher) -> bool:
     """Whether a teacher's frames are made here, and not read from a cache."""
     first = next(iter(acoustic_teachers(teacher)), None)
     return isinstance(first, LiveTeacher)
+
+
+def hears_another(teacher: Teacher) -> bool:
+    """Whether a teacher gets another stream, so that no example tells its frame rate."""
+    first = next(iter(acoustic_teachers(teacher)), None)
+    return isinstance(first, LiveTeacher) and first.stream is not None
 
 
 def check_teachers(config: KDConfig) -> None:

@@ -26,6 +26,7 @@ class EMATeacher(LiveTeacher, TrainingPart):
         student: Copied as it is now; its weights are taken over at the first update.
         decay: :math:`d` in (0, 1).
         view: As for any teacher.
+        hears: As for any teacher.
 
     Source: Tarvainen, Valpola. Mean Teachers. 2017, section 2.
     https://arxiv.org/abs/1703.01780
@@ -33,16 +34,16 @@ class EMATeacher(LiveTeacher, TrainingPart):
 
     key = "ema"
 
-    def __init__(self, student: nn.Module, decay: float, *, view: str = "clean") -> None:
-        super().__init__(copy.deepcopy(student), view=view, name="ema")
+    def __init__(
+        self, student: nn.Module, decay: float, *, view: str = "clean", hears: str = ""
+    ) -> None:
+        super().__init__(copy.deepcopy(student), view=view, hears=hears, name="ema")
         self.decay = decay
         self.updates = -1
 
     def describe(self) -> list[str]:
         """Whose average it is, and of how many updates."""
-        return [
-            f"teacher: the student's own average, decay {self.decay:g}, view: {self.view}"
-        ]
+        return [f"teacher: the student's own average, decay {self.decay:g}, {self.heard}"]
 
     def training_parts(self) -> list[TrainingPart]:
         """The average itself follows the student."""

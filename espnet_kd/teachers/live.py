@@ -18,6 +18,7 @@ from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.finite import first_broken
 from espnet_kd.teachers.search import can_search, find_nbest
+from espnet_kd.teachers.stream import OwnStream
 from espnet_kd.teachers.vocabulary import TokenMaps, match_vocabularies, vocabulary_of
 
 
@@ -32,6 +33,7 @@ class LiveTeacher:
         view: ``clean``: it gets the batch as it came in. ``same``: it gets the
             student's features after SpecAugment, normalised by its own statistics.
         name: What to call it in messages.
+        hears: A stream of the batch that it gets instead of ``speech``; see ``OwnStream``.
         origin: Which of its files it was loaded from, for the log.
         settings: What its experiment's config says; None for one that has no experiment.
     """
@@ -41,12 +43,15 @@ class LiveTeacher:
         model: nn.Module,
         *,
         view: str = "clean",
+        hears: str = "",
         name: str = "",
         origin: str = "",
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = freeze(model)
         self.view = view
+        size = (settings or {}).get("input_size")
+        self.stream = OwnStream(hears, model, size) if hears else None
         self.name = name or type(model).__name__
         self.origin = origin
         self.settings = settings
@@ -62,6 +67,8 @@ class LiveTeacher:
             TeacherError: If it cannot take the batch, or the targets hold nan or inf at
                 real positions.
         """
+        if self.stream is not None:
+            question = self.stream.of(question, self.name)
         self._follow(question.batch["speech"])
         self._check_input(question)
         outputs = self._run(question)
@@ -121,7 +128,7 @@ class LiveTeacher:
 
     def probe(self, question: Question) -> TeacherTargets:
         """Answer for an example, so that losses learn the widths of what is tapped."""
-        return self(question)
+        return self(self.stream.example(question) if self.stream else question)
 
     def training_parts(self) -> list[TrainingPart]:
         """Nothing of a trained teacher changes."""
@@ -132,8 +139,13 @@ class LiveTeacher:
         count = sum(parameter.numel() for parameter in self.model.parameters())
         file = f" ({self.origin})" if self.origin else ""
         kind = f"{type(self.model).__name__}, {count:,} parameters"
-        lines = [f"teacher {self.name}{file}: {kind}, view: {self.view}"]
+        lines = [f"teacher {self.name}{file}: {kind}, {self.heard}"]
         return lines + self._tokens.describe()
+
+    @property
+    def heard(self) -> str:
+        """What of the batch it gets, for the log."""
+        return f"hears: {self.stream.name}" if self.stream else f"view: {self.view}"
 
     def _run(self, question: Question) -> ModelOutputs:
         inputs = {key: question.batch[key] for key in ("speech", "speech_lengths")}
@@ -175,8 +187,9 @@ class LiveTeacher:
     def _failed(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
         shape = ", ".join(map(str, batch["speech"].shape))
         what, *_ = str(error).splitlines() or [""]
+        whose = f"'{self.stream.name}'" if self.stream else "the student's batch"
         return TeacherError(
-            f"teacher {self.name}: it cannot take the student's batch of {shape} "
+            f"teacher {self.name}: it cannot take {whose} of {shape} "
             f"({type(error).__name__}: {what}). It needs what it was trained on: audio, or "
             "features of as many dimensions. Train the student on the same, or name a "
             "teacher that was trained on the student's"

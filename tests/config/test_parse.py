@@ -106,6 +106,13 @@ def test_two_terms_of_one_name_must_be_told_apart():
         ({"teachers": [{"lm": "a", "weight": "wer"}]}, "teachers[0].weight", "with 'exp'"),
         ({"teachers": [{"exp": "a", "lm": "b"}]}, "teachers[0]", "needs 'exp'"),
         ({"teachers": [{"lm": "a", "view": "same"}]}, "teachers[0].view", "unknown key"),
+        ({"teachers": [{"exp": "a", "hears": "b c"}]}, "teachers[0].hears", "the name of"),
+        ({"teachers": [{"exp": "a", "hears": 1}]}, "teachers[0].hears", "got 1"),
+        (
+            {"teachers": [{"exp": "a", "hears": "b", "view": "same"}]},
+            "teachers[0].hears",
+            "is another stream, and 'view: same' the student's; remove one",
+        ),
         ({"teachers": "exp"}, "teachers", "must be a list"),
         ({"teachers": [{"file": "x"}]}, "teachers[0]", "needs 'exp'"),
         (
@@ -223,6 +230,12 @@ FADING = {"schedule": {"decay": "linear", "decay_steps": 9}}
             "teachers[1].view",
             "is 'same', but cached targets are of clean features, whatever the student "
             "hears; remove it, or use 'targets: live'",
+        ),
+        (
+            CACHED | {"teachers": [{"exp": "a", "hears": "clean"}]},
+            "teachers[0].hears",
+            "is what a live teacher gets, and cached targets are of what cache_teacher was "
+            "given as speech; remove it, or use 'targets: live'",
         ),
         (
             BALANCED | {"task_weight": 0},

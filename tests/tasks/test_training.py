@@ -58,6 +58,23 @@ def test_distillation_does_change_the_student(runs):
     assert not equal(weights(runs / "kd"), weights(runs / "stock"))
 
 
+def hearing(features, stream):
+    """Options by which a stream called clean is read beside the student's speech."""
+    options = ["--allow_variable_data_keys", "true"]
+    for split, prefix in (("train", "train"), ("dev", "valid")):
+        scp = f"{features}/{split}/{stream},clean,kaldi_ark"
+        options += [f"--{prefix}_data_path_and_name_and_type", scp]
+    return options
+
+
+def test_a_teacher_that_hears_the_same_audio_as_another_stream_is_the_same(runs, features):
+    teachers = [{"exp": str(runs / "teacher"), "hears": "clean"}]
+    kd = write_kd(runs / "hears.yaml", runs / "teacher", teachers=teachers)
+    extra = hearing(features, "feats.scp")
+    distil(kd, features, runs / "hears", seed=7, extra=extra)
+    assert equal(weights(runs / "hears"), weights(runs / "kd"))
+
+
 def test_checkpoints_hold_exactly_the_stock_keys(runs):
     names = ("1epoch.pth", "2epoch.pth", "valid.acc.ave_2best.pth")
     for name in names:
