@@ -1,18 +1,22 @@
 """Run ESPnet's own training on tiny random features, stock or with distillation."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
 import yaml
-from conftest import ENCODER, INPUT_SIZE
+from conftest import ENCODER, INPUT_SIZE, REPO
 
 from espnet_kd.bin import cache_teacher, merge_cache
 
 BLOCK = "import sys, runpy; sys.modules['espnet_kd'] = None; module = sys.argv.pop(1); "
 BLOCK += "runpy.run_module(module, run_name='__main__', alter_sys=True)"
+# Before a module that two processes shall run, which find each other.
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
 ENCODERS = {
     name: ENCODER | {"output_size": width, "num_blocks": blocks}
     for name, width, blocks in (("student", 8, 2), ("teacher", 12, 3))
@@ -173,3 +177,17 @@ def module(*command, blocked=False):
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
     return answer
+
+
+def kill_in_epoch(command: list[str], log: Path, epoch: int) -> None:
+    """Start a training and kill -9 it once its log shows a step of the epoch."""
+    with open(log, "w") as out:
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(command, cwd=REPO, stderr=out, env=environment)
+        deadline = time.monotonic() + 240
+        while f"{epoch}epoch:train:1-" not in log.read_text():
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()

@@ -83,10 +83,20 @@ def _state_of(weights: Any, path: Path) -> Mapping[str, torch.Tensor]:
         weights = weights["model"]  # a checkpoint.pth of training
     if isinstance(weights, dict) and isinstance(weights.get("module"), dict):
         weights = weights["module"]  # DeepSpeed's form
+    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
+        weights = _of_lightning(weights["state_dict"])
     items = weights.items() if isinstance(weights, dict) else ()
     if found := {name: value for name, value in items if _is_parameter(name, value)}:
         return found
     raise ExperimentError(f"{path} holds no named tensors, as a model's checkpoint does")
+
+
+def _of_lightning(weights: dict[Any, Any]) -> dict[Any, Any]:
+    """The model's parameters; a Lightning module may hold them as those of ``model``."""
+    names = [name for name in weights if isinstance(name, str)]
+    if names and all(name.startswith("model.") for name in names):
+        return {name.removeprefix("model."): weights[name] for name in names}
+    return weights
 
 
 def _is_parameter(name: object, value: object) -> bool:

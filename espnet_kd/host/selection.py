@@ -10,28 +10,37 @@ from espnet_kd.errors import ExperimentError, KDError
 
 # What ESPnet2 selects by where a config does not say.
 USUAL = ("valid.acc", "valid.loss")
+# The names of what was selected, best first, where STEM is a criterion.
+AVERAGED = r"STEM\.ave_\d+best\.pth"
+ONLY = r"epoch\d+_step\d+_STEM\.ckpt"
+KINDS = (r"STEM\.ave\.pth", AVERAGED, r"STEM\.best\.pth", ONLY)
 
 
 def selected_weights(exp: Path) -> Path:
     """The checkpoint that training selected: averaged, or else the best one.
 
     ESPnet2 names them ``valid.acc.ave.pth`` and ``valid.acc.best.pth``. A training by
-    Lightning, ESPnet3's or ``lightning_train``, leaves an average of the best so far after
-    each validation, ``valid.loss.ave_1best.pth`` and on; the one of most models is meant.
+    Lightning, ESPnet3's or ``lightning_train``, leaves an average of the best before it
+    at each validation, ``valid.loss.ave_1best.pth`` and on; the one of most models is
+    meant. One that validated once has left a single ``epoch0_step9_valid.loss.ckpt``.
 
     Raises:
         ExperimentError: If there is none, with the names of those that are there.
     """
-    names = sorted(path.name for path in exp.glob("*.pth") if path.exists())
+    files = [*exp.glob("*.pth"), *exp.glob("*.ckpt")]
+    names = sorted(path.name for path in files if path.exists())
     stems = [re.escape(stem) for stem in selection_criteria(exp / "config.yaml")]
-    for kind in ("ave", r"ave_\d+best", "best"):
+    for kind in KINDS:
         for stem in stems:
-            pattern = rf"{stem}\.{kind}\.pth"
-            if found := [name for name in names if re.fullmatch(pattern, name)]:
+            pattern = kind.replace("STEM", stem)
+            found = [name for name in names if re.fullmatch(pattern, name)]
+            # The name of one of several such does not say which is the best.
+            if len(found) == 1 or (found and kind == AVERAGED):
                 return exp / max(found, key=_models_averaged)
+    there = ", ".join(names) or "no .pth and no .ckpt file"
     raise ExperimentError(
         f"{exp}: none of the checkpoints that training would select is there; "
-        f"name one by 'file'. It has: {', '.join(names) or 'no .pth file'}"
+        f"name one by 'file'. It has: {there}"
     )
 
 

@@ -6,9 +6,11 @@ ESPnet's own training of tiny models on generated features, a process a training
 of batches of changing shapes, each target and each number of data workers in turn, and a
 stock training beside them, whose growth is ESPnet's: each shape that comes for the first
 time leaves a plan of its convolutions, and more of the heap. Every --every updates a line
-says how much memory is resident (of the trainer, and of its data workers together) and how
-many files are open. Once the first --settled updates are over, the median of the first
-quarter of what follows is compared with that of the last.
+says how much memory is resident (of the trainer, and what each of its data workers holds
+alone: it is forked anew every epoch, off all that the trainer holds by then) and how many
+files are open. Once the first --settled updates are over (with workers the first epoch:
+those of the second are the first to be forked off what training leaves), the median of the
+first quarter of what follows is compared with that of the last.
 
 The exit status is 1 if a distilled training grew by more than --slack beyond the stock
 one, or opened more than --files beyond it. The slack, 8 MiB over about 1,400 updates, is
@@ -93,9 +95,9 @@ def usage() -> tuple[float, float, int, int]:
     """MiB of this process and of its children; files open in it and in them."""
     me = psutil.Process()
     children = me.children(recursive=True)
-    sizes = [one.memory_info().rss / 2**20 for one in (me, *children)]
+    alone = sum(one.memory_full_info().uss for one in children)
     files = [one.num_fds() for one in (me, *children)]
-    return sizes[0], sum(sizes[1:]), files[0], sum(files[1:])
+    return me.memory_info().rss / 2**20, alone / 2**20, files[0], sum(files[1:])
 
 
 def train(root: Path, kind: str, workers: int, args: argparse.Namespace) -> None:
@@ -179,10 +181,11 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         prepare(Path(folder), "cache" in args.targets)
         for workers in args.workers:
+            settled = max(args.settled, args.updates // EPOCHS if workers else 0)
             control = 0.0, 0.0
             for kind in ("stock", *args.targets):
                 found = samples(Path(folder), kind, workers, args)
-                grown = growth(found, args.settled)
+                grown = growth(found, settled)
                 print("grown by {:+.1f} MiB and {:+.0f} files".format(*grown), flush=True)
                 if kind == "stock":
                     control = grown

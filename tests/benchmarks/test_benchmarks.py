@@ -1,6 +1,8 @@
 """The benchmarks still run; what they say is for a quiet machine."""
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import REPO, asr_options, build_asr, clone, write_exp
-from soak import growth, leaks
+from soak import growth, leaks, usage
 
 SMALL = ["--vocabulary", "60", "--batch", "2", "--frames", "60", "--repeats", "1"]
 
@@ -59,6 +61,31 @@ def test_a_soak_tells_a_leak_from_what_the_stock_run_does():
     assert leaks((8.0, 8), (0.0, 0), slack=7.0, files=40)
     assert leaks((8.0, 8), (0.0, 0), slack=9.0, files=7)
     assert not leaks((8.0, 8), (2.0, 0), slack=7.0, files=40)
+
+
+def test_a_soak_counts_of_workers_what_each_holds_alone():
+    """Of 64 MiB that it was forked off nothing, of 32 that it made every one."""
+
+    def work(ready):
+        made = bytearray(os.urandom(2**20)) * 32
+        ready.send(len(made))
+        signal.pause()
+
+    held = bytearray(os.urandom(2**20)) * 64
+    fork = multiprocessing.get_context("fork")
+    ready, there = fork.Pipe(duplex=False)
+    workers = [fork.Process(target=work, args=(there,)) for _ in range(2)]
+    own, alone = usage()[:2]
+    for worker in workers:
+        worker.start()
+    made = [ready.recv() for _ in workers]
+    grown = usage()
+    for worker in workers:
+        worker.kill()
+        worker.join()
+    assert grown[0] == pytest.approx(own, abs=8)
+    assert grown[0] > len(held) / 2**20
+    assert grown[1] - alone == pytest.approx(sum(made) / 2**20, abs=16)
 
 
 @pytest.mark.slow

@@ -33,6 +33,15 @@ def test_deepspeeds_form_is_understood(tmp_path):
     assert read_weights(tmp_path / "d.pth")["w"].item() == 1
 
 
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_lightnings_form_is_understood(tmp_path, prefix):
+    """ESPnet3's bears the model's own names, lightning_train's all behind 'model.'."""
+    state = {f"{prefix}w": torch.ones(1), f"{prefix}model.w": torch.zeros(1)}
+    torch.save({"state_dict": state, "global_step": 3}, tmp_path / "l.ckpt")
+    found = read_weights(tmp_path / "l.ckpt")
+    assert {name: value.item() for name, value in found.items()} == {"w": 1, "model.w": 0}
+
+
 def test_a_whole_checkpoint_is_loaded_and_what_is_too_much_is_left(tmp_path):
     model, path = nn.Linear(2, 1), tmp_path / "m.pth"
     state = {"weight": torch.ones(1, 2), "bias": torch.zeros(1), "old": torch.ones(3)}

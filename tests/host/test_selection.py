@@ -39,6 +39,16 @@ def experiment(folder, settings, *names):
             ["valid.loss.ave_2best.pth", "valid.acc.ave_1best.pth"],
             "valid.acc.ave_1best.pth",
         ),
+        (
+            [["valid/loss", 10, "min"]],
+            ["epoch0_step1_valid.loss.ckpt", "last.ckpt", "step1.ckpt"],
+            "epoch0_step1_valid.loss.ckpt",
+        ),
+        (
+            [["valid/loss", 10, "min"]],
+            ["epoch0_step1_valid.loss.ckpt", "valid.loss.ave_1best.pth"],
+            "valid.loss.ave_1best.pth",
+        ),
     ],
 )
 def test_the_first_criterion_that_left_something(tmp_path, criteria, names, chosen):
@@ -87,7 +97,7 @@ def test_names_do_not_lead_out_of_the_directory(tmp_path):
     exp.mkdir()
     (tmp_path / "x.best.pth").write_bytes(b"")
     experiment(exp, {"best_model_criterion": [["../x", 1, "min"], ["..", "x", "min"]]})
-    with pytest.raises(ExperimentError, match=r"It has: no \.pth file"):
+    with pytest.raises(ExperimentError, match=r"It has: no \.pth and no \.ckpt file"):
         selected_weights(exp)
 
 
@@ -103,4 +113,12 @@ def test_none_of_them_there_is_said_with_what_is(tmp_path):
     with pytest.raises(
         ExperimentError, match=r"by 'file'\. It has: 1epoch\.pth, 2epoch\.pth"
     ):
+        selected_weights(exp)
+
+
+def test_of_several_of_lightnings_none_is_guessed(tmp_path):
+    settings = {"best_model_criterion": [["valid/loss", 10, "min"]]}
+    names = [f"epoch{n}_step{n + 1}_valid.loss.ckpt" for n in (0, 1)]
+    exp = experiment(tmp_path, settings, *names)
+    with pytest.raises(ExperimentError, match=r"It has: epoch0_step1.*, epoch1_step2"):
         selected_weights(exp)

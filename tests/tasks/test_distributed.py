@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from conftest import build_asr
+import yaml
+from conftest import asr_options, build_asr, write_corpus, write_exp
+from lightning_runs import DECODER, QUIET, STILL, TERMS
 from processes import (
     CASES,
     CTC,
@@ -17,6 +19,7 @@ from processes import (
     train_in,
     trained,
 )
+from training import ENCODERS, TORCHRUN, arguments, module, weights
 
 import espnet_kd
 
@@ -118,3 +121,24 @@ def test_stats_and_gradients_equal_the_single_process(batch, tmp_path):
         torch.testing.assert_close(
             first["grads"][name], parameter.grad, rtol=1e-5, atol=1e-5, msg=name
         )
+
+
+@SLOW
+def test_those_that_torchrun_starts_learn_what_one_does(tmp_path):
+    """ESPnet's whole program, which shares out each batch; of one length, unpadded."""
+    from espnet_kd.tasks.variants import KDASRTask
+
+    features = write_corpus(tmp_path, frames=(60, 61))
+    options = {"width": 12, "normalize": "utterance_mvn", "normalize_conf": {}}
+    write_exp(tmp_path / "teacher", build_asr(seed=1, **options), asr_options(**options))
+    conf = {"teachers": [{"exp": str(tmp_path / "teacher")}], "losses": TERMS}
+    (tmp_path / "kd.yaml").write_text(yaml.safe_dump(conf))
+    still = {"encoder_conf": ENCODERS["student"] | STILL, "decoder_conf": DECODER | QUIET}
+    still |= {"specaug": None, "seed": 7, "accum_grad": 2}
+    still |= {"optim": "sgd", "optim_conf": {"lr": 0.05}, "scheduler": "warmuplr"}
+    kd = ("--kd_conf", str(tmp_path / "kd.yaml"), "--dist_backend", "gloo")
+    KDASRTask.main(cmd=[*arguments(features, tmp_path / "one", **still), *kd])
+    line = arguments(features, tmp_path / "two", **still)
+    module(*TORCHRUN, "espnet_kd", "-m", "espnet2.bin.asr_train", *line, *kd)
+    one, two = (weights(tmp_path / name) for name in ("one", "two"))
+    torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-5)

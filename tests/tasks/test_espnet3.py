@@ -8,6 +8,7 @@ from lightning_runs import TERMS, logged, model_settings, training
 from training import equal
 
 from espnet_kd.errors import ConfigError, KDError, TeacherError
+from espnet_kd.host.checkpoint import read_weights
 
 pytest.importorskip("espnet3")
 
@@ -72,6 +73,11 @@ def test_without_weight_it_is_the_stock_run_bit_for_bit(espnet3, root):
     terms = [term | {"weight": 0} for term in TERMS]
     espnet3.train(training(root / "zero", kd_model(root, terms)))
     assert equal(last(root / "zero")["state_dict"], last(root / "alone")["state_dict"])
+
+
+def test_a_resume_point_may_be_named_as_the_teacher(root):
+    path = root / "teacher" / "last.ckpt"
+    assert equal(read_weights(path), last(root / "teacher")["state_dict"])
 
 
 def test_schedule_and_projections_survive_a_resume(espnet3, root):

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 import yaml
-from conftest import asr_options, build_asr, write_corpus, write_exp
+from conftest import TOKENS, asr_options, build_asr, write_corpus, write_exp
 from lightning_runs import (
     DECODER,
     QUIET,
@@ -16,7 +16,7 @@ from lightning_runs import (
     model_settings,
     training,
 )
-from training import ENCODERS, arguments
+from training import ENCODERS, TORCHRUN, arguments, module, write_targets
 
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.slow
@@ -32,6 +32,8 @@ CASES = {
     },
     "taylor": {"losses": TERMS[:2], "prune": PRUNE | {"importance": "taylor"}},
 }
+# Cached targets of which nothing is left out.
+WHOLE = ("--parts", "ctc,decoder", "--tap", "encoder", "--max_k", str(len(TOKENS)))
 SGD = {"optim": "sgd", "optim_conf": {"lr": 0.05}, "scheduler": "warmuplr"}
 
 
@@ -50,11 +52,11 @@ def conf_of(root, case):
     return {"teachers": [{"exp": str(root / "teacher")}]} | CASES[case]
 
 
-def command(root, out, case, world):
+def command(root, out, kd_conf, world):
     """The command line of ESPnet2's Lightning program; ESPnet shares out each batch."""
     out.mkdir(exist_ok=True)
     kd = root / f"{out.name}.yaml"
-    kd.write_text(yaml.safe_dump(conf_of(root, case)))
+    kd.write_text(yaml.safe_dump(kd_conf))
     conf = {"accelerator": "cpu", "devices": world, "max_epochs": 2}
     conf |= {"log_every_n_steps": 1, "best_model_criterion": [["valid/loss", "min", 2]]}
     conf |= {"accumulate_grad_batches": 2}
@@ -63,7 +65,7 @@ def command(root, out, case, world):
     return ["--task", "asr", *arguments(root, out, **still, **SGD), "--kd_conf", str(kd)]
 
 
-def by_lightning_train(root, out, case, world):
+def by_lightning_train(root, out, kd_conf, world):
     def work(_rank):
         from espnet2.bin import lightning_train as program
         from espnet2.train import lightning_espnet_model as stock
@@ -73,13 +75,13 @@ def by_lightning_train(root, out, case, world):
 
         program.LitESPnetModel = KDLitESPnetModel
         program.task_choices = stock.task_choices = {"asr": KDASRTask}
-        sys.argv = ["lightning_train", *command(root, out, case, world)]
+        sys.argv = ["lightning_train", *command(root, out, kd_conf, world)]
         program.main()
 
     as_processes(world, work)
 
 
-def by_espnet3(root, out, case, world):
+def by_espnet3(root, out, kd_conf, world):
     """The data loader gives each process its own; a batch of all is of four."""
 
     def work(_rank):
@@ -88,7 +90,7 @@ def by_espnet3(root, out, case, world):
         from espnet_kd.tasks.espnet3 import KDESPnetLightningModule
 
         stock.ESPnetLightningModule = KDESPnetLightningModule
-        model = model_settings(kd_conf=conf_of(root, case))
+        model = model_settings(kd_conf=kd_conf)
         sgd = {"_target_": "torch.optim.SGD", "lr": 0.05}
         several = {"devices": world, "strategy": "ddp", "accumulate_grad_batches": 2}
         config = training(out, model, 2, trainer=several, optimizer=sgd, num_device=world)
@@ -104,16 +106,33 @@ def by_espnet3(root, out, case, world):
 def test_two_processes_learn_what_one_does(root, program, case):
     if program is by_espnet3:
         pytest.importorskip("espnet3")
-    found = []
-    for world in (1, 2):
-        out = root / f"{program.__name__}-{case}-{world}"
-        program(root, out, case, world)
-        # ESPnet2's holds its arguments.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found.append(torch.load(out / "last.ckpt", weights_only=True))
+    outs = [root / f"{program.__name__}-{case}-{world}" for world in (1, 2)]
+    for world, out in enumerate(outs, 1):
+        program(root, out, conf_of(root, case), world)
+    agree(*outs)
+
+
+def agree(*outs):
+    """Require a process and two to have made the same updates, to the same end."""
+    # ESPnet2's hold their arguments.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        found = [torch.load(out / "last.ckpt", weights_only=True) for out in outs]
     one, two = found
     assert one["global_step"] == two["global_step"] > 3
     near = {"rtol": 1e-5, "atol": 1e-5}
     torch.testing.assert_close(two["state_dict"], one["state_dict"], **near)
     parts = [state["callbacks"]["espnet_kd"] for state in found]
     torch.testing.assert_close(parts[1], parts[0], **near)
+
+
+def test_those_that_torchrun_starts_read_the_same_cache(root):
+    """Whole programs, each process with the plugin: what README.md says to start."""
+    splits = {name: root / "cache" / name for name in ("train", "dev")}
+    for name, cache in splits.items():
+        write_targets(root / "teacher", root / name, cache, *WHOLE)
+    conf = conf_of(root, "projections") | {"targets": list(map(str, splits.values()))}
+    outs = [root / f"torchrun-{world}" for world in (1, 2)]
+    by_lightning_train(root, outs[0], conf, 1)
+    line = command(root, outs[1], conf, 2)
+    module(*TORCHRUN, "espnet_kd", "-m", "espnet2.bin.lightning_train", *line)
+    agree(*outs)

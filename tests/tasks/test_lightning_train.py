@@ -11,6 +11,7 @@ from lightning_runs import DECODER, QUIET, STILL, TERMS
 from training import ENCODERS, arguments, equal, write_targets
 
 from espnet_kd.errors import ConfigError, KDError
+from espnet_kd.host.checkpoint import read_weights
 
 pytest.importorskip("lightning")
 
@@ -90,6 +91,7 @@ def test_its_models_are_stock(root):
     }
     found = torch.load(root / "whole" / "valid.loss.ave_2best.pth", weights_only=True)
     assert {f"model.{name}" for name in found} == set(student)
+    assert set(found) == set(read_weights(root / "whole" / "last.ckpt"))
     arguments_kept = last(root / "whole")["hyper_parameters"]["args"]
     assert type(arguments_kept.kd_conf) is dict
     written = yaml.safe_load((root / "whole" / "config.yaml").read_text())

@@ -1,16 +1,13 @@
 """Whole trainings by ESPnet's own trainer, on random features."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 import yaml
 from conftest import REPO
-from training import arguments, equal, weights, write_kd
+from training import arguments, equal, kill_in_epoch, weights, write_kd
 
 from espnet_kd.config.parse import parse_config
 from espnet_kd.errors import ConfigError, KDError, TeacherError
@@ -352,17 +349,3 @@ def test_killed_in_an_epoch_and_run_again_it_ends_the_same(runs, features):
     assert again.returncode == 0, again.stderr[-2000:]
     assert "The training was resumed" in again.stderr
     assert equal(weights(runs / "killed", 5), weights(runs / "whole", 5))
-
-
-def kill_in_epoch(command: list[str], log, epoch: int) -> None:
-    """Start a training and kill -9 it once its log shows a step of the epoch."""
-    with open(log, "w") as out:
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(command, cwd=REPO, stderr=out, env=environment)
-        deadline = time.monotonic() + 240
-        while f"{epoch}epoch:train:1-" not in log.read_text():
-            assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < deadline, log.read_text()[-2000:]
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
