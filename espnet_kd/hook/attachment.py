@@ -90,6 +90,7 @@ class Attachment:
         parts = parts_of(self.model)
         asked = (self.model, parts, self.student_request, "student")
         checks = [partial(check_model, *asked)]
+        checks += [partial(term.loss.meet, self.model) for term in self.objective.terms]
         if self.teacher is not None:
             checks.append(partial(self.teacher.check, self.teacher_request))
         problems = []

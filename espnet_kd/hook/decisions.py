@@ -1,6 +1,6 @@
 """What was decided about a training, a line each, for its log."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from torch import nn
 
@@ -36,9 +36,10 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
         yield from (f"  {line}" for line in attachment.teacher.describe())
         yield from (f"  {line}" for line in _beside(attachment, attachment.teacher))
     yield f"  the student's own loss counts {config.task_weight:g}"
-    for term in config.losses:
+    for term, at_work in zip(config.losses, attachment.objective.terms, strict=True):
         yield f"  {_term(term, config.schedule)}"
-        if untold := _defaults(term):
+        yield from (f"    {line}" for line in at_work.loss.describe())
+        if untold := _defaults(term, getattr(at_work.loss, "said", term.options)):
             yield f"    by default {untold}"
     for name, part in learned.items():
         yield f"  {name}: adds {_size(part):,} parameters of its own, saved with no model"
@@ -82,11 +83,11 @@ def _cost(request: Request, teacher: Teacher) -> str:
     return f"a pass of {whose} without gradient ({', '.join(parts)}; {size:,} parameters)"
 
 
-def _defaults(term: LossTermConfig) -> str:
-    """The options of a loss that were decided for the user."""
+def _defaults(term: LossTermConfig, said: Collection[str]) -> str:
+    """The options of a loss that were decided for the user, who said the others."""
     options = options_of(LOSSES.get(term.type))
     decided = [o for o in options if o.default not in (o.empty, None)]
-    left = [o for o in decided if o.name not in term.options]
+    left = [o for o in decided if o.name not in said]
     return ", ".join(f"{o.name}: {o.default}" for o in left)
 
 

@@ -93,6 +93,22 @@ class DistillationLoss(nn.Module):
         """What ``forward`` reads."""
         raise NotImplementedError
 
+    @property
+    def same_frame(self) -> bool:
+        """Whether it asks a student to spell at the very frame where its teacher does."""
+        return False
+
+    def meet(self, student: nn.Module) -> None:
+        """Look at the student before anything runs.
+
+        Raises:
+            KDError: If it does not suit the loss's options.
+        """
+
+    def describe(self) -> list[str]:
+        """Say in a line each what was decided about it, for the log."""
+        return []
+
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
         """Make learned parts (projections) from an example of both sides' outputs."""
 

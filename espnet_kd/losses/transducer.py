@@ -220,6 +220,8 @@ class TransducerLoss(MeasuredLoss):
 class TransducerCollapsedKL(TransducerLoss, measure=transducer_collapsed_kl):
     """``transducer_collapsed_kl`` as a term."""
 
+    same_frame = True
+
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``transducer_collapsed_kl``."""
         classes = given(teacher.joint_classes, "joint_classes")
@@ -239,6 +241,8 @@ class TransducerCollapsedKL(TransducerLoss, measure=transducer_collapsed_kl):
 class TransducerLatticeKL(TransducerLoss, measure=transducer_lattice_kl):
     """``transducer_lattice_kl`` as a term."""
 
+    same_frame = True
+
     reads = "logits"
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
@@ -257,6 +261,8 @@ class TransducerLatticeKL(TransducerLoss, measure=transducer_lattice_kl):
 @LOSSES.register("transducer_path_kl")
 class TransducerPathKL(TransducerLoss, measure=transducer_path_kl):
     """``transducer_path_kl`` as a term."""
+
+    same_frame = True
 
     reads = "path"
 
