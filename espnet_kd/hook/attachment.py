@@ -14,6 +14,7 @@ from espnet_kd.hook.first_batch import FirstBatch, is_same_model
 from espnet_kd.hook.probe import can_probe, probe, takes_features
 from espnet_kd.hook.projections import PROJECTIONS, Projections
 from espnet_kd.hook.triple import Triple
+from espnet_kd.model.context import check_blocks
 from espnet_kd.model.forward import outputs_of_pass, recorder
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import parts_of
@@ -86,7 +87,9 @@ class Attachment:
         Raises:
             ConfigError: With everything that is missing.
             AlignmentError: If tokens are compared and the lists differ.
+            KDError: If the student's blocks do not fit.
         """
+        check_blocks(self.model)
         parts = parts_of(self.model)
         asked = (self.model, parts, self.student_request, "student")
         checks = [partial(check_model, *asked)]

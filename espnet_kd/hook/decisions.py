@@ -9,12 +9,13 @@ from espnet_kd.config.options import options_of
 from espnet_kd.config.schema import KDConfig, LossTermConfig, ScheduleConfig
 from espnet_kd.hook.attachment import Attachment
 from espnet_kd.hook.first_batch import reads_frames
-from espnet_kd.hook.judgement import judge_frames
+from espnet_kd.hook.judgement import judge_delay, judge_frames
 from espnet_kd.losses import LOSSES
+from espnet_kd.model.context import limited_context
 from espnet_kd.model.request import Request
 from espnet_kd.model.table import rows_of, token_lists
 from espnet_kd.teachers.base import Teacher
-from espnet_kd.teachers.build import single_teachers
+from espnet_kd.teachers.build import acoustic_teachers, single_teachers
 from espnet_kd.teachers.cached import CachedTeacher
 from espnet_kd.teachers.ema import EMATeacher
 from espnet_kd.teachers.live import LiveTeacher
@@ -51,8 +52,24 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
 
 def doubts(attachment: Attachment) -> Iterator[str]:
     """What is unwise about a training as far as it can be known before a batch is seen."""
+    yield from delay_doubts(attachment)
     if attachment.frames and reads_frames(attachment.teacher_request):
         yield from judge_frames(*(int(lens.sum()) for lens in attachment.frames))
+
+
+def delay_doubts(attachment: Attachment) -> Iterator[str]:
+    """Doubt a teacher that spells before its streaming student can.
+
+    The student's own average is left out: their delays are the same. So are cached
+    targets, which do not say how they were heard.
+    """
+    teachers = acoustic_teachers(attachment.teacher) if attachment.teacher else []
+    trained = [one for one in teachers if isinstance(one, LiveTeacher)]
+    trained = [one for one in trained if not isinstance(one, EMATeacher)]
+    if any(not limited_context(one.model) for one in trained):
+        terms = [term for term in attachment.objective.terms if term.is_trained]
+        named = [term.config.name for term in terms if term.loss.same_frame]
+        yield from judge_delay(limited_context(attachment.model), named)
 
 
 def _beside(attachment: Attachment, teacher: Teacher) -> Iterator[str]:
