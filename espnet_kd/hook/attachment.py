@@ -233,7 +233,7 @@ class Attachment:
         if self._paused or training_pass is None or triple is None:
             return output
         student = outputs_of_pass(model, calls, self.student_request, training_pass.batch)
-        student.two_views = training_pass.doubled
+        student.doubled = training_pass.doubled
         teacher = self._targets(training_pass, student, calls)
         # Softmax and divergences in float32, whatever the models ran in.
         with torch.autocast(triple.loss.device.type, enabled=False):

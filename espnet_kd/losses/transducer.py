@@ -170,7 +170,8 @@ def common_frames(student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
             f"utterance {index} of the batch has {int(teacher_lens[index])} teacher frames "
             f"and {int(student_lens[index])} student frames: two lattices compare node by "
             "node only at one frame rate. Give the student the teacher's subsampling, or "
-            "use transducer_fullsum, ctc_* on an auxiliary CTC, or hidden_* losses."
+            "use transducer_fullsum, transducer_token_kl, ctc_* on an auxiliary CTC, or "
+            "hidden_* losses."
         )
     return torch.minimum(student_lens, teacher_lens)
 
