@@ -1,6 +1,7 @@
 """CTC posteriors compared at the frame shift that suits best, for delayed students."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Literal
 
 import torch
@@ -26,7 +27,9 @@ def _not_positive(check: Check, name: str, value: object) -> None:
 
 
 def _not_later(check: Check, name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= 0:
+    given = not isinstance(value, bool)
+    number = value if given and isinstance(value, int | float) else inf
+    if not -inf < number <= 0:
         check.add(name, f"must be 0 or a negative number of milliseconds, got {value!r}")
 
 

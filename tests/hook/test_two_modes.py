@@ -97,6 +97,24 @@ def test_both_modes_hear_the_same_features(conf, batch):
     assert not torch.equal(blocks, batch["speech"]), "it is augmented"
 
 
+def test_a_teacher_hears_the_time_warp_of_both_modes(batch):
+    """The warp is of the first half; the teacher's batch is doubled as the student's is."""
+    still = {"apply_freq_mask": False, "apply_time_mask": False}
+    model = streaming(specaug="specaug", specaug_conf=SPECAUG | still)
+    guest, heard = build_asr(2), {}
+    kd = {"losses": [*MODES["losses"], {"type": "ctc_shift_kl", "weight": 0.3}]}
+    espnet_kd.attach(model, kd, guest)
+    for name, encoder in (("student", model.encoder), ("teacher", guest.encoder)):
+        encoder.register_forward_pre_hook(
+            lambda m, args, name=name: heard.update({name: args[0].clone()})
+        )
+    model.train()(**clone(batch))
+    assert len(heard["student"]) == len(heard["teacher"]) == 6
+    assert torch.equal(heard["teacher"][:3], heard["teacher"][3:])
+    assert torch.equal(heard["teacher"][:3], heard["student"][:3])
+    assert not torch.equal(heard["teacher"][:3], batch["speech"]), "it is warped"
+
+
 def test_evaluation_has_the_students_own_mode(batch):
     model = streaming()
     plain = model.eval()(**clone(batch))[0]
