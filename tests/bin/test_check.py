@@ -152,6 +152,15 @@ def test_a_streaming_student_of_an_offline_teacher_is_doubted(trial, caplog):
     assert caplog.messages.count(sentence) == 1
 
 
+def test_a_streaming_student_is_checked_in_both_its_modes(trial):
+    training = student_command(trial.corpus, trial.root, init_param=[], **streaming())
+    conf = ["--kd_conf", "dual_mode", "--kd_conf", "losses.0.weight=5"]
+    status, printed, sentences = trial.run([*training, *conf])
+    assert (status, sentences) == (0, []), printed
+    assert "goes through the student twice, in its blocks and whole; all losses" in printed
+    assert re.search(r"^  mode_consistency: \d\S* times 5 counts", printed, re.M)
+
+
 def told(answer):
     """Status 2, and why."""
     status, printed, sentences = answer
