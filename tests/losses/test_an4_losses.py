@@ -181,7 +181,7 @@ def test_a_streaming_student_agrees_with_its_full_context(an4):
     """That too rises from nothing, and both modes learn."""
     blocks = {"block_size": 16, "hop_size": 8, "look_ahead": 4}
     offline = ("rel_pos_type", "pos_enc_layer_type", "selfattention_layer_type")
-    settings = config(48, 2, epochs=3, encoder_conf=blocks, **TRANSDUCER)
+    settings = config(48, 2, epochs=2, encoder_conf=blocks, **TRANSDUCER)
     settings["encoder"] = "contextual_block_conformer"
     conf = settings["encoder_conf"]
     settings["encoder_conf"] = {k: v for k, v in conf.items() if k not in offline}
