@@ -92,7 +92,6 @@ def test_decoding_configs_are_understood(path):
 def parameters(path, tmp_path, vocabulary):
     """Parameters of a training config, by ESPnet's own dry run."""
     import torch
-    from espnet2.tasks.asr import ASRTask
 
     from espnet_kd.host.compat import task_class
     from espnet_kd.report.measure import parameters_of
@@ -104,15 +103,16 @@ def parameters(path, tmp_path, vocabulary):
     width = widths.get(path.parent.name)
     features = ["--input_size", width] if width else []
     out = tmp_path / path.stem
+    task = task_class("asr_transducer" if "transducer" in path.stem else "asr")
     with torch.device("cpu"):
-        ASRTask.main(
+        task.main(
             cmd=[
                 *("--config", str(path), "--token_list", str(tokens)),
                 *("--output_dir", str(out), "--dry_run", "true", "--use_amp", "false"),
                 *features,
             ]
         )
-    return parameters_of(out / "config.yaml", task_class("asr"))
+    return parameters_of(out / "config.yaml", task)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,13 @@ def parameters(path, tmp_path, vocabulary):
         ),
         ("960h", 5000, [("teacher_conformer", "student_conformer")], 0.25),
         (AN4, 30, [(f"teacher{k}", f"student{k}") for k in ("", "_audio")], 0.25),
+        (
+            AN4,
+            30,
+            [("teacher", f"student_streaming{k}") for k in ("", "_transformer")],
+            0.25,
+        ),
+        (AN4, 30, [("teacher_transducer", "student_streaming_transducer")], 0.25),
     ],
 )
 def test_trainings_dry_run_and_students_are_small(

@@ -94,12 +94,16 @@ def arguments(features: Path, output_dir: Path, role: str = "student", **more) -
     return [*fixed, "--input_size", str(INPUT_SIZE), *tokens, *paths]
 
 
-def transducer_arguments(features, output_dir, width, **more):
-    """Command line of asr_transducer_train for a tiny model."""
+# Chunks of up to three frames, and whole utterances now and then.
+CHUNKS = {"dynamic_chunk_training": True, "short_chunk_size": 3, "num_left_chunks": 2}
+
+
+def transducer_arguments(features, output_dir, width, chunks=False, **more):
+    """Command line of asr_transducer_train for a tiny model, trained on chunks or whole."""
     shape = {
         "encoder": None,
         "encoder_conf": {
-            "main_conf": {"pos_wise_act_type": "swish"},
+            "main_conf": {"pos_wise_act_type": "swish"} | (CHUNKS if chunks else {}),
             "input_conf": {"block_type": "conv2d", "conv_size": 8},
             "body_conf": [CONFORMER | {"hidden_size": width}],
         },

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from espnet_kd.alignment.transducer_lattice import BLOCKED
+from espnet_kd.masking import length_mask
 
 
 def best_path(
@@ -45,6 +46,22 @@ def best_path(
     places = torch.arange(width, device=label.device)
     frames = torch.where(places < lengths[:, None], places - path, 0)
     return frames, path, lengths
+
+
+def emissions(labels: Tensor, lengths: Tensor, count: int) -> Tensor:
+    """Place of the node on each path that emits each label, the last before it is there.
+
+    Args:
+        labels: Labels emitted before each node of a path, which never fall, (B, P).
+        lengths: Nodes of each path, (B,).
+        count: Labels of the longest transcript, U.
+
+    Returns:
+        (B, U) int64; arbitrary behind the last label.
+    """
+    real = length_mask(lengths, labels.shape[1])[:, None]  # (B, 1, P)
+    before = labels[:, None] <= torch.arange(count, device=labels.device)[:, None]
+    return ((before & real).sum(2) - 1).clamp(min=0)
 
 
 def total_log_prob(classes: Tensor, frame_lens: Tensor, label_lens: Tensor) -> Tensor:

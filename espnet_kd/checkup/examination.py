@@ -24,7 +24,7 @@ from espnet_kd.config.schema import KDConfig
 from espnet_kd.errors import KDError
 from espnet_kd.hook.attach import attachment_of
 from espnet_kd.hook.attachment import Attachment
-from espnet_kd.hook.decisions import decisions
+from espnet_kd.hook.decisions import decisions, delay_doubts
 from espnet_kd.hook.judgement import (
     judge_errors,
     judge_labels,
@@ -104,6 +104,7 @@ class Examination:
     def __call__(self) -> None:
         """Try everything that can be tried; one failure does not hide the next."""
         self.findings.lines += decisions(self.config, self.attachment)
+        self.findings.unwise += delay_doubts(self.attachment)
         tried = self._read()
         train, valid = tried.get("train"), tried.get("valid")
         if train and self._pass(train.batches[0], "the first batch"):

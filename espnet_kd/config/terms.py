@@ -21,7 +21,11 @@ class Reads(Protocol):
 
     @property
     def two_views(self) -> bool:
-        """Whether it needs the batch twice in one pass."""
+        """Whether it needs the batch twice in one pass, augmented differently."""
+
+    @property
+    def two_modes(self) -> bool:
+        """Whether it needs the batch twice in one pass, in blocks and in full context."""
 
 
 class Loss(Protocol):
@@ -86,7 +90,7 @@ class TermReader:
         loss = self._build(check, kind, options)
         if confidence and loss is not None:
             _check_confidence(check, kind, loss)
-        if weight == 0 and loss is not None and loss.needs().two_views:
+        if weight == 0 and loss is not None and _doubles(loss):
             text = f"is 0, and '{kind}' needs every batch twice: it cannot be watched only"
             check.add("weight", f"{text}; give it a weight, or remove the term")
         return LossTermConfig(kind, weight or 0.0, name, options, confidence, schedule)
@@ -114,6 +118,11 @@ class TermReader:
             return None
         self.built.append(built)
         return built
+
+
+def _doubles(loss: Loss) -> bool:
+    """Whether it needs the batch twice in one pass."""
+    return loss.needs().two_views or loss.needs().two_modes
 
 
 def _schedule(check: Check, raw: object) -> ScheduleConfig | None:

@@ -13,6 +13,7 @@ from espnet_kd.errors import KDError
 from espnet_kd.hook.attachment import ATTRIBUTE, Attachment, PartOf
 from espnet_kd.hook.decisions import decisions, doubts
 from espnet_kd.hook.time_warp import SharedWarp, time_warp_of
+from espnet_kd.hook.two_modes import TwoModes
 from espnet_kd.hook.two_views import TwoViews
 from espnet_kd.losses import LOSSES
 from espnet_kd.objective.objective import Objective
@@ -86,14 +87,27 @@ def attach(
 
 
 def _parts(config: KDConfig, attachment: Attachment) -> list[PartOf]:
-    """What else takes part in the training, in the order in which it acts."""
+    """What else takes part in the training, in the order in which it acts.
+
+    Raises:
+        KDError: If two of them double the batches.
+    """
     parts: list[PartOf] = []
     if config.quantize == "int8":
         parts.append(Rounding)
     if config.prune is not None:
         parts.append(partial(Masks, config=config.prune))
-    if attachment.objective.needs.two_views:
+    needs = attachment.objective.needs
+    if needs.two_views and needs.two_modes:
+        raise KDError(
+            "cr_ctc and mode_consistency put each batch twice into one pass, each in its "
+            "own way; remove one of them"
+        )
+    if needs.two_views:
         parts.append(TwoViews)
+    if needs.two_modes:
+        taps = attachment.student_request.listed("taps")
+        parts.append(partial(TwoModes, taps=taps))
     if attachment.teacher is not None and time_warp_of(attachment.model) is not None:
         parts.append(SharedWarp)
     return parts

@@ -14,6 +14,7 @@ from espnet_kd.hook.first_batch import FirstBatch, is_same_model
 from espnet_kd.hook.probe import can_probe, probe, takes_features
 from espnet_kd.hook.projections import PROJECTIONS, Projections
 from espnet_kd.hook.triple import Triple
+from espnet_kd.model.context import check_blocks
 from espnet_kd.model.forward import outputs_of_pass, recorder
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import parts_of
@@ -86,10 +87,13 @@ class Attachment:
         Raises:
             ConfigError: With everything that is missing.
             AlignmentError: If tokens are compared and the lists differ.
+            KDError: If the student's blocks do not fit.
         """
+        check_blocks(self.model)
         parts = parts_of(self.model)
         asked = (self.model, parts, self.student_request, "student")
         checks = [partial(check_model, *asked)]
+        checks += [partial(term.loss.meet, self.model) for term in self.objective.terms]
         if self.teacher is not None:
             checks.append(partial(self.teacher.check, self.teacher_request))
         problems = []
@@ -229,7 +233,7 @@ class Attachment:
         if self._paused or training_pass is None or triple is None:
             return output
         student = outputs_of_pass(model, calls, self.student_request, training_pass.batch)
-        student.two_views = training_pass.doubled
+        student.doubled = training_pass.doubled
         teacher = self._targets(training_pass, student, calls)
         # Softmax and divergences in float32, whatever the models ran in.
         with torch.autocast(triple.loss.device.type, enabled=False):

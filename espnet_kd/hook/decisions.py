@@ -1,6 +1,6 @@
 """What was decided about a training, a line each, for its log."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from torch import nn
 
@@ -9,12 +9,13 @@ from espnet_kd.config.options import options_of
 from espnet_kd.config.schema import KDConfig, LossTermConfig, ScheduleConfig
 from espnet_kd.hook.attachment import Attachment
 from espnet_kd.hook.first_batch import reads_frames
-from espnet_kd.hook.judgement import judge_frames
+from espnet_kd.hook.judgement import judge_delay, judge_frames
 from espnet_kd.losses import LOSSES
+from espnet_kd.model.context import limited_context
 from espnet_kd.model.request import Request
 from espnet_kd.model.table import rows_of, token_lists
 from espnet_kd.teachers.base import Teacher
-from espnet_kd.teachers.build import single_teachers
+from espnet_kd.teachers.build import acoustic_teachers, single_teachers
 from espnet_kd.teachers.cached import CachedTeacher
 from espnet_kd.teachers.ema import EMATeacher
 from espnet_kd.teachers.live import LiveTeacher
@@ -36,9 +37,10 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
         yield from (f"  {line}" for line in attachment.teacher.describe())
         yield from (f"  {line}" for line in _beside(attachment, attachment.teacher))
     yield f"  the student's own loss counts {config.task_weight:g}"
-    for term in config.losses:
+    for term, at_work in zip(config.losses, attachment.objective.terms, strict=True):
         yield f"  {_term(term, config.schedule)}"
-        if untold := _defaults(term):
+        yield from (f"    {line}" for line in at_work.loss.describe())
+        if untold := _defaults(term, getattr(at_work.loss, "said", term.options)):
             yield f"    by default {untold}"
     for name, part in learned.items():
         yield f"  {name}: adds {_size(part):,} parameters of its own, saved with no model"
@@ -50,8 +52,24 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
 
 def doubts(attachment: Attachment) -> Iterator[str]:
     """What is unwise about a training as far as it can be known before a batch is seen."""
+    yield from delay_doubts(attachment)
     if attachment.frames and reads_frames(attachment.teacher_request):
         yield from judge_frames(*(int(lens.sum()) for lens in attachment.frames))
+
+
+def delay_doubts(attachment: Attachment) -> Iterator[str]:
+    """Doubt a teacher that spells before its streaming student can.
+
+    The student's own average is left out: their delays are the same. So are cached
+    targets, which do not say how they were heard.
+    """
+    teachers = acoustic_teachers(attachment.teacher) if attachment.teacher else []
+    trained = [one for one in teachers if isinstance(one, LiveTeacher)]
+    trained = [one for one in trained if not isinstance(one, EMATeacher)]
+    if any(not limited_context(one.model) for one in trained):
+        terms = [term for term in attachment.objective.terms if term.is_trained]
+        named = [term.config.name for term in terms if term.loss.same_frame]
+        yield from judge_delay(limited_context(attachment.model), named)
 
 
 def _beside(attachment: Attachment, teacher: Teacher) -> Iterator[str]:
@@ -82,11 +100,11 @@ def _cost(request: Request, teacher: Teacher) -> str:
     return f"a pass of {whose} without gradient ({', '.join(parts)}; {size:,} parameters)"
 
 
-def _defaults(term: LossTermConfig) -> str:
-    """The options of a loss that were decided for the user."""
+def _defaults(term: LossTermConfig, said: Collection[str]) -> str:
+    """The options of a loss that were decided for the user, who said the others."""
     options = options_of(LOSSES.get(term.type))
     decided = [o for o in options if o.default not in (o.empty, None)]
-    left = [o for o in decided if o.name not in term.options]
+    left = [o for o in decided if o.name not in said]
     return ", ".join(f"{o.name}: {o.default}" for o in left)
 
 

@@ -37,6 +37,23 @@ def judge_frames(student_frames: int, teacher_frames: int) -> Iterator[str]:
         )
 
 
+def judge_delay(student: str, terms: Sequence[str]) -> Iterator[str]:
+    """Doubt losses of the very frame between a teacher that hears all and a student not.
+
+    Args:
+        student: What keeps it from hearing all of the future; empty if nothing.
+        terms: Those that ask it to spell at the frame where its teacher does.
+    """
+    if student and terms:
+        yield (
+            f"{', '.join(terms)}: the student {student}, and its teacher hears whole "
+            "utterances, so that it is to spell at a frame what it has not heard by then, "
+            "which makes streaming students worse; use ctc_shift_kl with a max_shift_ms, "
+            "losses of labels (token_kl, ctc_token_kl, transducer_token_kl, "
+            "transducer_fullsum), or --kd_conf streaming"
+        )
+
+
 def judge_finite(parts: Mapping[str, float]) -> Iterator[str]:
     """Name the parts of a loss from which nothing can be learned.
 

@@ -1,5 +1,6 @@
 """The same batch twice in one pass of the student, augmented differently."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -51,8 +52,13 @@ class TwoViews(OnTimeWarp):
             return
         if (warp := time_warp_of(self.model)) is not None:
             self._handle = warp.register_forward_hook(_same_warp)
-        training_pass.batch = {k: _twice(v) for k, v in training_pass.batch.items()}
+        training_pass.batch = doubled(training_pass.batch)
         training_pass.doubled = True
+
+
+def doubled(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch whose second half is the first once more."""
+    return {key: _twice(value) for key, value in batch.items()}
 
 
 def _twice(value: Any) -> Any:

@@ -11,7 +11,11 @@ import pkgutil
 
 from espnet_kd.losses.attention import attention_kl, relation_kl
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
-from espnet_kd.losses.consistency import cr_ctc
+from espnet_kd.losses.consistency import (
+    cr_ctc,
+    mode_consistency,
+    transducer_mode_consistency,
+)
 from espnet_kd.losses.ctc import ctc_frame_kl
 from espnet_kd.losses.ctc_frames import select_frames
 from espnet_kd.losses.ctc_guided import ctc_guided
@@ -33,6 +37,7 @@ from espnet_kd.losses.transducer import (
     transducer_path_kl,
 )
 from espnet_kd.losses.transducer_sequence import transducer_fullsum
+from espnet_kd.losses.transducer_token import transducer_token_kl
 
 for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
     importlib.import_module(_module.name)
@@ -55,6 +60,7 @@ __all__ = [
     "hidden_mse",
     "jsd_rows",
     "kl_rows",
+    "mode_consistency",
     "relation_kl",
     "reverse_kl_rows",
     "rkd",
@@ -67,5 +73,7 @@ __all__ = [
     "transducer_collapsed_kl",
     "transducer_fullsum",
     "transducer_lattice_kl",
+    "transducer_mode_consistency",
     "transducer_path_kl",
+    "transducer_token_kl",
 ]

@@ -26,6 +26,7 @@ class Needs:
     Args:
         teacher: Whether there must be a teacher at all.
         two_views: The batch twice in one pass of the student, augmented differently.
+        two_modes: The same of a streaming student, in its blocks and in full context.
         student_taps: Hidden representations of the student, as the user wrote them.
         teacher_taps: The same of the teacher.
         parts: What is wanted of each part.
@@ -36,12 +37,14 @@ class Needs:
         *,
         teacher: bool = True,
         two_views: bool = False,
+        two_modes: bool = False,
         student_taps: tuple[str, ...] = (),
         teacher_taps: tuple[str, ...] = (),
         **parts: Wanted,
     ) -> None:
         self.teacher = teacher
         self.two_views = two_views
+        self.two_modes = two_modes
         rows = rows_of(Request(**parts))
         # Posteriors are read at temperatures; one that is not named is 1.
         plain = {row.name for row in rows if row.posterior and parts[row.name] is True}
@@ -66,6 +69,7 @@ class Needs:
         together = cls(
             teacher=any(each.teacher for each in needs),
             two_views=any(each.two_views for each in needs),
+            two_modes=any(each.two_modes for each in needs),
         )
         together.of_student = Request.union(each.of_student for each in needs)
         together.of_teacher = Request.union(each.of_teacher for each in needs)
@@ -92,6 +96,22 @@ class DistillationLoss(nn.Module):
     def needs(self) -> Needs:
         """What ``forward`` reads."""
         raise NotImplementedError
+
+    @property
+    def same_frame(self) -> bool:
+        """Whether it asks a student to spell at the very frame where its teacher does."""
+        return False
+
+    def meet(self, student: nn.Module) -> None:
+        """Look at the student before anything runs.
+
+        Raises:
+            KDError: If it does not suit the loss's options.
+        """
+
+    def describe(self) -> list[str]:
+        """Say in a line each what was decided about it, for the log."""
+        return []
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
         """Make learned parts (projections) from an example of both sides' outputs."""

@@ -160,6 +160,8 @@ class CTCFrameLoss(CTCLoss, own=FrameOptions):
 class CTCFrameKL(CTCFrameLoss, measure=ctc_frame_kl):
     """``ctc_frame_kl`` as a term, with the bridge between two frame rates."""
 
+    same_frame = True
+
     def needs(self) -> Needs:
         """Both models' CTC logits, compared at a temperature."""
         return Needs(ctc=(self.options["temperature"],), interctc=self.heads)

@@ -66,3 +66,5 @@ def ctc_guided(
 @LOSSES.register("ctc_guided")
 class CTCGuided(CTCFrameLoss, measure=ctc_guided):
     """``ctc_guided`` as a term."""
+
+    same_frame = True

@@ -1,22 +1,36 @@
 """CTC posteriors compared at the frame shift that suits best, for delayed students."""
 
+from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from espnet_kd.config.check import Check
-from espnet_kd.config.options import Count
+from espnet_kd.config.options import Count, NotNegative, Positive
+from espnet_kd.errors import KDError
 from espnet_kd.losses.base import LOSSES
-from espnet_kd.losses.ctc import CTCFrameLoss
+from espnet_kd.losses.ctc import CTCFrameLoss, FrameOptions
 from espnet_kd.losses.divergence import real_log_softmax
 from espnet_kd.masking import Reduction, check_pair, length_mask, reduce_positions
+from espnet_kd.model.frame_shift import frame_shift
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
+
+# Part of a frame by which milliseconds may fall short of it: they are divided in floats.
+ROUNDING = 1e-6
 
 
 def _not_positive(check: Check, name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value > 0:
         check.add(name, f"must be 0 or a negative whole number, got {value!r}")
+
+
+def _not_later(check: Check, name: str, value: object) -> None:
+    given = not isinstance(value, bool)
+    number = value if given and isinstance(value, int | float) else inf
+    if not -inf < number <= 0:
+        check.add(name, f"must be 0 or a negative number of milliseconds, got {value!r}")
 
 
 def ctc_shift_kl(
@@ -96,9 +110,81 @@ def _of_best_shift(values: Tensor, real: Tensor) -> Tensor:
     return (chosen * scale[:, None])[None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShiftOptions(FrameOptions):
+    """A window in milliseconds, in place of frames.
+
+    Attributes:
+        min_shift_ms: Stands for ``min_shift``, 0 or negative.
+        max_shift_ms: Stands for ``max_shift``, 0 or positive; 100 at frames of 40 is 2.
+        frame_shift_ms: From one frame of the student's encoder to the next; needed where
+            its front end does not tell.
+    """
+
+    min_shift_ms: Annotated[float, _not_later] | None = None
+    max_shift_ms: NotNegative | None = None
+    frame_shift_ms: Positive | None = None
+
+
 @LOSSES.register("ctc_shift_kl")
-class CTCShiftKL(CTCFrameLoss, measure=ctc_shift_kl):
-    """``ctc_shift_kl`` as a term."""
+class CTCShiftKL(CTCFrameLoss, measure=ctc_shift_kl, own=ShiftOptions):
+    """``ctc_shift_kl`` as a term, its window in frames or in milliseconds."""
+
+    own: ShiftOptions
+    length = 0.0  # of one of the student's frames, in ms
+
+    @property
+    def in_ms(self) -> dict[str, float]:
+        """The ends of the window that are given in milliseconds."""
+        ends = {"min_shift": self.own.min_shift_ms, "max_shift": self.own.max_shift_ms}
+        return {name: ms for name, ms in ends.items() if ms is not None}
+
+    @property
+    def same_frame(self) -> bool:
+        """Whether the window has no room for a delay."""
+        late = self.own.max_shift_ms
+        return not (self.options["max_shift"] if late is None else late)
+
+    def check_together(self, check: Check) -> None:
+        """Each end of the window is in frames or in milliseconds."""
+        for name in self.in_ms.keys() & self.said:
+            check.add(name, f"is given, and '{name}_ms' as well; remove one of them")
+        if self.own.frame_shift_ms is not None and not self.in_ms:
+            text = "is read with 'max_shift_ms' or 'min_shift_ms', and neither is given"
+            check.add("frame_shift_ms", f"{text}; remove it")
+
+    def meet(self, student: nn.Module) -> None:
+        """Count the window in the student's frames.
+
+        Raises:
+            KDError: If the length of a frame is not known, or the window has less.
+        """
+        if not self.in_ms:
+            return
+        length = self.own.frame_shift_ms or frame_shift(student)
+        if length is None:
+            raise KDError(
+                "ctc_shift_kl counts its window in milliseconds, and the student does not "
+                "tell how long its frames are (it takes features, or has a front end of "
+                "its own kind); give 'frame_shift_ms', the features' step times the "
+                "encoder's subsampling (10 ms and conv2d: 40), or the window in frames, "
+                "by 'max_shift'"
+            )
+        for name, ms in self.in_ms.items():
+            frames = int(abs(ms) / length + ROUNDING)
+            if ms and not frames:
+                raise KDError(
+                    f"ctc_shift_kl: '{name}_ms: {ms:g}' is less than one of the student's "
+                    f"frames, which are {length:g} ms apart; give {length:g} or more, or 0"
+                )
+            self.options[name] = frames if ms > 0 else -frames
+        self.length, self.said = length, self.said | self.in_ms.keys()
+
+    def describe(self) -> list[str]:
+        """The window in frames, if it was given in milliseconds."""
+        counts = (f"{name} {self.options[name]}" for name in self.in_ms)
+        told = f"{', '.join(counts)}, in the student's frames of"
+        return [f"{told} {self.length:g} ms"] if self.in_ms else []
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``ctc_shift_kl``; the teacher's frames are bridged first."""

@@ -170,7 +170,8 @@ def common_frames(student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
             f"utterance {index} of the batch has {int(teacher_lens[index])} teacher frames "
             f"and {int(student_lens[index])} student frames: two lattices compare node by "
             "node only at one frame rate. Give the student the teacher's subsampling, or "
-            "use transducer_fullsum, ctc_* on an auxiliary CTC, or hidden_* losses."
+            "use transducer_fullsum, transducer_token_kl, ctc_* on an auxiliary CTC, or "
+            "hidden_* losses."
         )
     return torch.minimum(student_lens, teacher_lens)
 
@@ -220,6 +221,8 @@ class TransducerLoss(MeasuredLoss):
 class TransducerCollapsedKL(TransducerLoss, measure=transducer_collapsed_kl):
     """``transducer_collapsed_kl`` as a term."""
 
+    same_frame = True
+
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """See ``transducer_collapsed_kl``."""
         classes = given(teacher.joint_classes, "joint_classes")
@@ -239,6 +242,8 @@ class TransducerCollapsedKL(TransducerLoss, measure=transducer_collapsed_kl):
 class TransducerLatticeKL(TransducerLoss, measure=transducer_lattice_kl):
     """``transducer_lattice_kl`` as a term."""
 
+    same_frame = True
+
     reads = "logits"
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
@@ -257,6 +262,8 @@ class TransducerLatticeKL(TransducerLoss, measure=transducer_lattice_kl):
 @LOSSES.register("transducer_path_kl")
 class TransducerPathKL(TransducerLoss, measure=transducer_path_kl):
     """``transducer_path_kl`` as a term."""
+
+    same_frame = True
 
     reads = "path"
 

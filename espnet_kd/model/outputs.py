@@ -121,7 +121,7 @@ class ModelOutputs:
         decode: Runs the attention decoder, with its graph, along other prefixes.
         hidden: Hidden representations by the tap that names them; a layer that was
             dropped in this pass is absent.
-        two_views: Whether the second half of the batch is the first once more.
+        doubled: Whether the second half of the batch is the first once more.
         blank_id: Index of blank.
         sos_id: Index of the start of a sentence.
         eos_id: Index of the end of a sentence; most models have one index for both.
@@ -145,7 +145,7 @@ class ModelOutputs:
     nbest: NBest | None = None
     decode: Decode | None = None
     hidden: dict[str, Hidden] = field(default_factory=dict)
-    two_views: bool = False
+    doubled: bool = False
     blank_id: int = 0
     sos_id: int = -1
     eos_id: int = -1

@@ -61,9 +61,19 @@ def parts_of(model: nn.Module) -> Parts:
 
 def has_recurrent_encoder(model: nn.Module) -> bool:
     """Whether utterances must come by falling length, as torch packs them for its RNNs."""
+    return bool(_recurrences(model))
+
+
+def is_unidirectional(model: nn.Module) -> bool:
+    """Whether the encoder is recurrent and goes from the past to the future only."""
+    found = _recurrences(model)
+    return bool(found) and not any(module.bidirectional for module in found)
+
+
+def _recurrences(model: nn.Module) -> list[nn.RNNBase]:
     encoder = getattr(model, "encoder", None)
     modules = encoder.modules() if isinstance(encoder, nn.Module) else ()
-    return any(isinstance(module, nn.RNNBase) for module in modules)
+    return [module for module in modules if isinstance(module, nn.RNNBase)]
 
 
 def _ctc_path(model: nn.Module) -> str | None:

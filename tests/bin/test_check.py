@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import TOKENS, asr_options, build_asr, write_exp
+from conftest import ENCODER, TOKENS, asr_options, build_asr, write_exp
 from training import write_kd, write_targets
 from trials import (
     Trial,
@@ -131,6 +131,36 @@ def test_a_student_that_is_its_teacher_is_doubted(trial):
     assert "name another teacher, or another --init_param" in sentences[0]
 
 
+def streaming(**blocks):
+    """Settings of a student that hears blocks."""
+    conf = ENCODER | {"output_size": 8, "num_blocks": 2, "block_size": 6, "hop_size": 3}
+    conf |= {"look_ahead": 2} | blocks
+    return {"encoder": "contextual_block_transformer", "encoder_conf": conf}
+
+
+def test_a_streaming_student_of_an_offline_teacher_is_doubted(trial, caplog):
+    """Once, by the training's log as well; its other terms are not."""
+    settings = streaming()
+    start = build_asr(3, normalize="utterance_mvn", normalize_conf={}, **settings)
+    torch.save(start.state_dict(), trial.root / "start.pth")
+    status, printed, sentences = trial.check(**settings)
+    assert status == 1, printed
+    (sentence,) = sentences
+    assert sentence.startswith("ctc_frame_kl: the student hears blocks of 6 frames, 2 ahea")
+    assert "use ctc_shift_kl with a max_shift_ms" in sentence
+    assert sentence.endswith("or --kd_conf streaming")
+    assert caplog.messages.count(sentence) == 1
+
+
+def test_a_streaming_student_is_checked_in_both_its_modes(trial):
+    training = student_command(trial.corpus, trial.root, init_param=[], **streaming())
+    conf = ["--kd_conf", "dual_mode", "--kd_conf", "losses.0.weight=5"]
+    status, printed, sentences = trial.run([*training, *conf])
+    assert (status, sentences) == (0, []), printed
+    assert "goes through the student twice, in its blocks and whole; all losses" in printed
+    assert re.search(r"^  mode_consistency: \d\S* times 5 counts", printed, re.M)
+
+
 def told(answer):
     """Status 2, and why."""
     status, printed, sentences = answer
@@ -145,6 +175,15 @@ def refused(answer, *texts):
     assert len(sentences) == len(texts), sentences
     for text in texts:
         assert [s for s in sentences if text in s], (text, sentences)
+
+
+def test_blocks_that_do_not_fit_are_refused(trial):
+    """ESPnet would say that a tensor of 10 does not match one of 0."""
+    settings = streaming(look_ahead=4)
+    start = build_asr(3, normalize="utterance_mvn", normalize_conf={}, **settings)
+    torch.save(start.state_dict(), trial.root / "start.pth")
+    text = "holds a step of at least 1 (hop_size: 3) and what is heard ahead of it (look_a"
+    refused(trial.check(**settings), text)
 
 
 def test_the_directory_of_the_teacher_is_not_trained_into(trial):

@@ -1,5 +1,6 @@
 """kd_conf: everything wrong is reported at once, with path, culprit and remedy."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -179,6 +180,20 @@ def test_a_term_has_a_schedule_and_a_confidence_of_its_own():
         ({"type": "ctc_shift_kl", "min_shift": 1}, "min_shift", "0 or a negative"),
         ({"type": "ctc_shift_kl", "max_shift": -1}, "max_shift", "at least 0"),
         ({"type": "ctc_shift_kl", "per": "batch"}, "per", "frame, utterance"),
+        ({"type": "ctc_shift_kl", "max_shift_ms": -40}, "max_shift_ms", "at least 0"),
+        ({"type": "ctc_shift_kl", "min_shift_ms": 40}, "min_shift_ms", "0 or a negative"),
+        ({"type": "ctc_shift_kl", "min_shift_ms": -math.inf}, "min_shift_ms", "0 or a neg"),
+        (
+            {"type": "ctc_shift_kl", "max_shift_ms": math.inf},
+            "max_shift_ms",
+            "a finite nu",
+        ),
+        ({"type": "ctc_shift_kl", "frame_shift_ms": 40}, "frame_shift_ms", "neither is"),
+        (
+            {"type": "ctc_shift_kl", "max_shift": 2, "max_shift_ms": 80},
+            "max_shift",
+            "'max_shift_ms' as well; remove one of them",
+        ),
         ({"type": "ctc_token_kl", "reduction": "sum"}, "reduction", "batch, token"),
         ({"type": "token_jsd", "beta": 1}, "beta", "between 0 and 1"),
         ({"type": "token_nbest", "nbest": 0}, "nbest", "at least 1"),

@@ -162,3 +162,41 @@ def test_what_the_loss_of_validations_is_is_told(
     guest = None if "teachers" in conf else teacher
     text = logged(caplog, student, {"losses": [SOFT]} | conf, guest, batch)
     assert [sign for sign in (END, OWN, AVERAGE) if sign in text] == told
+
+
+BLOCKS = encoder("contextual_block_transformer", block_size=8, hop_size=4, look_ahead=2)
+FRAME, LABEL = {"type": "ctc_frame_kl"}, {"type": "token_kl"}
+SHIFT = {"type": "ctc_shift_kl"}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "of_teacher", "terms", "told"),
+    [
+        (True, {}, [FRAME, LABEL], "ctc_frame_kl: the student hears blocks of 8 frames, 2"),
+        (
+            True,
+            {},
+            [FRAME | {"name": "mine"}, {"type": "ctc_guided"}],
+            "mine, ctc_guided: ",
+        ),
+        (True, {}, [SHIFT | {"max_shift": 0}], "ctc_shift_kl: the student hears blocks of"),
+        (True, {}, [SHIFT, LABEL, {"type": "ctc_token_kl"}], ""),
+        (True, {}, [FRAME | {"weight": 0}, LABEL], ""),
+        (True, BLOCKS, [FRAME], ""),
+        (True, None, [FRAME], ""),
+        (False, {}, [FRAME], ""),
+    ],
+    ids=["one", "two", "no room", "labels", "observed", "teacher", "own", "offline"],
+)
+def test_the_very_frame_of_an_offline_teacher_is_doubted(
+    caplog, blocks, of_teacher, terms, told
+):
+    student = build_asr(1, **(BLOCKS if blocks else {}))
+    guest = None if of_teacher is None else build_asr(2, **of_teacher)
+    conf = {"losses": [{"weight": 0.5} | term for term in terms]}
+    with caplog.at_level(logging.WARNING, "espnet_kd"):
+        own = {"teachers": [{"ema": 0.9}]} if guest is None else {}
+        espnet_kd.attach(student, conf | own, guest)
+    found = [m for m in caplog.messages if "makes streaming students worse" in m]
+    assert len(found) == bool(told)
+    assert not told or found[0].startswith(told)

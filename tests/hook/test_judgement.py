@@ -7,6 +7,7 @@ import pytest
 from espnet_kd.config.schema import LossTermConfig, ScheduleConfig
 from espnet_kd.hook.judgement import (
     TASK,
+    judge_delay,
     judge_errors,
     judge_finite,
     judge_frames,
@@ -33,6 +34,16 @@ def test_frames_of_two_rates(frames, told):
     found = list(judge_frames(*frames))
     assert bool(found) == bool(told)
     assert not told or found[0].startswith(f"the teacher has {told} frames to one of")
+
+
+@pytest.mark.parametrize(
+    ("student", "terms", "doubted"),
+    [("hears 8 frames", ["a", "b"], True), ("hears 8 frames", [], False), ("", "a", False)],
+)
+def test_losses_of_the_very_frame(student, terms, doubted):
+    found = list(judge_delay(student, terms))
+    assert len(found) == doubted
+    assert not found or found[0].startswith("a, b: the student hears 8 frames, and its te")
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,11 @@ LATTICE = [
     {"type": "transducer_lattice_kl", "weight": 10.0},
     {"type": "transducer_path_kl", "weight": 0.2},
     {"type": "transducer_fullsum", "weight": 0.2},
+    {"type": "transducer_token_kl", "weight": 0.5},
+]
+MODES = [
+    {"type": "mode_consistency", "weight": 0.2},
+    {"type": "transducer_mode_consistency", "weight": 2.0},
 ]
 
 
@@ -172,6 +177,20 @@ def test_the_controls_without_a_teacher(an4):
     assert epochs[-1]["kd_teacher_acc"] > epochs[0]["kd_teacher_acc"]
 
 
+def test_a_streaming_student_agrees_with_its_full_context(an4):
+    """That too rises from nothing, and both modes learn."""
+    blocks = {"block_size": 16, "hop_size": 8, "look_ahead": 4}
+    offline = ("rel_pos_type", "pos_enc_layer_type", "selfattention_layer_type")
+    settings = config(48, 2, epochs=2, encoder_conf=blocks, **TRANSDUCER)
+    settings["encoder"] = "contextual_block_conformer"
+    conf = settings["encoder_conf"]
+    settings["encoder_conf"] = {k: v for k, v in conf.items() if k not in offline}
+    epochs = train(an4, "modes", settings, {"losses": MODES})
+    for term in MODES:
+        assert all(0 < e[f"loss_kd_{term['type']}"] < 1e3 for e in epochs)
+    assert epochs[-1]["loss_ctc"] < epochs[0]["loss_ctc"]
+
+
 def test_none_is_left_out():
-    trained = {term["type"] for term in HYBRID + SEARCHED + LATTICE} | {"cr_ctc"}
+    trained = {t["type"] for t in HYBRID + SEARCHED + LATTICE + MODES} | {"cr_ctc"}
     assert trained == set(LOSSES.names())

@@ -41,8 +41,10 @@ VARIANTS = [
 ]
 # These learn from decisions of the teacher, not from its probabilities.
 DECISIONS = ("ctc_guided", "ctc_nbest", "token_nbest")
-# Occupancies, and each view to the other, are constants that finite differences move.
-HELD = ("ctc_token_kl", "cr_ctc")
+# These compare two passes of the student, each a constant to the other.
+CONSISTENT = ("cr_ctc", "mode_consistency", "transducer_mode_consistency")
+# What these hold constant, finite differences move.
+HELD = ("ctc_token_kl", *CONSISTENT)
 
 
 @pytest.fixture(params=VARIANTS, ids=str)
@@ -82,7 +84,7 @@ def side(kind, values, lengths=None, rows=(0, 1, 2)):
     for part in ("q", "k", "v"):
         outputs.hidden[f"layer.linear_{part}"] = Hidden(values, lengths)
     outputs.hidden["layer:attn"] = Hidden(attention(values, lengths), lengths)
-    outputs.two_views = kind is ModelOutputs
+    outputs.doubled = kind is ModelOutputs
     outputs.decode = lambda ys_in, lens, at: values[at, :1] + ys_in[..., None] * 0.1
     add_lattice(outputs, values)
     outputs.nbest = hypotheses(ys_pad, ys_lens)
@@ -122,9 +124,10 @@ def hypotheses(ys_pad, ys_lens):
 def compare(loss, student, teacher, lengths=None, rows=(0, 1, 2)):
     pair = (side(ModelOutputs, student, lengths, rows),)
     pair += (side(TeacherTargets, teacher, lengths, rows),)
-    if type(loss).__name__ == "CRCTC":
-        # Its two sides are two views of one batch.
+    if not loss.needs().teacher:
+        # Its two sides are two passes over one batch.
         pair[0].ctc_logits = torch.cat([student, teacher])
+        pair[0].joint_logits = torch.cat([side.joint_logits for side in pair])
         pair[0].encoder_out_lens = pair[0].encoder_out_lens.repeat(2)
     return loss(*pair)
 
@@ -167,7 +170,7 @@ def test_padding_content_and_width_do_not_matter(loss, junk):
 
 
 def test_an_utterance_counts_the_same_alone_and_beside_others(loss, name):
-    if not loss.per_utterance and name != "cr_ctc":
+    if not loss.per_utterance and name not in CONSISTENT:
         pytest.skip("compares utterances to one another")
     if loss_reduction(loss) == "token":
         pytest.skip("a mean over tokens weighs utterances by their length")
@@ -205,7 +208,7 @@ def test_a_batch_without_frames_is_zero_and_differentiable(loss, name):
 
 
 def test_the_teacher_receives_no_gradient(loss, name):
-    if name == "cr_ctc":
+    if name in CONSISTENT:
         pytest.skip("both its sides are the student")
     teacher = noise(1).requires_grad_()
     compare(loss, noise(0).requires_grad_(), teacher).backward()
@@ -238,7 +241,9 @@ def test_shapes_that_do_not_fit_are_named(loss, name):
         side(ModelOutputs, noise(0)),
         side(TeacherTargets, noise(1)[:2], [6, 3], (0, 1)),
     )
-    if name in ("cr_ctc", "token_nbest", "transducer_fullsum", "transducer_path_kl"):
+    if name in (*CONSISTENT, "token_nbest", "transducer_fullsum"):
+        pytest.skip("see the test of its function")
+    if name in ("transducer_path_kl", "transducer_token_kl"):
         pytest.skip("see the test of its function")
     if getattr(loss, "nbest", 1) == 0:
         pytest.skip("reads the teacher's logits only for its hypotheses")

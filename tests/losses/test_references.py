@@ -404,6 +404,41 @@ def test_transducer_path_kl():
     assert_agree(lambda z: kd.transducer_path_kl(z, path), slow, noise(0, B, T, 3, V))
 
 
+def emitted_at(logits, b):
+    """The frame at which the most probable way emits each label."""
+    paths = ways(LENGTHS[b], len(LABELS[b]))
+    best = max(paths, key=lambda path: float(probability(logits, b, path)))
+    return [t for t, _, emits in best if emits]
+
+
+@pytest.mark.parametrize("reduction", ["batch", "token"])
+def test_transducer_token_kl(reduction):
+    """The teacher is faster: it has fewer frames, and emits at others."""
+    teacher, student = noise(1, B, T, 3, V), noise(0, B, T, 3, V)
+    late = torch.arange(T, dtype=torch.float64)[:, None] - 2
+    student[..., 0] -= 2 * late  # says blank at first
+    teacher[..., 0] += 2 * late
+    frames = [emitted_at(student, b) for b in range(B)]
+    told = [emitted_at(teacher, b) for b in range(B)]
+    assert frames != told
+
+    def slow(student):
+        pairs = [
+            (teacher[b, told[b][u], u], student[b, frames[b][u], u])
+            for b in range(B)
+            for u in range(len(LABELS[b]))
+        ]
+        count = B if reduction == "batch" else len(pairs)
+        return sum(kl(softmax(p), softmax(q)) for p, q in pairs) / count
+
+    at, before, lengths = best_path(collapsed(teacher), LENS, YS_LENS)
+    path = Path(at, before, lengths, teacher[torch.arange(B)[:, None], at, before])
+    given = (path, LENS, YS_PAD, YS_LENS)
+    assert_agree(
+        lambda z: kd.transducer_token_kl(z, *given, reduction=reduction), slow, student
+    )
+
+
 @pytest.mark.parametrize("distance", ["l1", "l2"])
 def test_transducer_fullsum(distance):
     teacher = noise(1, B, T, 3, V)
@@ -621,3 +656,29 @@ def test_cr_ctc():
         return total / B
 
     assert_agree(lambda z: kd.cr_ctc(z[0], z[1], LENS), slow, held)
+
+
+@pytest.mark.parametrize("reduction", ["batch", "token"])
+def test_transducer_mode_consistency(reduction):
+    held = noise(0, 2, B, T, 3, V)
+
+    def slow(passes):
+        total = 0
+        for n in nodes():
+            one, other = (classes(lattice, *n) for lattice in passes)
+            fixed_one, fixed_other = (classes(lattice, *n) for lattice in held)
+            total = total + (kl(fixed_other, one) + kl(fixed_one, other)) / 2
+        return total / (B if reduction == "batch" else len(nodes()))
+
+    def fast(passes):
+        given = (LENS, YS_PAD, YS_LENS)
+        return kd.transducer_mode_consistency(*passes, *given, reduction=reduction)
+
+    assert_agree(fast, slow, held)
+
+
+def test_passes_of_two_shapes_are_named():
+    with pytest.raises(ValueError, match=r"logits \(3, 5, 3, 4\) and other_logits \(3, 5,"):
+        kd.transducer_mode_consistency(
+            noise(0, B, T, 3, V), noise(0, B, T, 2, V), LENS, YS_PAD, YS_LENS
+        )

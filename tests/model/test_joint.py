@@ -13,7 +13,13 @@ from espnet_kd.model.forward import run_guest
 from espnet_kd.model.outputs import ModelOutputs, Path, TeacherTargets
 from espnet_kd.model.request import Labels, Request
 
-LOSSES_OF_A_LATTICE = [n for n in LOSSES.names() if n.startswith("transducer_")]
+LOSSES_OF_A_LATTICE = [
+    name
+    for name in LOSSES.names()
+    if name.startswith("transducer_") and LOSSES.get(name)().needs().teacher
+]
+# These compare labels, and nothing frame by frame.
+ANY_RATE = ("transducer_fullsum", "transducer_token_kl")
 
 
 @pytest.fixture
@@ -75,7 +81,7 @@ def test_every_lattice_loss_teaches_a_transducer(batch):
     espnet_kd.attach(student, {"losses": terms}, teacher)
     loss, stats, _ = student.train()(**clone(batch))
     loss.sum().backward()
-    assert len(terms) == 4
+    assert len(terms) == 5
     assert all(stats[f"loss_kd_{kind}"].item() > 0 for kind in LOSSES_OF_A_LATTICE)
     assert all(p.grad is None or p.grad.isfinite().all() for p in student.parameters())
 
@@ -150,13 +156,13 @@ def test_a_frame_more_or_less_is_bridged(kind, frames):
 
 
 @pytest.mark.parametrize("kind", LOSSES_OF_A_LATTICE)
-def test_another_frame_rate_is_for_the_full_sum_alone(kind):
+def test_another_frame_rate_is_for_losses_of_labels(kind):
     loss, student = LOSSES.get(kind)(), lattice_side(ModelOutputs, 5, 0)
     teacher = lattice_side(TeacherTargets, 10, 1)
-    if kind == "transducer_fullsum":
+    if kind in ANY_RATE:
         assert loss(student, teacher) > 0
         return
     with pytest.raises(
-        AlignmentError, match=r"10 teacher frames and 5.*transducer_fullsum"
+        AlignmentError, match=r"10 teacher frames and 5.*fullsum, transducer_token"
     ):
         loss(student, teacher)

@@ -78,7 +78,7 @@ class Draw:
     @property
     def reads_teacher(self) -> bool:
         """Whether any of the losses reads one."""
-        return self.names != ["cr_ctc"]
+        return self.names not in (["cr_ctc"], ["mode_consistency"])
 
     @property
     def view(self) -> str:

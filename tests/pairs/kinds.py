@@ -104,3 +104,4 @@ RNN = {
 }
 RNN_DECODER = {"decoder": "rnn", "decoder_conf": {"hidden_size": 8, "num_layers": 1}}
 INTERCTC = encoder("conformer", num_blocks=3, interctc_layer_idx=[1])
+BLOCKS = encoder("contextual_block_transformer", block_size=8, hop_size=4, look_ahead=2)

@@ -5,7 +5,16 @@ refused.
 """
 
 from conftest import LETTERS
-from pairs.kinds import INTERCTC, RNN, RNN_DECODER, TRANSDUCER, Setting, encoder, prune
+from pairs.kinds import (
+    BLOCKS,
+    INTERCTC,
+    RNN,
+    RNN_DECODER,
+    TRANSDUCER,
+    Setting,
+    encoder,
+    prune,
+)
 from training import MASKS, SPECAUG
 
 SOS_EOS = ["<blank>", "<unk>", *LETTERS, "<sos>", "<eos>"]
@@ -90,9 +99,7 @@ SETTINGS = (
     Setting(
         "encoder",
         "streaming",
-        train=encoder(
-            "contextual_block_transformer", block_size=8, hop_size=4, look_ahead=2
-        ),
+        train=BLOCKS,
     ),
     Setting(
         "teacher", "teacher_conv2d6", teacher=encoder("transformer", input_layer="conv2d6")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pairs.kinds import INTERCTC, TRANSDUCER, Loss, Target
+from pairs.kinds import BLOCKS, INTERCTC, TRANSDUCER, Loss, Target
 from training import MASKS, SPECAUG
 
 CTC = {"type": "ctc_frame_kl", "weight": 0.3}
@@ -32,6 +32,7 @@ LOSSES = (
     one("ctc_guided_probability", "ctc_guided", form="probability"),
     one("ctc_shift_kl"),
     one("ctc_shift_utterance", "ctc_shift_kl", per="utterance", min_shift=-1),
+    one("ctc_shift_ms", "ctc_shift_kl", max_shift_ms=90, frame_shift_ms=40),
     one("ctc_token_kl"),
     one("ctc_greedy", "ctc_nbest", search="greedy"),
     one("ctc_nbest", nbest=2),
@@ -83,6 +84,18 @@ LOSSES = (
     lattice("transducer_fullsum"),
     lattice("transducer_lattice_kl"),
     lattice("transducer_path_kl"),
+    lattice("transducer_token_kl"),
+    Loss("mode_consistency", ({"type": "mode_consistency", "weight": 0.2},), train=BLOCKS),
+    Loss(
+        "both_modes_taught",
+        (
+            CTC,
+            {"type": "mode_consistency", "weight": 0.2},
+            {"type": "transducer_mode_consistency", "weight": 2.0},
+        ),
+        both=TRANSDUCER,
+        train=BLOCKS,
+    ),
 )
 TARGETS = (
     Target("live"),

@@ -3,9 +3,13 @@
 import pytest
 import torch
 from conftest import build_asr, clone
+from training import transducer_arguments
 
 import espnet_kd
 from espnet_kd.errors import ConfigError, KDError
+from espnet_kd.model.context import full_context
+from espnet_kd.model.request import Labels, Request
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.ema import EMATeacher
 
 EMA = {
@@ -103,3 +107,41 @@ def test_statistics_are_the_students_newest_and_not_an_average():
     # min(0.5, 2 / 11) of the first, the rest of the second.
     expected = 4.0 * 2 / 11 + 8.0 * 9 / 11
     assert teacher.model.weight.tolist() == pytest.approx([expected] * 2)
+
+
+@pytest.fixture
+def chunked(features, tmp_path):
+    """A transducer that is trained on random chunks."""
+    from espnet_kd.tasks.variants import KDASRTransducerTask
+
+    command = transducer_arguments(features, tmp_path / "chunked", 8, chunks=True)
+    torch.manual_seed(1)
+    args = KDASRTransducerTask.get_parser().parse_args(command)
+    return KDASRTransducerTask.build_model(args)
+
+
+def test_a_chunk_trained_student_has_a_full_context_average(chunked, batch, caplog):
+    """Its teacher hears whole utterances by the weights that learn chunks."""
+    term = {"type": "ctc_frame_kl", "weight": 0.5}
+    kd = {"teachers": [{"ema": 0.9}], "losses": [term]}
+    teacher = espnet_kd.attach(chunked, kd).teacher
+    assert not [r for r in caplog.records if r.levelname == "WARNING"], "one delay for both"
+    loss, stats, _ = chunked.train()(**clone(batch))
+    loss.sum().backward()
+    assert stats["loss_kd_ctc_frame_kl"] > 0
+    assert chunked.encoder.dynamic_chunk_training, "the student goes on with chunks"
+    assert not teacher.model.encoder.dynamic_chunk_training
+    teacher.update(chunked, 1)  # the pass moved the statistics of the student's batch norms
+    inputs = {key: batch[key] for key in ("speech", "speech_lengths")}
+    question = Question(inputs, Request(ctc=True), Labels())
+    said = [teacher(question).ctc_logits for _ in range(4)]
+    assert all(torch.equal(one, said[0]) for one in said), "no chunk is drawn"
+    chunked.eval()
+
+    def own():
+        with torch.no_grad():
+            return chunked.ctc_lin(chunked.encode(*map(torch.clone, inputs.values()))[0])
+
+    with full_context(chunked.encoder):
+        torch.testing.assert_close(own(), said[0])
+    assert any(not torch.allclose(own(), said[0], atol=1e-4) for _ in range(8))

@@ -82,8 +82,8 @@ def _single(student_layer: str, teacher_layer: str) -> Iterator[Row]:
         **{name: outputs for name in LOSSES.names() if name.startswith("hidden_")},
     }
     for name in LOSSES.names():
-        if name.startswith("transducer_"):
-            continue  # these want transducers on both sides
+        if name.startswith("transducer_") or name == "mode_consistency":
+            continue  # these want transducers on both sides, or a streaming student
         term = {"type": name, **taps.get(name, {})}
         cached = ("--cache_targets", "true", "--cache_args", "--parts nbest --nbest 4")
         yield Row(
