@@ -166,7 +166,12 @@ def search_options(config: Path | None) -> dict[str, Any]:
 
 
 def open_recogniser(
-    settings: dict[str, Any], weights: Path, search: dict[str, Any], device: str
+    settings: dict[str, Any],
+    weights: Path,
+    search: dict[str, Any],
+    device: str,
+    *,
+    is_streaming: bool = False,
 ) -> Recogniser:
     """Open ESPnet's recogniser of a model, from files that hold weights and no code.
 
@@ -175,6 +180,8 @@ def open_recogniser(
         weights: The model's checkpoint, or a compressed model.
         search: Options of ``asr_inference``.
         device: Where the model runs.
+        is_streaming: Whether it is ESPnet's recogniser of block encoders, with the
+            options of ``asr_inference_streaming``.
 
     Raises:
         KDError: If the weights cannot be trusted, or an option is unknown.
@@ -189,7 +196,8 @@ def open_recogniser(
         config = Path(folder) / "config.yaml"
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         file = None if small else str(weights)
-        found = recogniser(str(config), file, device, options)
+        given = (str(config), file, device, options)
+        found = recogniser(*given, is_streaming=is_streaming)
     if small:
         load_compressed(found.asr_model, weights)
     return found
