@@ -15,6 +15,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ class Measurement:
         self.driver = open_driver(*opened)
         self.to_text = detokeniser(self.settings)
         self.to_labels = tokeniser(self.task, self.settings)
-        if args.frame_shift <= 0:
+        if not 0 < args.frame_shift < inf:
             raise KDError("--frame_shift is a number of milliseconds above 0, such as 10")
         self.rate = input_rate(self.settings, 1000.0 / args.frame_shift)
         hop, encoder = input_hop(self.settings), self.driver.model.encoder
@@ -183,14 +184,14 @@ class Measurement:
         """Values given at a time."""
         if self.args.chunk_ms is None:
             return hop
-        chunk: int = round(self.args.chunk_ms * self.rate / 1000.0)
-        if chunk < 1:
+        chunk: float = self.args.chunk_ms * self.rate / 1000.0
+        if not 1 <= chunk < inf:
             raise KDError(
-                f"--chunk_ms {self.args.chunk_ms:g} is less than a "
-                f"{'frame' if takes_features(self.settings) else 'sample'}; leave it out "
-                f"for the hop of the model's blocks, {1000 * hop / self.rate:g} ms"
+                f"--chunk_ms {self.args.chunk_ms:g} is no time of a "
+                f"{'frame' if takes_features(self.settings) else 'sample'} or more; leave "
+                f"it out for the hop of the model's blocks, {1000 * hop / self.rate:g} ms"
             )
-        return chunk
+        return round(chunk)
 
     def _setting(self) -> dict[str, Any]:
         whole = "the model's own pass over the whole utterance"

@@ -18,7 +18,7 @@ import yaml
 from espnet_kd.documents import read_yaml
 from espnet_kd.errors import KDError, reason_of
 from espnet_kd.host.building import Room, building
-from espnet_kd.host.checkpoint import read_weights
+from espnet_kd.host.checkpoint import read_weights, require_checkpoint
 from espnet_kd.host.compat import Recogniser, is_too_short, recogniser, task_class
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
@@ -189,6 +189,7 @@ def open_recogniser(
     options = {key: value for key, value in search.items() if key != "batch_size"}
     if language_model := options.get("lm_file"):
         read_weights(Path(str(language_model)))
+    require_checkpoint(weights)
     small = is_compressed(weights)
     room = Room.of_machine() if small else Room.of(read_weights(weights))
     head = f"ESPnet cannot open {weights} with the options of --inference_config"

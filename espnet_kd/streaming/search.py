@@ -1,7 +1,7 @@
 """What a model has written so far, after each piece of its encoder's output."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Protocol
@@ -71,6 +71,7 @@ class OnlineBeamSearch:
         self.search.block_size = encoder.block_size
         self.search.hop_size = encoder.hop_size
         self.search.look_ahead = encoder.look_ahead
+        self.search.process_one_block = _unless_ended(self.search)
         self.start()
 
     def start(self) -> None:
@@ -87,10 +88,13 @@ class OnlineBeamSearch:
         """
         if not len(encoded) and self.search.encbuffer is None:
             return []  # too short for a frame, of which there is nothing to search
+        most, least = self.ratios
         with _without_warnings():
-            ended = self.search(encoded, *self.ratios, is_final=is_final)
+            # ESPnet would count a greatest length from what was heard so far.
+            limits = (most if is_final else 0.0, least)
+            ended = self.search(encoded, *limits, is_final=is_final)
         running = self.search.running_hyps
-        if is_final and ended:
+        if ended and (is_final or not len(running)):
             self.written = self._labels(ended[0].yseq[1:-1])
         elif running is not None and len(running):
             self.written = self._labels(running.yseq[0, 1 : int(running.length[0])])
@@ -100,6 +104,23 @@ class OnlineBeamSearch:
         # As ESPnet does: blank is one of the tokens that its decoder may write.
         apart = (self.model.blank_id, self.model.eos)
         return [token for token in tokens.tolist() if token not in apart]
+
+
+def _unless_ended(search: Any) -> Callable[..., list[Any]]:
+    """ESPnet's step of a block, which stumbles where all hypotheses have ended before.
+
+    They do at the greatest length, which they may reach in a block that is not the last.
+    """
+    step = search.process_one_block
+
+    def process_one_block(*block: Any) -> list[Any]:
+        if len(search.running_hyps):
+            found: list[Any] = step(*block)
+        else:
+            found = search.assemble_hyps(search.ended_hyps)
+        return found
+
+    return process_one_block
 
 
 @contextmanager

@@ -122,8 +122,11 @@ def test_bad_input_is_answered_by_a_sentence(place):
         "the encoder 'transformer', which hears": command(place, exp="teacher"),
         "add --data_path_and_name_and_type PATH,text,text": command(place)[:6],
         "there is nothing to stream": [*command(place)[:4], *command(place)[6:]],
-        "--chunk_ms 1 is less than a frame; leave": command(place, "--chunk_ms", 1),
+        "--chunk_ms 1 is no time of a frame or": command(place, "--chunk_ms", 1),
+        "--chunk_ms nan is no time": command(place, "--chunk_ms", "nan"),
+        "--chunk_ms inf is no time": command(place, "--chunk_ms", "inf"),
         "--frame_shift is a number": command(place, "--frame_shift", 0),
+        "of milliseconds above 0, such": command(place, "--frame_shift", "nan"),
         "'u0' is audio, and the model takes fe": command(place, speech=sound),
     }
     for sentence, arguments in refused.items():

@@ -73,6 +73,39 @@ def test_words_come_with_their_blocks_and_are_no_special_tokens(beam):
     assert not special & {label for answer in answers for label in answer.labels}
 
 
+def test_a_greatest_length_is_that_of_the_whole(tmp_path):
+    """Half of the frames heard so far are 3 where a block has ended, and no end of all."""
+    exp = block_exp(tmp_path / "m", shape=(8, 4, 2))
+    options = {"ctc_weight": 1.0, "beam_size": 2}
+    speech = torch.randn(300, INPUT_SIZE, generator=torch.Generator().manual_seed(3))
+    free = driver_of(exp, "beam", **options)("u", speech, 16)
+    halved = driver_of(exp, "beam", **options, maxlenratio=0.5)("u", speech, 16)
+    assert 3 < len(free[-1].labels) < 37  # of 74 frames
+    assert halved[-1].labels == free[-1].labels
+    short = driver_of(exp, "beam", **options, maxlenratio=0.05)("u", speech, 16)
+    assert len(short[-1].labels) <= len(free[-1].labels)
+
+
+@pytest.mark.parametrize(("ratio", "chunk", "most"), [(0.0, 16, 10), (0.3, 200, 6)])
+def test_what_has_reached_its_greatest_length_is_the_answer(tmp_path, ratio, chunk, most):
+    """The decoder writes without an end, and nothing speaks against it.
+
+    When the first block is searched, the encoder has written 10 frames, and no hypothesis
+    has more tokens; all end there. In one chunk of 23 frames 0.3 of them are 6.
+    """
+    exp = block_exp(tmp_path / "m", shape=(8, 4, 2))
+    weights = torch.load(exp / "valid.acc.ave.pth")
+    weights["decoder.output_layer.bias"][-1] = -1e4
+    torch.save(weights, exp / "valid.acc.ave.pth")
+    options = {"ctc_weight": 0.0, "beam_size": 2, "disable_repetition_detection": True}
+    driver = driver_of(exp, "beam", maxlenratio=ratio, **options)
+    answers = driver(
+        "u", torch.randn(97, INPUT_SIZE, generator=torch.Generator().manual_seed(3)), chunk
+    )
+    # Some of the tokens are blank, which is not shown.
+    assert most - 3 <= len(answers[-1].labels) <= most
+
+
 def test_espnets_warnings_of_every_block_are_left_out(beam, caplog):
     beam("u", torch.randn(300, INPUT_SIZE), 32)
     assert caplog.records == []
