@@ -27,6 +27,7 @@ from espnet_kd.bin.command import (
     add_data,
     add_experiment,
     add_inference_config,
+    add_threads,
     command_parser,
     run_command,
 )
@@ -78,7 +79,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--chunk_ms", type=float, default=None, help=text)
     text = "Milliseconds from one frame of feats.scp to the next."
     add("--frame_shift", type=float, default=10.0, help=text)
-    add("--threads", type=int, default=1, help="Number of CPU threads that torch uses.")
+    add_threads(parser)
     return parser
 
 
@@ -88,7 +89,13 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 def run(args: argparse.Namespace) -> str:
-    """Stream the data, write what came of them, and give the table."""
+    """Stream the data, write what came of them, and give the table.
+
+    Raises:
+        KDError: If a model or the data cannot be streamed, or there is no place to write.
+    """
+    if args.output_dir.exists() and not args.output_dir.is_dir():
+        raise KDError(f"--output_dir {args.output_dir} is a file; name a directory")
     torch.set_num_threads(args.threads)
     with open_experiment(args.exp, args.file) as experiment:
         found = Measurement(args, experiment).result()

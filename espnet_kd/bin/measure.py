@@ -22,6 +22,7 @@ from espnet_kd.bin.command import (
     add_data,
     add_file,
     add_inference_config,
+    add_threads,
     add_utterances,
     command_parser,
     run_command,
@@ -61,7 +62,7 @@ def get_parser() -> argparse.ArgumentParser:
     add_data(parser, "on which all models are timed")
     add_utterances(parser)
     add_inference_config(parser)
-    add("--threads", type=int, default=1, help="Number of CPU threads that torch uses.")
+    add_threads(parser)
     text = "Number of calls before the first one that is timed."
     add("--warm_up", type=int, default=2, help=text)
     text = "JSON file to write, which espnet_kd.bin.report takes as --cost."

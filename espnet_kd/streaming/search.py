@@ -46,7 +46,8 @@ class GreedySearch:
             encoded: The next frames of the encoder's output, (T, D).
             is_final: Whether no other frames follow.
         """
-        self.best += self.ctc_lo(encoded).argmax(-1).tolist()
+        if len(encoded):  # torchao's 8-bit layers take no empty input
+            self.best += self.ctc_lo(encoded).argmax(-1).tolist()
         return [label for label, _ in groupby(self.best) if label != self.blank_id]
 
 

@@ -14,6 +14,7 @@ from streams import AUDIO, block_exp, block_model, block_options
 from training import BLOCK
 
 import espnet_kd
+from espnet_kd.bin import quantize
 from espnet_kd.bin.latency import main
 from espnet_kd.host.kaldi_dir import read_table, write_table
 
@@ -155,6 +156,28 @@ def test_other_data_options_and_texts_are_refused(place):
 def test_blocks_that_do_not_fit_are_refused(place, shape, sentence):
     block_exp(place / "wrong", shape=shape)
     assert sentence in refusal(command(place, "--search", "ctc", exp="wrong"))
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "int8"])
+@pytest.mark.parametrize("search", ["ctc", "beam"])
+def test_a_compressed_student_streams_as_well(place, arithmetic, search):
+    write_table(place / "text", {utt: TEXTS[utt] for utt in ("u0", "u1", "u2")})
+    quantize.main(["--exp", str(place / "student"), "--arithmetic", arithmetic])
+    main(command(place, "--file", "valid.acc.ave.int8.pth", "--search", search))
+    texts = read_table(place / "out" / "text")
+    assert texts["u1"] == ""
+    assert texts["u0"]
+    assert texts["u2"]
+
+
+def test_a_file_in_place_of_the_directory_and_no_threads_are_refused(place, capsys):
+    (place / "out").write_text("mine")
+    assert "out is a file; name a directory" in refusal(command(place))
+    assert (place / "out").read_text() == "mine"
+    for count in ("0", "-1", "two"):
+        refusal(command(place, "--threads", count))
+        said = capsys.readouterr().err
+        assert f"--threads: '{count}' is no whole number above 0" in said
 
 
 def test_an_interrupted_run_leaves_nothing(place, monkeypatch):
