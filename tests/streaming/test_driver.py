@@ -61,6 +61,20 @@ def test_least_frames_are_those_of_espnets_subsampling(layer, frames):
     assert in_chunks(encode, noise(frames - 1, INPUT_SIZE), 4).shape == (0, 16)
 
 
+def test_espnet_repeats_frames_between_chunks_of_other_input_layers():
+    """Which is why they are refused; ten chunks of ten frames come out as 109."""
+    conf = block_options()["encoder_conf"] | {"input_layer": "linear"}
+    encoder = block_model(block_options(encoder_conf=conf)).encoder
+    speech, states, count = noise(1, 100, INPUT_SIZE), None, 0
+    with torch.no_grad():
+        for start in range(0, 100, 10):
+            chunk, options = speech[:, start : start + 10], {"is_final": start == 90}
+            lengths = torch.tensor([10])
+            encoded, _, states = encoder(chunk, lengths, states, infer_mode=True, **options)
+            count += encoded.shape[1]
+    assert count == 109
+
+
 @pytest.fixture(scope="module")
 def drivers(tmp_path_factory):
     """By search, drivers of a model of features and of one of audio."""
