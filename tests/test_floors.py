@@ -16,6 +16,7 @@ FLOORS = [
     {"teachers"},
     {"student"},
     {"hook", "pseudo_labels", "report"},
+    {"streaming"},
     {"tasks"},
     {"checkup"},
     {"bin", "__main__"},

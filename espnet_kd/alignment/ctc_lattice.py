@@ -5,6 +5,8 @@ of them, labels at the odd places. An alignment stays in a state, goes on to the
 skips the blank between two labels that differ, and ends in one of the last two.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -50,19 +52,15 @@ def label_occupancies(
     """
     if not log_probs.shape[1]:
         return log_probs.new_zeros(len(log_probs), 0, ys_pad.shape[1]).double()
-    labels = ys_pad.masked_fill(~length_mask(ys_lens, ys_pad.shape[1]), blank_id).long()
-    states = _with_blanks(labels, blank_id)  # (B, S), S = 2 U + 1
-    count = 2 * ys_lens + 1
+    states, count = states_of(ys_pad, ys_lens, blank_id)
+    emitted = emissions(log_probs, lengths, states, count)  # (B, T, S)
     real = length_mask(lengths, log_probs.shape[1])
-    emitted = log_probs.gather(2, states[:, None].expand(-1, log_probs.shape[1], -1))
-    emitted = emitted.double().masked_fill(~real[..., None], 0.0)  # (B, T, S)
-    emitted = emitted.masked_fill(~length_mask(count, states.shape[1])[:, None], BLOCKED)
 
     # Both directions in one sweep: an ending is a beginning of the utterance whose frames
     # and states run backwards. Mirrored twice, all stand where they stood.
     backwards = (_mirror(lengths, log_probs.shape[1]), _mirror(count, states.shape[1]))
-    skips = _skips(states, blank_id)
-    sweep = _forward(
+    skips = skips_of(states, blank_id)
+    sweep = forward_scores(
         torch.cat([emitted, _pick(emitted, *backwards)]),
         torch.cat([skips, _skips_back(skips, backwards[1])]),
     )
@@ -73,17 +71,42 @@ def label_occupancies(
     joint = (alpha + beta - emitted)[..., 1::2]  # (B, T, U), labels are the odd states
     total = _total(alpha, lengths, count)[:, None, None]
     gamma = (joint - total).exp()
-    inside = real[..., None] & length_mask(ys_lens, labels.shape[1])[:, None]
+    inside = real[..., None] & length_mask(ys_lens, ys_pad.shape[1])[:, None]
     return torch.where(inside & total.isfinite() & joint.isfinite(), gamma, 0.0)
 
 
-def _with_blanks(labels: Tensor, blank_id: int) -> Tensor:
+def states_of(ys_pad: Tensor, ys_lens: Tensor, blank_id: int) -> tuple[Tensor, Tensor]:
+    """The token of each state, (B, S), and how many states are real, (B,).
+
+    Args:
+        ys_pad: Transcript, (B, U), padded arbitrarily.
+        ys_lens: Real labels, (B,).
+        blank_id: Index of blank.
+    """
+    labels = ys_pad.masked_fill(~length_mask(ys_lens, ys_pad.shape[1]), blank_id).long()
     states = labels.new_full((labels.shape[0], 2 * labels.shape[1] + 1), blank_id)
     states[:, 1::2] = labels
-    return states
+    return states, 2 * ys_lens + 1
 
 
-def _skips(states: Tensor, blank_id: int) -> Tensor:
+def emissions(log_probs: Tensor, lengths: Tensor, states: Tensor, count: Tensor) -> Tensor:
+    """Log-probability of each state's token at each frame, (B, T, S) float64.
+
+    Padded frames emit log 1, and padded states nothing.
+
+    Args:
+        log_probs: (B, T, V) after the log-softmax; padding is arbitrary.
+        lengths: Real frames, (B,).
+        states: Token of each state, (B, S).
+        count: Real states, (B,).
+    """
+    emitted = log_probs.gather(2, states[:, None].expand(-1, log_probs.shape[1], -1))
+    real = length_mask(lengths, log_probs.shape[1])[..., None]
+    emitted = emitted.double().masked_fill(~real, 0.0)
+    return emitted.masked_fill(~length_mask(count, states.shape[1])[:, None], BLOCKED)
+
+
+def skips_of(states: Tensor, blank_id: int) -> Tensor:
     """Where a state may follow the one before the last: labels that do not repeat."""
     skips = torch.zeros_like(states, dtype=torch.bool)
     skips[:, 2:] = (states[:, 2:] != blank_id) & (states[:, 2:] != states[:, :-2])
@@ -109,11 +132,21 @@ def _pick(values: Tensor, frames: Tensor, states: Tensor) -> Tensor:
     return values.gather(2, states[:, None].expand_as(values))
 
 
-def _forward(emitted: Tensor, skips: Tensor) -> Tensor:
-    """Log-probability of all beginnings that end in a state at a frame, (B, T, S).
+def forward_scores(
+    emitted: Tensor,
+    skips: Tensor,
+    combine: Callable[[Tensor, Tensor], Tensor] = torch.logaddexp,
+) -> Tensor:
+    """Combined score of the beginnings that end in a state at a frame, (B, T, S).
 
-    alpha_t(s) = log(sum over stay, step and skip of exp alpha_{t-1}) + e_t(s), from the
-    first two states at the first frame. Padded frames emit log 1 and are never read.
+    alpha_t(s) = combine(stay, step and skip of alpha_{t-1}) + e_t(s), from the first two
+    states at the first frame. Padded frames emit log 1 and are never read.
+
+    Args:
+        emitted: See ``emissions``; at least one frame.
+        skips: See ``skips_of``.
+        combine: ``torch.logaddexp`` for the log-probability of all beginnings,
+            ``torch.maximum`` for that of the best one.
     """
     start = torch.full_like(emitted[:, 0], BLOCKED)
     start[:, :2] = emitted[:, 0, :2]
@@ -123,9 +156,7 @@ def _forward(emitted: Tensor, skips: Tensor) -> Tensor:
         step = stay.roll(1, 1)
         step[:, :1] = BLOCKED
         skip = stay.roll(2, 1).masked_fill(~skips, BLOCKED)
-        alphas.append(
-            torch.logaddexp(torch.logaddexp(stay, step), skip) + emitted[:, frame]
-        )
+        alphas.append(combine(combine(stay, step), skip) + emitted[:, frame])
     return torch.stack(alphas, 1)
 
 

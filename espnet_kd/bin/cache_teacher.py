@@ -7,7 +7,6 @@ nothing is written: the first utterances say how large the cache will be.
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -33,6 +32,7 @@ from espnet_kd.host.compat import task_class
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.kaldi_dir import read_table
+from espnet_kd.host.progress import Progress
 from espnet_kd.masking import length_mask
 from espnet_kd.model.forward import runs_along_labels
 from espnet_kd.model.hidden import is_label_tap
@@ -49,7 +49,6 @@ python -m espnet_kd.bin.cache_teacher --exp exp/asr_teacher --parts ctc,decoder 
     --data_path_and_name_and_type dump/train/text,text,text \\
     --key_file dump/train/text --output_dir exp/asr_teacher/targets/train
 """
-REPORT_SECONDS = 10
 ESTIMATED = 20
 
 
@@ -121,20 +120,11 @@ def _write(writer: "Writer", shard: Shard, keys: list[str]) -> None:
     """Write the utterances that the shard lacks, and tell progress and time left."""
     todo = [utt for utt in keys if utt not in shard.done]
     print(f"{len(keys) - len(todo)} of {len(keys)} are there", file=sys.stderr)
-    start = shown = time.monotonic()
-    done = 0
+    progress = Progress(len(todo))
     for utts, targets in writer.targets(todo):
         for entry in entries_of(targets, utts, writer.header):
             shard.add(entry)
-        done += len(utts)
-        if time.monotonic() - shown > REPORT_SECONDS or done == len(todo):
-            shown = time.monotonic()
-            rate = done / (shown - start)
-            left = (len(todo) - done) / rate
-            print(
-                f"{done}/{len(todo)}, {rate:.1f} a second, {left:.0f} s left",
-                file=sys.stderr,
-            )
+        progress.add(len(utts))
 
 
 class Writer:

@@ -163,6 +163,18 @@ def add_inference_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inference_config", type=Path, default=None, help=text)
 
 
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--threads``, on how many a model is timed."""
+    text = "Number of CPU threads that torch uses."
+    parser.add_argument("--threads", type=_positive, default=1, help=text)
+
+
+def _positive(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+
+
 def add_ngpu(parser: argparse.ArgumentParser) -> None:
     """Declare ``--ngpu``, whether the model runs on a GPU."""
     text = "Number of GPUs: 0 runs the model on the CPU, 1 on a GPU."

@@ -22,6 +22,7 @@ from espnet_kd.bin.command import (
     add_data,
     add_file,
     add_inference_config,
+    add_threads,
     add_utterances,
     command_parser,
     run_command,
@@ -32,6 +33,7 @@ from espnet_kd.host.compat import build_model, task_class, versions
 from espnet_kd.host.data import first_speech
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.files import whole_file
+from espnet_kd.host.front_end import input_rate
 from espnet_kd.pseudo_labels.decoding import open_recogniser, search_options
 from espnet_kd.report.cost import cost_section
 from espnet_kd.report.measure import parameters_by_part
@@ -43,8 +45,6 @@ python -m espnet_kd.bin.measure --exp exp/asr_teacher --exp exp/asr_student \\
     --data_path_and_name_and_type dump/test/wav.scp,speech,sound \\
     --inference_config conf/decode.yaml --output exp/asr_student/cost.json
 """
-FEATURE_RATE = 100.0  # frames a second that feats.scp is taken to hold
-SAMPLE_RATE = 16000
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -62,7 +62,7 @@ def get_parser() -> argparse.ArgumentParser:
     add_data(parser, "on which all models are timed")
     add_utterances(parser)
     add_inference_config(parser)
-    add("--threads", type=int, default=1, help="Number of CPU threads that torch uses.")
+    add_threads(parser)
     text = "Number of calls before the first one that is timed."
     add("--warm_up", type=int, default=2, help=text)
     text = "JSON file to write, which espnet_kd.bin.report takes as --cost."
@@ -141,7 +141,7 @@ class Measured:
                 torch.save(build_model(task, settings).state_dict(), weights)
         self.search = open_recogniser(settings, weights, search, "cpu")
         self.model: Any = self.search.asr_model
-        rate = FEATURE_RATE if settings.get("input_size") else _sample_rate(settings)
+        rate = input_rate(settings)
         data = args.data_path_and_name_and_type
         self.speech = first_speech(task, settings, data, args.utterances)
         self.seconds = [speech.shape[1] / rate for speech in self.speech]
@@ -187,12 +187,6 @@ def _in_turns(models: list[Measured], warm_up: int) -> list[dict[str, Timing]]:
         {name: Timing.of(seconds, model.seconds) for name, seconds in times.items()}
         for model, times in zip(models, found, strict=True)
     ]
-
-
-def _sample_rate(settings: dict[str, Any]) -> float:
-    rate = (settings.get("frontend_conf") or {}).get("fs", SAMPLE_RATE)
-    text = str(rate)
-    return float(text[:-1]) * 1000 if text.endswith("k") else float(text)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def beam_search(model: Any, beam_size: int) -> Callable[[Tensor], list[Any]]:
 
 
 class Recogniser(Protocol):
-    """The part of ESPnet's ``Speech2Text`` that this package uses.
+    """The part of ESPnet's ``Speech2Text``, of either kind, that this package uses.
 
     Attributes:
         asr_model: The model.
@@ -190,7 +190,12 @@ class Recogniser(Protocol):
 
 
 def recogniser(
-    config: str, weights: str | None, device: str, options: dict[str, Any]
+    config: str,
+    weights: str | None,
+    device: str,
+    options: dict[str, Any],
+    *,
+    is_streaming: bool = False,
 ) -> Recogniser:
     """Build ESPnet's own recogniser of the asr task, as ``asr_inference`` does.
 
@@ -199,16 +204,19 @@ def recogniser(
         weights: Path of the checkpoint; None leaves the model's weights random.
         device: Where the model runs.
         options: Options of ``asr_inference``.
+        is_streaming: Whether it is that of ``asr_inference_streaming``, with its options.
 
     Raises:
-        KDError: If ``asr_inference`` has no such option.
+        KDError: If there is no such option.
     """
     import inspect
 
-    stock = quiet_import("espnet2.bin.asr_inference").Speech2Text
+    module = "asr_inference_streaming" if is_streaming else "asr_inference"
+    name = "Speech2TextStreaming" if is_streaming else "Speech2Text"
+    stock = getattr(quiet_import(f"espnet2.bin.{module}"), name)
     known = inspect.signature(stock.__init__).parameters
     if unknown := sorted(options.keys() - known.keys()):
-        raise KDError(f"no option of asr_inference: {suggest(unknown[0], known)}")
+        raise KDError(f"no option of {module}: {suggest(unknown[0], known)}")
     found: Recogniser = stock(config, weights, device=device, **options)
     return found
 

@@ -1,10 +1,12 @@
-"""Tokens to text, as a model's own configuration says."""
+"""Tokens to text and back, as a model's own configuration says."""
 
+import argparse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from espnet_kd.errors import KDError, reason_of
+from espnet_kd.host.compat import stock_class
 
 
 def detokeniser(settings: Mapping[str, Any], side: str = "") -> Callable[[list[str]], str]:
@@ -34,13 +36,46 @@ def detokeniser(settings: Mapping[str, Any], side: str = "") -> Callable[[list[s
     return to_text
 
 
+def tokeniser(task: type[Any], settings: Mapping[str, Any]) -> Callable[[str], list[int]]:
+    """Build what turns a transcript into labels, as the model's training did.
+
+    An empty transcript has none, which ESPnet's own reader of texts refuses.
+
+    Args:
+        task: ESPnet task class of the model.
+        settings: A model's configuration.
+
+    Raises:
+        KDError: If it says of no tokens, or of some that there are not.
+    """
+    kind, model = settings.get("token_type"), settings.get("bpemodel")
+    named = (kind, model, "text cannot be read as tokens")
+    namespace = argparse.Namespace(**settings)
+    with _named(*named):
+        process: Any = stock_class(task).build_preprocess_fn(namespace, train=False)
+    if process is None:
+        raise KDError(
+            "transcripts cannot be read as tokens of a model with 'use_preprocessor: "
+            "false'; write the 'token_type' into its config.yaml and leave that out"
+        )
+
+    def to_labels(text: str) -> list[int]:
+        with _named(*named):
+            labels: list[int] = process("transcript", {"text": text})["text"].tolist()
+        return labels
+
+    return to_labels
+
+
 @contextmanager
-def _named(kind: object, model: object) -> Iterator[None]:
-    """Name the settings by which tokens cannot be joined."""
+def _named(
+    kind: object, model: object, what: str = "tokens cannot be written as text"
+) -> Iterator[None]:
+    """Name the settings by which something cannot be done."""
     try:
         yield
     except Exception as error:  # of whichever library the tokens are of
         raise KDError(
-            f"tokens cannot be written as text by 'token_type: {kind}' and "
+            f"{what} by 'token_type: {kind}' and "
             f"'bpemodel: {model}' of the model's config ({reason_of(error)})"
         ) from error

@@ -18,7 +18,7 @@ import yaml
 from espnet_kd.documents import read_yaml
 from espnet_kd.errors import KDError, reason_of
 from espnet_kd.host.building import Room, building
-from espnet_kd.host.checkpoint import read_weights
+from espnet_kd.host.checkpoint import read_weights, require_checkpoint
 from espnet_kd.host.compat import Recogniser, is_too_short, recogniser, task_class
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
@@ -166,7 +166,12 @@ def search_options(config: Path | None) -> dict[str, Any]:
 
 
 def open_recogniser(
-    settings: dict[str, Any], weights: Path, search: dict[str, Any], device: str
+    settings: dict[str, Any],
+    weights: Path,
+    search: dict[str, Any],
+    device: str,
+    *,
+    is_streaming: bool = False,
 ) -> Recogniser:
     """Open ESPnet's recogniser of a model, from files that hold weights and no code.
 
@@ -175,6 +180,8 @@ def open_recogniser(
         weights: The model's checkpoint, or a compressed model.
         search: Options of ``asr_inference``.
         device: Where the model runs.
+        is_streaming: Whether it is ESPnet's recogniser of block encoders, with the
+            options of ``asr_inference_streaming``.
 
     Raises:
         KDError: If the weights cannot be trusted, or an option is unknown.
@@ -182,6 +189,7 @@ def open_recogniser(
     options = {key: value for key, value in search.items() if key != "batch_size"}
     if language_model := options.get("lm_file"):
         read_weights(Path(str(language_model)))
+    require_checkpoint(weights)
     small = is_compressed(weights)
     room = Room.of_machine() if small else Room.of(read_weights(weights))
     head = f"ESPnet cannot open {weights} with the options of --inference_config"
@@ -189,7 +197,8 @@ def open_recogniser(
         config = Path(folder) / "config.yaml"
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         file = None if small else str(weights)
-        found = recogniser(str(config), file, device, options)
+        given = (str(config), file, device, options)
+        found = recogniser(*given, is_streaming=is_streaming)
     if small:
         load_compressed(found.asr_model, weights)
     return found

@@ -17,6 +17,7 @@ from espnet_kd.report.score import PLACES
 
 AUDIO = tuple(f"audio/u{n}.flac" for n in (1, 2, 3, 4))
 MODEL = ("exp/config.yaml", "exp/valid.acc.ave.pth", "exp/stats.npz")
+STREAM = ("stream/config.yaml", "stream/valid.acc.ave.pth", "exp/stats.npz")
 FEATS = ("data/feats.scp", "ark/feats.ark")
 CACHE = ("cache/header.json", "cache/targets.scp", "cache/targets.1.ark")
 SHARD = ("cache/targets.1.json", "cache/targets.1.scp", "cache/targets.1.ark")
@@ -219,6 +220,16 @@ FEATURES = (
         "--output out/cost.json",
         (*MODEL, *FEATS, "decode.yaml"),
         ("out/cost.json",),
+        slow=True,
+        places=("--inference_config",),
+    ),
+    Command(
+        "latency",
+        of_bin("latency"),
+        f"--exp stream --reference_exp exp {SPEECH} {TEXT} --inference_config decode.yaml "
+        "--output_dir out",
+        (*STREAM, *FEATS, "data/text", "decode.yaml", "exp/bpe.model"),
+        ("out/latency.json", "out/latency.md", "out/text"),
         slow=True,
         places=("--inference_config",),
     ),

@@ -17,6 +17,7 @@ import yaml
 from conftest import INPUT_SIZE, asr_options, build_asr, write_exp
 from pairs.kinds import encoder
 from pairs.trial import STUDENT
+from streams import block_exp
 
 from espnet_kd.bin import cache_teacher, merge_cache, pseudo_label
 
@@ -51,6 +52,7 @@ def write_world(root: Path) -> None:
             "ark",
             "audio",
             "exp",
+            "stream",
             "decode",
             "made",
             "corpus/train-small/1",
@@ -122,6 +124,8 @@ def _write_exp() -> None:
         "normalize_conf": {"stats_file": "exp/stats.npz"},
     }
     write_exp(Path("exp"), build_asr(3, **options), asr_options(**options))
+    options |= {"shape": (8, 4, 2)}
+    block_exp(Path("stream"), **options)
     Path("exp/train.log").write_text(LOG)
 
 

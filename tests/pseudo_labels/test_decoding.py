@@ -1,6 +1,7 @@
 """Jobs of a teacher's beam search: their shares, their options, their confidence."""
 
 import argparse
+import os
 from pathlib import Path
 
 import pytest
@@ -96,4 +97,10 @@ def test_a_recogniser_has_the_weights_and_leaves_the_batch_size_out(tmp_path):
 def test_code_in_a_checkpoint_is_refused_before_espnet_loads_it(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(KDError, match=r"w\.pth"):
+        open_recogniser({}, tmp_path / "w.pth", {}, "cpu")
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "w.pth")
+    with pytest.raises(KDError, match="no checkpoint but a directory or a device"):
         open_recogniser({}, tmp_path / "w.pth", {}, "cpu")
