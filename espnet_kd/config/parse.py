@@ -11,7 +11,12 @@ from espnet_kd.config.check import Check
 from espnet_kd.config.options import check_options, options_of
 from espnet_kd.config.schema import KDConfig
 from espnet_kd.config.sections import read_gradients, read_prune, read_schedule
-from espnet_kd.config.teachers import check_beside_cache, check_presence, read_teachers
+from espnet_kd.config.teachers import (
+    check_alone,
+    check_beside_cache,
+    check_presence,
+    read_teachers,
+)
 from espnet_kd.config.terms import TermReader
 from espnet_kd.errors import ConfigError
 from espnet_kd.registry import Registry, import_plugins
@@ -78,10 +83,15 @@ def _read(
         raw.get("teachers"),
         given=teacher_given,
         needed=terms.reads_teacher,
-        cached=raw.get("targets", LIVE) != LIVE,
+        cached=bool(config.targets) or check.has("targets"),
     )
     if config.targets and teacher_given:
         check.add("targets", "a teacher was handed over as well; remove one")
+    elif config.targets and not terms.reads_teacher:
+        check.add("targets", "none of the losses reads a teacher; remove it")
+    # Of caches that no teacher is named for, only opening tells how many wrote them.
+    if not check.problems and (config.teachers or not config.targets):
+        check_alone(check, config.teachers, combined="combine" in raw)
     _check_together(check, config)
     return config
 

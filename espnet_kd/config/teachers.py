@@ -45,6 +45,27 @@ def check_presence(
         check.add("teachers", "name at least one teacher, '- exp: DIR'")
 
 
+def check_alone(
+    check: Check, teachers: tuple[TeacherConfig, ...], *, combined: bool
+) -> None:
+    """Refuse what is said of several teachers where there are not several.
+
+    Args:
+        check: Where problems go.
+        teachers: Those that are named.
+        combined: Whether it is said how they become one.
+    """
+    if len(teachers) > 1:
+        return
+    if combined:
+        text = "says how several teachers become one, and there are not several; remove it"
+        check.add("combine", text)
+    if teachers and teachers[0].weight != 1.0:
+        text = "counts among several teachers, and this one is alone; how much is learned"
+        text += " from it is the 'weight' of each loss. Remove it"
+        check.at("teachers[0]").add("weight", text)
+
+
 def check_beside_cache(check: Check, teachers: tuple[TeacherConfig, ...]) -> None:
     """Refuse what cached targets would pass over in silence."""
     for index, teacher in enumerate(teachers):

@@ -1,7 +1,7 @@
 """What ties a student to its teacher while it trains."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from espnet_kd.hook.probe import can_probe, probe, takes_features
 from espnet_kd.hook.projections import PROJECTIONS, Projections
 from espnet_kd.hook.triple import Triple
 from espnet_kd.model.context import check_blocks
-from espnet_kd.model.forward import outputs_of_pass, recorder
+from espnet_kd.model.forward import fork_rng, outputs_of_pass, recorder
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import parts_of
 from espnet_kd.model.request import Labels
@@ -74,6 +74,8 @@ class Attachment:
         self.teacher_request = objective.teacher_request
         same = teacher is not None and teacher.view == "same"
         augments = getattr(model, "specaug", None) is not None
+        # Its decoder runs once more for it, and draws random numbers for its dropout.
+        self._watches_words = "hypothesis" in objective.watched_request
         self._augmented = ("specaug",) if same and augments else ()
         taps = self.student_request.listed("taps") + self._augmented
         self._taps = recorder(model, self.student_request.changed(taps=taps))
@@ -232,7 +234,9 @@ class Attachment:
         triple = Triple.of(output)
         if self._paused or training_pass is None or triple is None:
             return output
-        student = outputs_of_pass(model, calls, self.student_request, training_pass.batch)
+        with self._unmoved(triple.loss.device):
+            asked_of = (self.student_request, training_pass.batch)
+            student = outputs_of_pass(model, calls, *asked_of)
         student.doubled = training_pass.doubled
         teacher = self._targets(training_pass, student, calls)
         # Softmax and divergences in float32, whatever the models ran in.
@@ -267,6 +271,10 @@ class Attachment:
         asked = (self.teacher_request, labels, feats, training_pass.warp)
         features = takes_features(self.model, batch)
         return self.teacher(Question(batch, *asked, is_features=features))
+
+    def _unmoved(self, device: torch.device) -> AbstractContextManager[None]:
+        """Leave the student's random numbers alone where it is only watched."""
+        return fork_rng(device) if self._watches_words else nullcontext()
 
     def _trained_parameters(self) -> Iterator[nn.Parameter]:
         for name, parameter in self.model.named_parameters():

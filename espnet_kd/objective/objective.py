@@ -80,6 +80,13 @@ class Objective:
         return needs.of_student.changed(forced=forced)
 
     @property
+    def watched_request(self) -> Request:
+        """What of ``student_request`` only terms of weight 0 read."""
+        trained = Needs.union(t.loss.needs() for t in self.terms if t.is_trained)
+        read = self.student_request
+        return read.changed(**dict.fromkeys(trained.of_student, False))
+
+    @property
     def teacher_request(self) -> Request:
         """What the terms that read a teacher ask of it."""
         request = self.needs.of_teacher

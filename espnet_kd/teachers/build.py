@@ -60,6 +60,11 @@ def build_teacher(
         teachers += [load_teacher(teacher, task) for teacher in acoustic]
     teachers += [load_teacher(teacher, task) for teacher in texts]
     if len(teachers) == 1:
+        if config.combine != KDConfig.combine:
+            raise TeacherError(
+                f"'combine: {config.combine}' is of several teachers, and the cached "
+                "targets are of one; remove it"
+            )
         return teachers[0]
     return Ensemble(teachers, [_weight(t) for t in acoustic + texts], config.combine)
 

@@ -259,6 +259,37 @@ FADING = {"schedule": {"decay": "linear", "decay_steps": 9}}
             "leaves it none; remove one of the two",
         ),
         (
+            {"combine": "draw"},
+            "combine",
+            "says how several teachers become one, and there are not several; remove it",
+        ),
+        (
+            {"teachers": [{"exp": "a", "weight": 0.5}]},
+            "teachers[0].weight",
+            "counts among several teachers, and this one is alone; how much is learned "
+            "from it is the 'weight' of each loss. Remove it",
+        ),
+        (
+            CACHED | {"teachers": [{"exp": "a", "weight": "wer"}]},
+            "teachers[0].weight",
+            "counts among several teachers, and this one is alone; how much is learned "
+            "from it is the 'weight' of each loss. Remove it",
+        ),
+        (
+            {
+                "targets": "cache",
+                "teachers": [],
+                "losses": [{"type": "cr_ctc", "weight": 1}],
+            },
+            "targets",
+            "none of the losses reads a teacher; remove it",
+        ),
+        (
+            {"targets": [], "teachers": []},
+            "teachers",
+            "name at least one teacher, '- exp: DIR'",
+        ),
+        (
             FADING | {"task_weight": 0},
             "task_weight",
             "is 0, and so is every term at the end of its schedule: nothing would be "
@@ -275,6 +306,8 @@ def test_what_would_be_ignored_is_refused(change, path, text):
     [
         CACHED,
         CACHED | {"teachers": [{"exp": "a"}, {"lm": "b"}]},
+        CACHED | {"teachers": [], "combine": "log_mean"},
+        {"teachers": [{"exp": "a", "weight": 2}, {"lm": "b"}], "combine": "log_mean"},
         {"teachers": [{"exp": "a", "view": "same"}]},
         {"teachers": [{"ema": 0.9}]},
         {"task_weight": 0},

@@ -159,11 +159,14 @@ def test_trained_terms_alone_bring_parameters():
     assert [term.config.name for term in goal.terms] == ["hidden_mse", "kept"]
 
 
+@pytest.mark.parametrize(
+    "term", [{"type": "token_nbest"}, {"type": "token_kl", "prefix": "student"}]
+)
 def test_an_observed_term_that_runs_the_decoder_draws_none_of_the_students_numbers(
-    student, teacher, batch
+    term, student, teacher, batch
 ):
     """The student's decoder has dropout, and runs once more along the hypotheses."""
-    conf = {"losses": [{"type": "token_nbest", "weight": 0}]}
+    conf = {"losses": [term | {"weight": 0, "name": "seen"}]}
     states = []
     for attached in (False, True):
         if attached:
@@ -171,5 +174,5 @@ def test_an_observed_term_that_runs_the_decoder_draws_none_of_the_students_numbe
         torch.manual_seed(3)
         stats = student.train()(**clone(batch))[1]
         states.append(torch.random.get_rng_state())
-    assert stats["loss_kd_token_nbest"].item() > 0
+    assert stats["loss_kd_seen"].item() > 0
     assert torch.equal(*states)

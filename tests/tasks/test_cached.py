@@ -236,6 +236,12 @@ def test_unnamed_caches_count_alike(root, second, student):
     ]
 
 
+def test_caches_of_one_teacher_cannot_be_combined(root, student):
+    conf = yaml.safe_load(write_kd(root, teachers=[], combine="draw").read_text())
+    with pytest.raises(TeacherError, match=r"^'combine: draw' is of several teachers, and"):
+        build_teacher(parse_config(conf, LOSSES), student)
+
+
 def test_a_cache_of_no_named_teacher_is_refused(root, second, features):
     kd = both(root, second, [{"exp": str(root / "teacher")}])
     with pytest.raises(TeacherError, match=r"targets of .*second/teacher, which is not"):
