@@ -91,7 +91,7 @@ def _read(
         check.add("targets", "none of the losses reads a teacher; remove it")
     # Of caches that no teacher is named for, only opening tells how many wrote them.
     if not check.problems and (config.teachers or not config.targets):
-        check_alone(check, config.teachers, combined="combine" in raw)
+        check_alone(check, config.teachers, combined=config.combine != KDConfig.combine)
     _check_together(check, config)
     return config
 
