@@ -87,6 +87,23 @@ def spread(values: Tensor, mask: Tensor) -> Tensor:
     return full.masked_scatter(mask[..., None], values)
 
 
+def collapsed_lattice(
+    logits: Tensor, frame_lens: Tensor, ys_pad: Tensor, ys_lens: Tensor, blank_id: int = 0
+) -> Tensor:
+    """``collapse`` of a transcript's real nodes, ``spread``, (B, T, U+1, 3), with gradient.
+
+    Args:
+        logits: Joint output, (B, T, U+1, V), before the softmax, any float dtype.
+        frame_lens: Real frames, (B,).
+        ys_pad: Transcript, (B, U), padded arbitrarily.
+        ys_lens: Real labels, (B,).
+        blank_id: Index of blank.
+    """
+    mask = node_mask(frame_lens, ys_lens, *logits.shape[1:3])
+    labels = next_labels(ys_pad, ys_lens, logits.shape[2])
+    return spread(collapse(logits, mask, labels, blank_id), mask)
+
+
 class _Collapse(torch.autograd.Function):
     """Three log-probabilities a node, with their closed-form gradient.
 

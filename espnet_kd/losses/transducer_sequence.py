@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask, spread
+from espnet_kd.alignment.transducer_lattice import collapsed_lattice
 from espnet_kd.alignment.transducer_paths import total_log_prob
 from espnet_kd.losses.base import LOSSES
 from espnet_kd.losses.transducer import TransducerLoss
@@ -70,9 +70,7 @@ def transcript_log_prob(
     logits: Tensor, frame_lens: Tensor, ys_pad: Tensor, ys_lens: Tensor, blank_id: int = 0
 ) -> Tensor:
     """Log-probability of each transcript from the joint output, (B,), with gradient."""
-    mask = node_mask(frame_lens, ys_lens, *logits.shape[1:3])
-    labels = next_labels(ys_pad, ys_lens, logits.shape[2])
-    classes = spread(collapse(logits, mask, labels, blank_id), mask)
+    classes = collapsed_lattice(logits, frame_lens, ys_pad, ys_lens, blank_id)
     return total_log_prob(classes, frame_lens, ys_lens)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from espnet_kd.alignment.transducer_lattice import collapse, next_labels, node_mask, spread
+from espnet_kd.alignment.transducer_lattice import collapsed_lattice
 from espnet_kd.alignment.transducer_paths import best_path, emissions
 from espnet_kd.losses.base import LOSSES
 from espnet_kd.losses.divergence import kl_rows
@@ -81,9 +81,7 @@ def _own_path(
     logits: Tensor, frame_lens: Tensor, ys_pad: Tensor, ys_lens: Tensor, blank_id: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Frames and labels of the nodes on the best alignment, and their numbers."""
-    mask = node_mask(frame_lens, ys_lens, *logits.shape[1:3])
-    labels = next_labels(ys_pad, ys_lens, logits.shape[2])
-    classes = spread(collapse(logits, mask, labels, blank_id), mask)
+    classes = collapsed_lattice(logits, frame_lens, ys_pad, ys_lens, blank_id)
     return best_path(classes, frame_lens, ys_lens)
 
 

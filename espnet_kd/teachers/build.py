@@ -92,9 +92,13 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
             if config.lm:
                 model = experiment.model(language_model_task())
                 return LanguageModelTeacher(model, settings["token_list"], **named)
-            model, heard = experiment.model(task), {"hears": config.hears}
-            heard["view"] = config.view
-            return LiveTeacher(model, settings=settings, **heard, **named)
+            return LiveTeacher(
+                experiment.model(task),
+                view=config.view,
+                hears=config.hears,
+                settings=settings,
+                **named,
+            )
 
 
 def single_teachers(teacher: Teacher) -> tuple[Teacher, ...]:
