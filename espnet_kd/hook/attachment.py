@@ -24,7 +24,7 @@ from espnet_kd.model.taps import Call
 from espnet_kd.model.training_part import TrainingPart, TrainingPass, other_parts
 from espnet_kd.objective.objective import Objective, stat
 from espnet_kd.teachers.base import Question, Teacher
-from espnet_kd.teachers.build import hears_another, is_heard
+from espnet_kd.teachers.build import live_teacher
 
 ATTRIBUTE = "_espnet_kd"
 # What a student may overwrite in its own batch: features when it has no front end
@@ -124,13 +124,14 @@ class Attachment:
         """Let the terms make their learned parts, from a pass of both models."""
         requests = (self.student_request, self.teacher_request)
         is_needed = any("taps" in request for request in requests)
-        hears = self.teacher is not None and is_heard(self.teacher)
-        if not is_needed and not (hears and can_probe(self.model, example)):
+        live = live_teacher(self.teacher)
+        if not is_needed and not (live and can_probe(self.model, example)):
             return
         student, teacher = probe(self.model, self.teacher, requests, example)
         if is_needed:
             self.objective.build(student, teacher)
-        if hears and self.teacher is not None and not hears_another(self.teacher):
+        # Of another stream than the student's no example tells the frame rate.
+        if live is not None and live.stream is None:
             self.frames = (student.encoder_out_lens, teacher.encoder_out_lens)
 
     def connect(self, parts: Sequence[PartOf] = ()) -> None:

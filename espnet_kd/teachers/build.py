@@ -112,16 +112,11 @@ def acoustic_teachers(teacher: Teacher) -> list[Teacher]:
     return [one for one in several if not isinstance(one, LanguageModelTeacher)]
 
 
-def is_heard(teacher: Teacher) -> bool:
-    """Whether a teacher's frames are made here, and not read from a cache."""
-    first = next(iter(acoustic_teachers(teacher)), None)
-    return isinstance(first, LiveTeacher)
-
-
-def hears_another(teacher: Teacher) -> bool:
-    """Whether a teacher gets another stream, so that no example tells its frame rate."""
-    first = next(iter(acoustic_teachers(teacher)), None)
-    return isinstance(first, LiveTeacher) and first.stream is not None
+def live_teacher(teacher: Teacher | None) -> LiveTeacher | None:
+    """The teacher whose frames are made here; None where they are read from a cache."""
+    heard = acoustic_teachers(teacher) if teacher is not None else []
+    first = next(iter(heard), None)
+    return first if isinstance(first, LiveTeacher) else None
 
 
 def check_teachers(config: KDConfig) -> None:
