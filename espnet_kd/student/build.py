@@ -20,6 +20,9 @@ from espnet_kd.student.layers import layer_map
 
 SIDES = ("encoder", "decoder")
 
+# What ESPnet puts before the name of an encoder that hears blocks: the layers are the same.
+OVER_BLOCKS = "contextual_block_"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -110,6 +113,8 @@ def _layers(
 def check_parts(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> None:
     """Require encoders and decoders of the same kind.
 
+    A student over blocks has the layers of a teacher that hears utterances whole.
+
     Args:
         student: The student's settings.
         teacher: The teacher's settings.
@@ -118,11 +123,12 @@ def check_parts(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> None:
         KDError: If they differ.
     """
     for part in SIDES:
-        if student.get(part) != teacher.get(part):
+        kinds = (student.get(part), teacher.get(part))
+        if kinds[0] != kinds[1] and str(kinds[0]).removeprefix(OVER_BLOCKS) != kinds[1]:
             raise KDError(
-                f"the student's {part} is '{student.get(part)}' and the teacher's "
-                f"'{teacher.get(part)}': their layers hold different things. Give the "
-                f"student '{part}: {teacher.get(part)}', or start it at random"
+                f"the student's {part} is '{kinds[0]}' and the teacher's '{kinds[1]}': "
+                "their layers hold different things. Give the student "
+                f"'{part}: {kinds[1]}', or start it at random"
             )
 
 

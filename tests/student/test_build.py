@@ -61,6 +61,16 @@ def test_other_kinds_of_parts_are_refused():
         check_parts(teacher | {"encoder": "transformer"}, teacher)
 
 
+@pytest.mark.parametrize("kind", ["conformer", "transformer"])
+def test_a_student_over_blocks_is_of_its_offline_teachers_kind(kind):
+    offline = {"encoder": kind, "decoder": "transformer"}
+    blocks = offline | {"encoder": f"contextual_block_{kind}"}
+    check_parts(blocks, offline)
+    check_parts(dict(blocks), blocks)
+    with pytest.raises(KDError, match=f"'{kind}' and the teacher's 'contextual_block_"):
+        check_parts(offline, blocks)  # there are no relative positions to be had
+
+
 @pytest.mark.parametrize("kind", ["activation", "taylor"])
 def test_an_importance_without_its_data_is_refused(built, kind):
     with pytest.raises(KDError, match=f"--importance {kind} is measured on data: give"):
