@@ -47,7 +47,7 @@ from espnet_kd.streaming.blocks import Blocks
 from espnet_kd.streaming.driver import Answer, open_driver, texts_of
 from espnet_kd.streaming.emission import Delays, revised_words, written_times
 from espnet_kd.streaming.reference import open_reference
-from espnet_kd.streaming.search import KINDS
+from espnet_kd.streaming.search import KINDS, kind_of
 from espnet_kd.streaming.summary import Streamed, latency_section, summary
 
 EXAMPLE = """
@@ -67,8 +67,11 @@ def get_parser() -> argparse.ArgumentParser:
     add("--reference_exp", default=None, help=text)
     add_data(parser, "that are streamed (speech and text)", repeated=True)
     add("--output_dir", type=Path, required=True, help="Directory of the results.")
-    text = "Search: ESPnet's block-synchronous beam, or greedy CTC."
-    add("--search", default=KINDS[0], choices=KINDS, help=text)
+    text = (
+        "Search: ESPnet's block-synchronous beam, or greedy CTC; without one, greedy CTC "
+        "where the inference configuration is of CTC alone with a beam of one."
+    )
+    add("--search", default=None, choices=KINDS, help=text)
     add_inference_config(parser)
     text = (
         "Whether the beam waits for the next block before a token is written again, as "
@@ -129,7 +132,8 @@ class Measurement:
         if args.repetition_detection == "false":
             self.options["disable_repetition_detection"] = True
         weights = experiment.files.weights
-        opened = (args.exp, self.settings, weights, args.search, self.options)
+        self.search = args.search or kind_of(self.options)
+        opened = (args.exp, self.settings, weights, self.search, self.options)
         self.driver = open_driver(*opened)
         self.to_text = detokeniser(self.settings)
         self.to_labels = tokeniser(self.task, self.settings)
@@ -204,7 +208,7 @@ class Measurement:
         whole = "the model's own pass over the whole utterance"
         return {
             "exp": self.args.exp,
-            "search": self.args.search,
+            "search": self.search,
             "options": self.options,
             "chunk_ms": 1000.0 * self.chunk / self.rate,
             "blocks": asdict(self.blocks),

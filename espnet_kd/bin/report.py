@@ -30,10 +30,11 @@ from espnet_kd.report.curves import (
     shown_names,
     training_section,
 )
-from espnet_kd.report.figures import curves_figure, plot, size_figure, speed_figure
+from espnet_kd.report.delays import StreamedRun, delay_section, read_streamed
+from espnet_kd.report.figures import cost_figure, curves_figure, plot, size_figure
 from espnet_kd.report.measure import parameters_of
 from espnet_kd.report.page import page
-from espnet_kd.report.results import counts_of, read_results
+from espnet_kd.report.results import FOREIGN, counts_of, read_results
 from espnet_kd.report.roles import TITLES, in_order, is_role
 from espnet_kd.report.scores import Run, groups, score_sections, within
 from espnet_kd.report.section import Section, markdown
@@ -44,6 +45,7 @@ python -m espnet_kd.bin.report --output_dir exp/report --corpus an4 \\
     --run teacher,1,beam,test,exp/asr_teacher,exp/asr_teacher/decode_beam/test \\
     --run control,1,beam,test,exp/asr_student,exp/asr_student/decode_beam/test
 """
+SPEED = "real-time factor of the search"
 FIELDS = "ROLE,SEED,DECODE,TEST_SET,MODEL_DIR,DECODE_DIR"
 NOTES = {
     "mini": "The corpus is SYNTHETIC speech (espeak-ng voices, sentences of a small "
@@ -124,6 +126,7 @@ def compose(args: argparse.Namespace, runs: list[Run]) -> list[Section]:
     """Give every section of the report, the most wanted first."""
     figures = {group: size_figure(within(runs, group)) for group in groups(runs)}
     found = score_sections(runs, figures)
+    found += _delays(args.run, runs)
     if args.cost is not None:
         found.append(_cost(args, runs))
     first = [d for d in args.run if (d.test_set, d.decode) == groups(runs)[0]]
@@ -226,10 +229,19 @@ def _cost(args: argparse.Namespace, runs: list[Run]) -> Section:
             names[exp]: (wers[exp][0].role, float(found["search"]["rtf"]), wers[exp][1])
             for exp, found in models.items()
         }
-        return cost_section(results, names, speed_figure(points))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        return cost_section(results, names, cost_figure(points, SPEED))
+    except FOREIGN as error:
         text = f"{args.cost} was not written by espnet_kd.bin.measure, or changed since"
         raise KDError(f"{text} ({reason_of(error)})") from None
+
+
+def _delays(decodings: list[Decoding], runs: list[Run]) -> list[Section]:
+    """Delays of the decodings that streamed, by set and search."""
+    streamed: dict[tuple[str, str], list[StreamedRun]] = {}
+    for item, run in zip(decodings, runs, strict=True):
+        if found := read_streamed(item.decode_dir, run):
+            streamed.setdefault((item.test_set, item.decode), []).append(found)
+    return [delay_section(f"{', '.join(g)}: delay", own) for g, own in streamed.items()]
 
 
 def _of_first_seed(decodings: list[Decoding]) -> list[Decoding]:

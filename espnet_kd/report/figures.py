@@ -46,22 +46,24 @@ def size_figure(runs: Sequence[Run]) -> str:
     return _svg(figure)
 
 
-def speed_figure(points: Mapping[str, tuple[str, float, float]]) -> str:
-    """Draw WER against real-time factor, with the Pareto front.
+def cost_figure(points: Mapping[str, tuple[str, float, float]], label: str) -> str:
+    """Draw WER against what it costs, with the Pareto front.
 
     Args:
-        points: Name of a model to its role, real-time factor and WER.
+        points: Name of a model to its role, cost and WER.
+        label: What the cost is, with its unit.
     """
     figure, (axis,) = _panels(1)
     colours = colours_of(role for role, _, _ in points.values())
-    for name, (role, rtf, wer) in points.items():
-        axis.scatter([rtf], [wer], color=colours[role], s=70, label=name)
-    _front(axis, [(rtf, wer) for _, rtf, wer in points.values()])
+    for name, (role, cost, wer) in points.items():
+        axis.scatter([cost], [wer], color=colours[role], s=70, label=name)
+    _front(axis, [(cost, wer) for _, cost, wer in points.values()])
     axis.margins(y=0.25)
-    # Models of nearly one speed have no span that a margin could be a part of.
-    axis.set_xlim(0, 1.2 * max(rtf for _, rtf, _ in points.values()))
+    # Models of nearly one cost have no span that a margin could be a part of.
+    costs = [cost for _, cost, _ in points.values()]
+    axis.set_xlim(1.2 * min(0.0, *costs), 1.2 * max(0.0, *costs))
     axis.set_ylim(bottom=0)
-    axis.set_xlabel("real-time factor of the search")
+    axis.set_xlabel(label)
     axis.set_ylabel("WER (%)")
     axis.legend(frameon=False)
     return _svg(figure)

@@ -7,6 +7,8 @@ from typing import Any
 from espnet_kd.documents import read_json
 from espnet_kd.errors import KDError
 
+# What going through a file of another program may raise.
+FOREIGN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 # An error rate of more is of something else than words.
 MOST = 1e6
 

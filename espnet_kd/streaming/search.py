@@ -1,7 +1,7 @@
 """What a model has written so far, after each piece of its encoder's output."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Protocol
@@ -9,6 +9,17 @@ from typing import Any, Protocol
 from torch import Tensor
 
 KINDS = ("beam", "ctc")
+
+
+def kind_of(options: Mapping[str, Any]) -> str:
+    """Which search an inference configuration describes.
+
+    Args:
+        options: ESPnet's options of a search. CTC alone with a beam of one is greedy CTC,
+            which a block-synchronous beam without a decoder is not.
+    """
+    is_greedy = options.get("ctc_weight") == 1.0 and options.get("beam_size") == 1
+    return "ctc" if is_greedy else "beam"
 
 
 class Search(Protocol):

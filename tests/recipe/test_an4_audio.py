@@ -112,6 +112,46 @@ def test_the_folder_comes_first(recipe):
     assert len((recipe / "run_audio.sh").read_text().splitlines()) <= 25
 
 
+def test_streaming_students_are_trained_by_tags_and_then_streamed(recipe):
+    """Every student before any is decoded; the last run shows them all."""
+    said = recipe / "said"
+    (recipe / "run_audio.sh").write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+    folder = ("streaming", "--an4_audio")
+    answer = run(recipe, *folder, "DIR WITH BLANKS", "--seeds", "1 2 3")
+    assert answer.returncode == 0, answer.stderr
+    lines = said.read_text().splitlines()
+    tags = [line.split("--tag ")[1].split()[0] for line in lines]
+    assert tags == ["streaming", "streaming_unshifted", "streaming_cr", "streaming"]
+    for line in lines:
+        assert line.startswith(
+            "--an4_audio DIR WITH BLANKS --init_student true --streaming"
+        )
+        assert line.endswith(" --seeds 1 2 3")
+    assert ["--stop_stage 11" in line for line in lines] == [True] * 3 + [False]
+    others = [line for line in lines if "streaming_" in line.split("--tag ")[1].split()[0]]
+    assert all(" --control_tag streaming " in line for line in others)
+    assert f"--other_tags {' '.join(tags[1:3])} " in lines[-1]
+    for line in lines:
+        named = [word for word in line.split() if word.endswith(".yaml")]
+        assert all((AN4 / name).is_file() for name in named)
+    answer = run(recipe, "streaming")
+    assert answer.returncode == 2
+    assert "--an4_audio DIR comes first: train.tsv, test.tsv" in answer.stderr
+
+
+def test_the_window_of_time_is_all_that_its_control_lacks():
+    shifted, unshifted = (
+        yaml.safe_load((AN4 / "conf" / f"kd_audio_streaming{name}.yaml").read_text())
+        for name in ("", "_unshifted")
+    )
+    first, *rest = shifted["losses"]
+    control, *others = unshifted["losses"]
+    assert rest == others
+    assert (first.pop("type"), control.pop("type")) == ("ctc_shift_kl", "ctc_frame_kl")
+    del first["max_shift_ms"], first["frame_shift_ms"]
+    assert first == control
+
+
 @pytest.mark.slow
 def test_from_audio_to_statistics(recipe, corpus):
     """Three speeds of the training set, one of the others, all as filter banks."""

@@ -8,6 +8,7 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import SHARED
 from recipe_runs import NEEDS_SCLITE, WORDS, checkout, run
 
@@ -185,6 +186,48 @@ def test_unlabelled_audio_goes_through_every_stage(recipe):
     assert again.stderr.count("trained already") == 2
 
 
+def share_statistics(recipe, expdir):
+    """A second expdir for the same data."""
+    (recipe / expdir).mkdir()
+    for folder in (recipe / "exp").glob("asr_stats*"):
+        (recipe / expdir / folder.name).symlink_to(folder)
+    return recipe / expdir
+
+
+def test_students_are_decoded_chunk_by_chunk(recipe):
+    """Stages 10 to 15 of students over blocks: their delays are in the results."""
+    text = (recipe / "conf/tiny/student.yaml").read_text()
+    settings = yaml.safe_load(text)
+    conf = settings["encoder_conf"]
+    for name in ("rel_pos_type", "pos_enc_layer_type", "selfattention_layer_type"):
+        del conf[name]  # blocks know absolute positions alone
+    conf |= {"block_size": 16, "hop_size": 8, "look_ahead": 4}
+    settings["encoder"] = "contextual_block_conformer"
+    (recipe / "conf/tiny/blocks.yaml").write_text(yaml.safe_dump(settings))
+    exp = share_statistics(recipe, "exp_blocks")
+    options = [*TINY, *RANDOM, "--student_config", "conf/tiny/blocks.yaml"]
+    options += ["--teacher_exp", "exp/asr_teacher_s1", "--expdir", "exp_blocks"]
+    options += ["--streaming", "true", "--cost_utterances", "2"]
+    answer = run(recipe, *options, "--stage", "10", "--stop_stage", "15")
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    for role in ("control", "distilled"):
+        folder = exp / f"asr_{role}_s1/decode/test"
+        found = json.loads((folder / "latency.json").read_text())
+        assert found["setting"]["search"] == "ctc"  # of conf/tiny/decode.yaml
+        assert found["setting"]["reference"] == "exp/asr_teacher_s1"
+        assert found["setting"]["blocks"]["block_size"] == 16
+        texts = {utt: one["text"] for utt, one in found["by_utterance"].items()}
+        assert read_table(folder / "text") == texts
+        assert json.loads((folder / "score.json").read_text())["wer"]["sentences"] > 0
+    assert not (recipe / "exp/asr_teacher_s1/decode/test/latency.json").exists()
+    report = (exp / "results/RESULTS.md").read_text()
+    table = report[report.index("#### test, decode: delay\n") :].split("\n\n")[1]
+    names = [line.split(" | ")[0] for line in table.splitlines()[2:]]
+    assert names == ["| student, alone", "| student, distilled"]
+    again = run(recipe, *options, "--stage", "12", "--stop_stage", "12")
+    assert again.stderr.count("decoded already") == 3
+
+
 def test_a_student_starts_from_its_teacher(recipe):
     """Stage 9: without a step of learning, it is what the table says."""
     options = [*TINY, "--stage", "9", "--stop_stage", "11", "--teacher_exp"]
@@ -192,10 +235,7 @@ def test_a_student_starts_from_its_teacher(recipe):
     options += ["--control_tag", "untagged", "--parameters_control", "false"]
     options += ["--init_student", "true", "--kd_config", "none", "--init_args"]
     options += ["--encoder_layers last", "--student_args", f"{ONE_STEP} --optim_conf lr=0"]
-    stats = recipe / "exp_init"
-    stats.mkdir()
-    for folder in (recipe / "exp").glob("asr_stats*"):
-        (stats / folder.name).symlink_to(folder)
+    stats = share_statistics(recipe, "exp_init")
     answer = run(recipe, *options)
     assert answer.returncode == 0, answer.stderr[-3000:]
     assert (stats / "asr_control_s1" / "1epoch.pth").exists()

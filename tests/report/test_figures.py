@@ -5,7 +5,7 @@ import re
 
 from report_runs import RUNS
 
-from espnet_kd.report.figures import curves_figure, plot, size_figure, speed_figure, spread
+from espnet_kd.report.figures import cost_figure, curves_figure, plot, size_figure, spread
 from espnet_kd.report.scores import Run
 
 
@@ -30,11 +30,17 @@ def test_sizes_are_labelled_by_their_mean_rate_and_on_the_front():
         assert f">{text}<" in svg, text
 
 
-def test_speeds_name_every_model():
-    svg = speed_figure({"t 1": ("teacher", 0.5, 10.0), "s 1": ("distilled", 0.1, 12.0)})
-    assert ">t 1<" in svg
-    assert ">s 1<" in svg
-    assert ">real-time factor of the search<" in svg
+def test_costs_name_every_model_and_show_the_front():
+    points = {"t 1": ("teacher", 0.5, 10.0), "s 1": ("distilled", 0.1, 12.0)}
+    svg = cost_figure(points, "real-time factor")
+    for text in ("t 1", "s 1", "real-time factor", "Pareto front"):
+        assert f">{text}<" in svg, text
+
+
+def test_a_cost_may_be_negative_or_nothing():
+    svg = cost_figure({"a": ("control", -40.0, 9.0), "b": ("distilled", 0.0, 9.0)}, "delay")
+    assert ">a<" in svg
+    assert ">Pareto front<" not in svg  # a is as good and sooner
 
 
 def test_a_figure_for_every_name_and_none_without_values():

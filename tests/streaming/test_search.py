@@ -9,7 +9,7 @@ from conftest import INPUT_SIZE, TOKENS
 from streams import block_exp, driver_of
 
 from espnet_kd.alignment.ctc_best import greedy_ctc
-from espnet_kd.streaming.search import GreedySearch
+from espnet_kd.streaming.search import GreedySearch, kind_of
 
 # A model whose CTC says what its encoder gives.
 SCRIPTED = SimpleNamespace(ctc=SimpleNamespace(ctc_lo=torch.nn.Identity()), blank_id=0)
@@ -111,3 +111,10 @@ def test_espnets_warnings_of_every_block_are_left_out(beam, caplog):
     assert caplog.records == []
     logging.getLogger("x").warning("said")
     assert [record.message for record in caplog.records] == ["said"]
+
+
+def test_ctc_alone_with_a_beam_of_one_is_greedy():
+    assert kind_of({"ctc_weight": 1.0, "beam_size": 1}) == "ctc"
+    for other in ({}, {"ctc_weight": 1.0}, {"ctc_weight": 0.4, "beam_size": 1}):
+        assert kind_of(other) == "beam"
+    assert kind_of({"ctc_weight": 1.0, "beam_size": 2}) == "beam"

@@ -187,6 +187,13 @@ MODELS = (
         "Every model is decoded and scored by each of these files.",
     ),
     Option(
+        "streaming",
+        "false",
+        boolean(),
+        "The students are decoded chunk by chunk, as they would answer while one speaks, "
+        "and the results show how late their words are.",
+    ),
+    Option(
         "inference_model",
         "valid.acc.ave.pth",
         name(),

@@ -34,20 +34,33 @@ decodings() {
 }
 
 decode_all() {
-    local dir set conf out
-    decodings | while read -r dir set conf out _; do
-        decode "${dir}" "${set}" "${conf}" "${out}"
+    local dir set conf out role search
+    decodings | while read -r dir set conf out role _; do
+        search=search_whole
+        if "${streaming}" && [ "${role}" != teacher ]; then search=search_stream; fi
+        decode "${dir}" "${set}" "${conf}" "${out}" "${search}"
     done
 }
 
-# decode MODEL_DIR SET INFERENCE_CONFIG DIR
+# decode MODEL_DIR SET INFERENCE_CONFIG DIR SEARCH
 decode() {
-    local dir=$1 set=$2 conf=$3 out=$4 key scp jobs
-    scp=$(final "${set}")/${feature_file}
-    key=("${out}/.done" "${dir}/${inference_model}" "${conf}" "${scp}")
+    local dir=$1 set=$2 conf=$3 out=$4 search=$5 key
+    key=("${out}/.done" "${dir}/${inference_model}" "${conf}"
+        "$(final "${set}")/${feature_file}")
+    if [ "${search}" = search_stream ]; then
+        key+=("${teacher_exp}/${inference_model}" -- streamed)
+    fi
     if is_fresh "${key[@]}"; then log "${out}: decoded already"; return; fi
     log "Stage 12: decode ${set} with ${dir##*/}, $(basename "${conf}")"
     rm -rf "${out}"
+    "${search}" "${dir}" "${set}" "${conf}" "${out}"
+    mark_fresh "${key[@]}"
+}
+
+# search_whole MODEL_DIR SET INFERENCE_CONFIG DIR: utterances are heard whole, by stock ESPnet
+search_whole() {
+    local dir=$1 set=$2 conf=$3 out=$4 scp jobs
+    scp=$(final "${set}")/${feature_file}
     jobs=$("${python}" "${pyscripts}/split_scp.py" "${scp}" "${nj}" "${out}/logdir/keys")
     ${decode_cmd} JOB=1:"${jobs}" "${out}/logdir/asr_inference.JOB.log" \
         "${python}" -m espnet2.bin.asr_inference --ngpu 0 --batch_size 1 \
@@ -58,7 +71,20 @@ decode() {
         < /dev/null || { tail -n 20 "${out}"/logdir/asr_inference.*.log >&2; exit 1; }
     sort "${out}"/logdir/output.*/1best_recog/text > "${out}/text.partial"
     mv "${out}/text.partial" "${out}/text"
-    mark_fresh "${key[@]}"
+}
+
+# search_stream MODEL_DIR SET INFERENCE_CONFIG DIR: chunk by chunk; words are timed by the
+# teacher, and in one job, so that a chunk's time is its own
+search_stream() {
+    local dir=$1 set=$2 conf=$3 out=$4
+    mkdir -p "${out}/logdir"
+    ${decode_cmd} JOB=1:1 "${out}/logdir/latency.JOB.log" \
+        "${python}" -m espnet_kd.bin.latency --exp "${dir}" --file "${inference_model}" \
+        --reference_exp "${teacher_exp}" --inference_config "${conf}" \
+        --data_path_and_name_and_type "$(features "${set}")" \
+        --data_path_and_name_and_type "$(final "${set}")/text,text,text" \
+        --output_dir "${out}" < /dev/null \
+        || { tail -n 20 "${out}"/logdir/latency.*.log >&2; exit 1; }
 }
 
 score_all() {
