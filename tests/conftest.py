@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from shares import share_of
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -28,6 +29,17 @@ ENCODER = {
     "positional_dropout_rate": 0.0,
     "attention_dropout_rate": 0.0,
 }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to the other run what is its share of the tests marked ``dealt``."""
+    dealt = [item for item in items if item.get_closest_marker("dealt")]
+    left = set(dealt) - set(share_of(dealt))
+    if left:
+        config.hook.pytest_deselected(items=list(left))
+        items[:] = [item for item in items if item not in left]
+
+
 # An utterance, its features (T, D), and its text.
 Row = tuple[str, np.ndarray, str]
 

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 selection=(-m "not slow")
-if [ "${1:-}" = --slow ]; then selection=(); shift; fi
+if [ "${1:-}" = --slow ]; then selection=(--durations=20); shift; fi
 
 minor() { "$1" -c 'import sys; print(sys.version_info[1])' 2> /dev/null; }
 # An interpreter of the other ESPnet line: 3.12 or 3.13 beside 3.10 or 3.11, or the reverse.
@@ -49,7 +49,7 @@ trap 'rm -rf "${logs}"' EXIT
 export OMP_NUM_THREADS=1
 pids=()
 for index in "${!pythons[@]}"; do
-    KD_PAIRS_SHARE=$((index + 1))/${#pythons[@]} "${pythons[index]}" -m pytest -q "${selection[@]}" "$@" > "${logs}/${index}" 2>&1 &
+    KD_SHARE=$((index + 1))/${#pythons[@]} "${pythons[index]}" -m pytest -q "${selection[@]}" "$@" > "${logs}/${index}" 2>&1 &
     pids+=($!)
 done
 status=0

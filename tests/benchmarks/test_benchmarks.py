@@ -12,6 +12,7 @@ import torch
 from conftest import REPO, asr_options, build_asr, clone, write_exp
 from soak import growth, leaks, usage
 
+pytestmark = pytest.mark.dealt
 SMALL = ["--vocabulary", "60", "--batch", "2", "--frames", "60", "--repeats", "1"]
 
 

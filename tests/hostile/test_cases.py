@@ -72,6 +72,7 @@ SLOW = {
 }
 
 
+@pytest.mark.dealt
 @pytest.mark.parametrize(("case", "sentence"), MENDED.items(), ids=MENDED)
 def test_what_was_mended_stays_mended(case, sentence, healthy, tmp_path):
     assert sentence in run(named(case), healthy, tmp_path)
@@ -84,6 +85,7 @@ def test_a_mark_in_another_encoding_is_stale_without_a_word(healthy, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.dealt
 @pytest.mark.parametrize(("case", "sentence"), SLOW.items(), ids=SLOW)
 def test_what_was_mended_and_takes_longer(case, sentence, healthy, tmp_path):
     assert sentence in run(named(case), healthy, tmp_path)

@@ -2,6 +2,7 @@
 
 KD_HOSTILE        how many cases are drawn (default: 500)
 KD_HOSTILE_SEED   other files, mutations and places (default: 0)
+KD_SHARE          1/2 takes every other of them, 2/2 the rest (default: 1/1)
 KD_HOSTILE_CASE   one case by its name, as a failure prints it
 """
 
@@ -17,12 +18,13 @@ from hostile.commands import COMMANDS, Command
 from hostile.draw import cases
 from hostile.mutate import MUTATIONS, mutations_of
 from hostile.trial import Case, VerdictError, named, run
+from shares import share_of
 
 SEED = int(os.environ.get("KD_HOSTILE_SEED", "0"))
 COUNT = int(os.environ.get("KD_HOSTILE", "500"))
 ONE = os.environ.get("KD_HOSTILE_CASE", "")
 FEW, SHARD = 40, 20
-DRAWN = [named(ONE)] if ONE else cases(SEED, COUNT)
+DRAWN = [named(ONE)] if ONE else share_of(cases(SEED, COUNT))
 
 
 def check(drawn: list[Case], healthy: Path, folder: Path) -> None:

@@ -3,7 +3,7 @@
 KD_PAIRS        how many pairs are drawn (default: 300; every pair of settings is drawn
                 once before one comes again, see the first test)
 KD_PAIRS_SEED   another order, other losses and targets (default: 0)
-KD_PAIRS_SHARE  1/2 takes every other of them, 2/2 the rest, as the two ESPnet lines do
+KD_SHARE        1/2 takes every other of them, 2/2 the rest, as the two ESPnet lines do
                 (default: 1/1)
 KD_PAIR         one draw by its names, as a failure prints them
 """
@@ -20,13 +20,13 @@ from pairs.known import KNOWN
 from pairs.trial import run
 from pairs.verdict import OutcomeError
 from pairs.world import World
+from shares import share_of
 
 SEED = int(os.environ.get("KD_PAIRS_SEED", "0"))
 COUNT = int(os.environ.get("KD_PAIRS", "300"))
 SHARD = 20
 ONE = os.environ.get("KD_PAIR", "")
-PART, PARTS = map(int, os.environ.get("KD_PAIRS_SHARE", "1/1").split("/"))
-DRAWN = [named(ONE)] if ONE else draws(SEED, COUNT)[PART - 1 :: PARTS]
+DRAWN = [named(ONE)] if ONE else share_of(draws(SEED, COUNT))
 OUTCOMES: Counter[str] = Counter()
 
 
