@@ -216,7 +216,7 @@ def test_students_are_decoded_chunk_by_chunk(recipe):
         assert found["setting"]["search"] == "ctc"  # of conf/tiny/decode.yaml
         assert found["setting"]["reference"] == "exp/asr_teacher_s1"
         assert found["setting"]["blocks"]["block_size"] == 16
-        texts = {utt: one["text"] for utt, one in found["by_utterance"].items()}
+        texts = {utt: one["text"].strip() for utt, one in found["by_utterance"].items()}
         assert read_table(folder / "text") == texts
         assert json.loads((folder / "score.json").read_text())["wer"]["sentences"] > 0
     assert not (recipe / "exp/asr_teacher_s1/decode/test/latency.json").exists()
