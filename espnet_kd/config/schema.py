@@ -33,6 +33,8 @@ class TeacherConfig:
         lm: The same as ``exp``, of a language model.
         hears: The stream of the batch that it gets instead of the student's ``speech``;
             empty for the student's.
+        name: What taps call it among several; empty for one whose layers nobody taps,
+            and for the first.
     """
 
     exp: str = ""
@@ -42,6 +44,7 @@ class TeacherConfig:
     weight: float | str = 1.0
     lm: str = ""
     hears: str = ""
+    name: str = ""
 
     @property
     def place(self) -> str:

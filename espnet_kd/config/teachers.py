@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from espnet_kd.config.check import Check, unspaced
 from espnet_kd.config.options import check_value
 from espnet_kd.config.schema import TeacherConfig, View
+from espnet_kd.registry import NAME
 
 # What a teacher may be, and what may be said of each kind.
 KEYS = {
-    "exp": ("exp", "file", "view", "weight", "hears"),
+    "exp": ("exp", "file", "view", "weight", "hears", "name"),
     "lm": ("lm", "file", "weight"),
     "ema": ("ema", "view", "hears"),
 }
@@ -22,6 +23,7 @@ def read_teachers(check: Check, raw: object) -> tuple[TeacherConfig, ...]:
     found = tuple(teacher for teacher in read if teacher is not None)
     if len(found) > 1 and any(teacher.ema is not None for teacher in found):
         check.add("teachers", "'ema' stands alone; it cannot be one of several")
+    _check_several(check, found)
     return found
 
 
@@ -60,6 +62,9 @@ def check_alone(
     if combined:
         text = "says how several teachers become one, and there are not several; remove it"
         check.add("combine", text)
+    if teachers and teachers[0].name:
+        text = "tells taps which of several teachers is meant, and this one is alone;"
+        check.at("teachers[0]").add("name", f"{text} remove it")
     if teachers and teachers[0].weight != 1.0:
         text = "counts among several teachers, and this one is alone; how much is learned"
         text += " from it is the 'weight' of each loss. Remove it"
@@ -100,6 +105,7 @@ def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
         weight=_read_weight(check, given),
         lm=str(given.get("lm", "")),
         hears=_read_stream(check, given),
+        name=_read_name(check, given),
     )
 
 
@@ -114,6 +120,28 @@ def _read_stream(check: Check, given: Mapping[str, object]) -> str:
     if given.get("view") == "same":
         check.add("hears", "is another stream, and 'view: same' the student's; remove one")
     return name
+
+
+def _read_name(check: Check, given: Mapping[str, object]) -> str:
+    """What taps call a teacher."""
+    name = given.get("name")
+    if name is None:
+        return ""
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name == "attn":
+        check.add("name", f"{name!r} must match [a-z][a-z0-9_]*, and not be 'attn'")
+        return ""
+    return name
+
+
+def _check_several(check: Check, teachers: tuple[TeacherConfig, ...]) -> None:
+    """Names that differ, and weights of which the first teacher has one."""
+    names = [teacher.name for teacher in teachers if teacher.name]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        check.add("teachers", f"two are named '{twice[0]}'; give each a name of its own")
+    heard = [teacher for teacher in teachers if not teacher.lm]
+    if len(teachers) > 1 and heard and heard[0].weight == 0:
+        text = "the first one's 'weight' is 0, and lattices, hypotheses and what taps"
+        check.add("teachers", f"{text} without a name are the first one's; reorder them")
 
 
 def _say_what_is_needed(check: Check, given: Mapping[str, object]) -> None:
@@ -135,6 +163,7 @@ def _read_weight(check: Check, given: Mapping[str, object]) -> float | str:
         check.add("weight", text)
         return 1.0
     number = check.not_negative("weight", weight)
-    if not number and not check.has("weight"):
-        check.add("weight", "is 0: leave the teacher out")
+    if not number and not given.get("name") and not check.has("weight"):
+        text = "is 0: leave the teacher out, or give it a 'name' by which hidden losses"
+        check.add("weight", f"{text} tap it")
     return number

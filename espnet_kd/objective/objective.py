@@ -1,6 +1,6 @@
 """Terms times weights times schedule: one loss, and the stats that explain it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -94,6 +94,11 @@ class Objective:
         if unsure and not request.keys() & {"decoder", "hypothesis"}:
             return request.changed(ctc=request.get("ctc", (1.0,)))
         return request
+
+    def pair_layers(self, student: int, teacher: Callable[[str], int]) -> None:
+        """Let each term choose the layers that its rule pairs; see ``DistillationLoss``."""
+        for term in self.terms:
+            term.loss.pair_layers(student, teacher)
 
     def training_parts(self) -> list[TrainingPart]:
         """What of the objective changes while the student trains."""

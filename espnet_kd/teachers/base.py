@@ -49,6 +49,13 @@ class Teacher(Protocol):
         """Whether it gives a part, by its name in the table of outputs."""
         ...
 
+    def layers(self, name: str) -> int:
+        """Layers of the encoder of the teacher of a name, of the first by an empty one.
+
+        0 where they are not known.
+        """
+        ...
+
     def check(self, request: Request) -> None:
         """Require what the losses read; KDError names what is missing."""
         ...

@@ -66,7 +66,9 @@ def build_teacher(
                 "targets are of one; remove it"
             )
         return teachers[0]
-    return Ensemble(teachers, [_weight(t) for t in acoustic + texts], config.combine)
+    configs = acoustic + texts
+    weights, names = [_weight(t) for t in configs], [t.name for t in configs]
+    return Ensemble(teachers, weights, config.combine, names)
 
 
 def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:

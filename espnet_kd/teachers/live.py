@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from espnet_kd.errors import KDError, TeacherError, utterance_name
 from espnet_kd.host.compat import is_too_short
 from espnet_kd.model.forward import fork_rng, run_guest
+from espnet_kd.model.hidden import layer_count
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import has_recurrent_encoder, parts_of
 from espnet_kd.model.request import Request
 from espnet_kd.model.table import OUTPUTS, check_model
+from espnet_kd.model.taps import check_rule_alone
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.finite import first_broken
@@ -82,6 +84,15 @@ class LiveTeacher:
         """Whether it gives a part, by its name in the table of outputs."""
         row, parts = OUTPUTS[part], parts_of(self.model)
         return row.missing(self.model, parts, Request(**{part: True})) is None
+
+    def layers(self, name: str) -> int:
+        """Layers of its encoder; 0 of one that has none by the name of layers.
+
+        Raises:
+            KDError: If another teacher is meant.
+        """
+        check_rule_alone(name)
+        return layer_count(self.model)
 
     def check(self, request: Request) -> None:
         """Require the parts that the losses read.

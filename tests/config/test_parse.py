@@ -103,6 +103,18 @@ def test_two_terms_of_one_name_must_be_told_apart():
         ({"teachers": [{"exp": "a"}, {"ema": 0.9}]}, "teachers", "'ema' stands alone"),
         ({"teachers": [{"exp": "a", "weight": 0}]}, "teachers[0].weight", "leave the"),
         ({"teachers": [{"exp": "a", "weight": "b"}]}, "teachers[0].weight", "number"),
+        (
+            {"teachers": [{"exp": "a", "weight": 0, "name": "x"}, {"exp": "b"}]},
+            "teachers",
+            "the first one's 'weight' is 0",
+        ),
+        (
+            {"teachers": [{"exp": "a", "name": "x"}, {"exp": "b", "name": "x"}]},
+            "teachers",
+            "two are named 'x'; give each a name of its own",
+        ),
+        ({"teachers": [{"exp": "a", "name": "X"}]}, "teachers[0].name", "'X' must match"),
+        ({"teachers": [{"exp": "a", "name": "attn"}]}, "teachers[0].name", "not be 'attn'"),
         ({"combine": "average"}, "combine", "confidence, draw, log_mean, mean"),
         ({"teachers": [{"lm": "a", "weight": "wer"}]}, "teachers[0].weight", "with 'exp'"),
         ({"teachers": [{"exp": "a", "lm": "b"}]}, "teachers[0]", "needs 'exp'"),
@@ -268,6 +280,12 @@ FADING = {"schedule": {"decay": "linear", "decay_steps": 9}}
             "teachers[0].weight",
             "counts among several teachers, and this one is alone; how much is learned "
             "from it is the 'weight' of each loss. Remove it",
+        ),
+        (
+            {"teachers": [{"exp": "a", "name": "big"}]},
+            "teachers[0].name",
+            "tells taps which of several teachers is meant, and this one is alone; "
+            "remove it",
         ),
         (
             CACHED | {"teachers": [{"exp": "a", "weight": "wer"}]},

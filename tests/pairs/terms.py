@@ -43,6 +43,13 @@ LOSSES = (
     Loss("both_prefixes", (TOKEN, TOKEN | {"prefix": "student", "name": "own_words"})),
     one("token_nbest", nbest=2),
     one("hidden_mse", **HIDDEN),
+    one("hidden_pairs", "hidden_mse", layers="uniform"),
+    one(
+        "hidden_mean",
+        "hidden_cosine",
+        student="encoder",
+        teacher=["encoder.encoders.0", "encoder.encoders.2"],
+    ),
     one("hidden_cosine", **ENCODERS),
     one("hidden_l1_cosine", **ENCODERS),
     one("hidden_cka", **ENCODERS),

@@ -149,6 +149,8 @@ def wanted(draw: Draw) -> tuple[set[str], set[str]]:
         options = {k: v for k, v in term.items() if k not in TERM}
         request = LOSSES.get(term["type"])(**options).needs().of_teacher
         taps |= set(request.listed("taps"))
+        if "layers" in term:  # of a student of two layers and a teacher of three
+            taps |= {"encoder.encoders.0", "encoder.encoders.2"}
         parts |= set(request) & {"ctc", "decoder", "nbest"}
     return parts if parts or taps else {"ctc"}, taps
 

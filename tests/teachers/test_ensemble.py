@@ -7,7 +7,7 @@ from conftest import TOKENS, build_asr, clone
 from training import arguments
 
 import espnet_kd
-from espnet_kd.errors import ConfigError
+from espnet_kd.errors import ConfigError, KDError
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.request import Labels, Request
 from espnet_kd.teachers.base import Question
@@ -176,3 +176,114 @@ def test_a_training_with_two_teachers(features, tmp_path):
     KDASRTask.main(cmd=[*command, "--kd_conf", str(tmp_path / "kd.yaml")])
     state = torch.load(tmp_path / "student" / "checkpoint.pth", weights_only=False)
     assert state["reporter"]["stats"][2]["train"]["loss_kd_token_kl"] > 0
+
+
+def hidden(tap="encoder.encoders.0", **more):
+    return {
+        "type": "hidden_mse",
+        "weight": 0.5,
+        "student": "encoder.encoders.1",
+        "teacher": tap,
+    } | more
+
+
+LAYERS = [
+    hidden(name="first"),
+    hidden("other:encoder.encoders.2", name="second"),
+    hidden(["other:encoder.encoders.0", "other:encoder.encoders.2"], name="mean"),
+    {"type": "hidden_mse", "weight": 0.5, "layers": "other:uniform", "name": "all"},
+]
+
+
+def two(**weights):
+    """A narrow teacher of two layers, and a wide one of four that has a name."""
+    guests = [build_asr(seed=3, width=12), build_asr(seed=4, width=16, blocks=4)]
+    guests = [LiveTeacher(g) for g in guests]
+    return guests, Ensemble(guests, weights.get("shares", (1.0, 1.0)), names=("", "other"))
+
+
+def example_of(batch):
+    return {key: batch[key] for key in ("speech", "speech_lengths")}
+
+
+def test_each_term_reads_the_layers_of_the_teacher_that_it_names(student, batch):
+    guests, both = two()
+    taps = ("encoder.encoders.0", "other:encoder.encoders.2")
+    found = both(Question(batch, Request(ctc=True, taps=taps)))
+    for guest, tap in zip(guests, taps, strict=True):
+        own = tap.removeprefix("other:")
+        wanted = guest(Question(batch, Request(taps=(own,)))).hidden[own]
+        assert torch.equal(found.hidden[tap].values, wanted.values)
+
+
+def test_terms_of_two_teachers_have_projections_of_their_own(student, batch):
+    _, both = two()
+    conf = {"losses": [*TERMS, *LAYERS]}
+    attached = espnet_kd.attach(student, conf, both, example=example_of(batch))
+    learned = attached.objective.projections()
+    widths = {
+        name: [p.out_features for p in part.projections.values()]
+        for name, part in learned.items()
+    }
+    assert widths == {"first": [12], "second": [16], "mean": [16], "all": [16, 16]}
+    loss, stats, _ = student.train()(**clone(batch))
+    loss.sum().backward()
+    for term in LAYERS:
+        assert stats[f"loss_kd_{term['name']}"] > 0
+        grads = [p.grad for p in learned[term["name"]].parameters()]
+        assert all(grad.abs().sum() > 0 for grad in grads)
+
+
+def test_the_log_tells_names_shares_and_which_layers_were_paired(student, batch, caplog):
+    _, both = two()
+    with caplog.at_level("INFO"):
+        espnet_kd.attach(student, {"losses": LAYERS}, both, example=example_of(batch))
+    assert "view: clean as 'other', share 0.50" in caplog.text
+    assert "with the teacher's: 0 with other:0, 1 with other:3" in caplog.text
+
+
+def test_a_teacher_of_layers_alone_may_have_other_tokens(student, batch):
+    other = ["<blank>", "<unk>", "x", "y", "<sos/eos>"]
+    first = LiveTeacher(build_asr(seed=3, width=12))
+    guests = [first, LiveTeacher(build_asr(seed=4, width=16, blocks=4, tokens=other))]
+    both = Ensemble(guests, (1.0, 0.0), names=("", "other"))
+    espnet_kd.attach(
+        student, {"losses": [*TERMS, LAYERS[1]]}, both, example=example_of(batch)
+    )
+    _, stats, _ = student.eval()(**clone(batch))
+    espnet_kd.detach(student)
+    espnet_kd.attach(student, {"losses": TERMS}, first)
+    _, alone, _ = student.eval()(**clone(batch))
+    for name in ("loss_kd_ctc_frame_kl", "loss_kd_token_kl"):
+        torch.testing.assert_close(stats[name], alone[name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("term", "how", "shares", "text"),
+    [
+        (hidden("big:encoder"), "mean", (1, 1), "no teacher has the 'name: big'; did"),
+        (hidden("other:encoder"), "draw", (1, 1), "'other:encoder' is of one teacher"),
+        (hidden(), "draw", (1, 0), "'weight: 0' is of one teacher's layers"),
+        (hidden(), "mean", (1, 0), "'other' has 'weight: 0', and no loss taps its"),
+        (hidden("other:encoder.x"), "mean", (1, 1), "no module 'encoder.x'"),
+    ],
+)
+def test_layers_that_nobody_gives_are_refused(student, batch, term, how, shares, text):
+    guests, _ = two()
+    both = Ensemble(guests, shares, how, names=("bit", "other"))
+    with pytest.raises(ConfigError, match=text):
+        espnet_kd.attach(student, {"losses": [term]}, both, example=example_of(batch))
+
+
+def test_one_teacher_alone_has_no_name_in_front(student, teacher, batch):
+    for loss in (hidden("big:encoder"), {**LAYERS[3], "layers": "big:uniform"}):
+        with pytest.raises(KDError, match="is of a teacher named 'big', and there are not"):
+            espnet_kd.attach(student, {"losses": [loss]}, teacher)
+
+
+def test_unnamed_depth_is_said(student):
+    """A teacher that is no conformer and no transformer has no layers to pair."""
+    rnn = {"rnn_type": "lstm", "num_layers": 1, "hidden_size": 8, "output_size": 8}
+    guest = build_asr(seed=3, encoder="rnn", encoder_conf=rnn, ctc_weight=1.0)
+    with pytest.raises(KDError, match=r"the teacher has none that are known"):
+        espnet_kd.attach(student, {"losses": [{**LAYERS[3], "layers": "uniform"}]}, guest)

@@ -1,0 +1,57 @@
+"""What several teachers say of one part, as one posterior."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from espnet_kd.alignment.frames import at_student_frames
+from espnet_kd.losses.confidence import confidence
+from espnet_kd.masking import widened
+from espnet_kd.model.outputs import TeacherTargets
+from espnet_kd.model.table import Row
+
+
+def mixed(
+    answers: Sequence[TeacherTargets], row: Row, weights: Sequence[float], how: str
+) -> Tensor:
+    """Log-probabilities of a part, (B, L, V), at the frames of the first answer.
+
+    Args:
+        answers: Of I teachers that all give the part.
+        row: The part.
+        weights: Of each teacher, positive; only their ratios count.
+        how: ``mean``, ``log_mean`` or ``confidence``.
+    """
+    frames = answers[0].encoder_out_lens
+    log_probs = torch.stack([_log_probs(targets, row, frames) for targets in answers])
+    shares = _shares(answers, weights, how)[..., None, None].to(log_probs.dtype)
+    if how == "log_mean":
+        return (shares * log_probs).sum(0).log_softmax(-1)
+    return (shares.log() + log_probs).logsumexp(0)
+
+
+def _shares(
+    answers: Sequence[TeacherTargets], weights: Sequence[float], how: str
+) -> Tensor:
+    """Weight of each teacher in each utterance, (I, B), 1 in sum."""
+    lens = answers[0].encoder_out_lens
+    column = torch.tensor(weights, dtype=torch.float64, device=lens.device)[:, None]
+    shares = column.expand(-1, len(lens))
+    if how == "confidence":
+        shares = shares * torch.stack([confidence(targets) for targets in answers])
+    return shares / shares.sum(0)
+
+
+def _log_probs(targets: TeacherTargets, row: Row, frames: Tensor) -> Tensor:
+    """A teacher's log-posteriors, at the frames of the first one that has the part."""
+    logits: Tensor = getattr(targets, row.field)
+    if row.by_frame:
+        logits = at_student_frames(
+            logits,
+            student_lens=frames,
+            teacher_lens=targets.encoder_out_lens,
+            how="spike",
+            blank_id=targets.blank_id,
+        )
+    return widened(logits).log_softmax(-1)
