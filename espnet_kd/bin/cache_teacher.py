@@ -79,6 +79,8 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     add("--parts", default="ctc", help=text)
     text = "Hidden representation of the teacher to write; may be given several times."
     add("--tap", action="append", default=[], help=text)
+    text = "Stream of the data that the teacher hears in place of speech; its kd_conf's."
+    add("--hears", default="", help=text)
     text = "Write the layers that 'layers: uniform' pairs with a student of so many layers."
     add("--student_layers", type=int, default=0, help=text)
     text = "Number of hypotheses written of an utterance, with the part nbest."
@@ -152,7 +154,7 @@ class Writer:
         """Give the teacher's targets batch by batch, with the utterances' names."""
         if not keys:
             return
-        data, size = self.args.data_path_and_name_and_type, self.args.batch_size
+        data, size = heard(self.args), self.args.batch_size
         for utts, batch in stream(
             self.task, self.settings, data, batch_size=size, keys=keys
         ):
@@ -243,6 +245,7 @@ class Writer:
             max_k=self.args.max_k,
             dtype=self.args.dtype,
             layers=layer_count(self.teacher.model),
+            hears=self.args.hears,
         )
         return replace(header, widths=self._widths()) if "taps" in request else header
 
@@ -254,6 +257,27 @@ class Writer:
         return tuple(
             targets.hidden[tap].values.shape[-1] for tap in self.request.listed("taps")
         )
+
+
+def heard(args: argparse.Namespace) -> list[str]:
+    """The data with the stream that the teacher hears as its speech.
+
+    Raises:
+        KDError: If that is not among them.
+    """
+    data: list[str] = args.data_path_and_name_and_type
+    if not args.hears:
+        return data
+    named = [(text, *text.rsplit(",", 2)) for text in data]
+    found = [parts for parts in named if len(parts) == 4 and parts[2] == args.hears]
+    if not found:
+        raise KDError(
+            f"--hears {args.hears}: none of the data has that name; add "
+            f"--data_path_and_name_and_type PATH,{args.hears},sound"
+        )
+    _, path, _, kind = found[0]
+    others = [text for text, *rest in named if rest[1:2] not in (["speech"], [args.hears])]
+    return [f"{path},speech,{kind}", *others]
 
 
 def _temperatures(part: str, text: str) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from espnet_kd.config.check import Check
 from espnet_kd.config.options import NotNegative, SomeUpdates, Updates
 
 View = Literal["clean", "same"]
+WhenMissing = Literal["error", "skip"]
 Combination = Literal["mean", "log_mean", "confidence", "draw"]
 Rounding = Literal["none", "int8"]
 
@@ -35,6 +36,8 @@ class TeacherConfig:
             empty for the student's.
         name: What taps call it among several; empty for one whose layers nobody taps,
             and for the first.
+        when_missing: What becomes of an utterance for which the stream is empty: an
+            ``error``, or ``skip``, and it is not taught by this teacher.
     """
 
     exp: str = ""
@@ -45,6 +48,12 @@ class TeacherConfig:
     lm: str = ""
     hears: str = ""
     name: str = ""
+    when_missing: WhenMissing = "error"
+
+    @property
+    def skips(self) -> bool:
+        """Whether it says nothing of utterances that lack its stream."""
+        return self.when_missing == "skip"
 
     @property
     def place(self) -> str:

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from espnet_kd.config.check import Check, unspaced
 from espnet_kd.config.options import check_value
-from espnet_kd.config.schema import TeacherConfig, View
+from espnet_kd.config.schema import TeacherConfig, View, WhenMissing
 from espnet_kd.registry import NAME
 
 # What a teacher may be, and what may be said of each kind.
 KEYS = {
-    "exp": ("exp", "file", "view", "weight", "hears", "name"),
+    "exp": ("exp", "file", "view", "weight", "hears", "name", "when_missing"),
     "lm": ("lm", "file", "weight"),
-    "ema": ("ema", "view", "hears"),
+    "ema": ("ema", "view", "hears", "when_missing"),
 }
 BY_WER = "wer"
 
@@ -81,10 +81,9 @@ def check_beside_cache(check: Check, teachers: tuple[TeacherConfig, ...]) -> Non
         elif teacher.view == "same":
             text = "is 'same', but cached targets are of clean features, whatever the"
             below.add("view", f"{text} student hears; remove it, or use 'targets: live'")
-        elif teacher.hears:
-            text = "is what a live teacher gets, and cached targets are of what"
-            text += " cache_teacher was given as speech; remove it"
-            below.add("hears", f"{text}, or use 'targets: live'")
+        elif teacher.skips:
+            text = "is 'skip', and a cache has targets of every utterance; remove it, or"
+            below.add("when_missing", f"{text} use 'targets: live'")
 
 
 def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
@@ -106,6 +105,7 @@ def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
         lm=str(given.get("lm", "")),
         hears=_read_stream(check, given),
         name=_read_name(check, given),
+        when_missing=_read_when_missing(check, given),
     )
 
 
@@ -120,6 +120,15 @@ def _read_stream(check: Check, given: Mapping[str, object]) -> str:
     if given.get("view") == "same":
         check.add("hears", "is another stream, and 'view: same' the student's; remove one")
     return name
+
+
+def _read_when_missing(check: Check, given: Mapping[str, object]) -> WhenMissing:
+    when = given.get("when_missing", "error")
+    check_value(check, "when_missing", when, WhenMissing)
+    if "when_missing" in given and given.get("hears") in (None, "speech"):
+        text = "is of a teacher that hears another stream than the student; add 'hears' or"
+        check.add("when_missing", f"{text} remove it")
+    return "skip" if when == "skip" else "error"
 
 
 def _read_name(check: Check, given: Mapping[str, object]) -> str:

@@ -21,6 +21,7 @@ from espnet_kd.objective.diagnostics import diagnose
 from espnet_kd.objective.gradients import GradientMeter
 from espnet_kd.objective.observed import has_parameters, observed
 from espnet_kd.objective.schedule import schedule_scale
+from espnet_kd.objective.taught import heard_by_both, part_taught, taught_value
 
 
 @dataclass
@@ -148,7 +149,8 @@ class Objective:
             (1,): ``loss_kd`` (what the terms add; left out of a validation where they
             are balanced and add nothing), ``loss_kd_<name>`` (unweighted, comparable
             across runs), ``loss_task`` (unweighted), and as configured ``kd_*`` (see
-            ``diagnose``) and ``grad_<name>`` (see ``GradientMeter``).
+            ``diagnose``), ``kd_taught`` (the part of the utterances that are taught, of a
+            teacher that may leave some out) and ``grad_<name>`` (see ``GradientMeter``).
         """
         values = self._values(student, teacher)
         loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task
@@ -166,7 +168,9 @@ class Objective:
         stats |= {f"loss_kd_{name}": value for name, value in values.items()}
         stats["loss_task"] = loss_task
         if self.diagnostics and teacher is not None:
-            stats |= diagnose(student, teacher)
+            stats |= diagnose(*heard_by_both(student, teacher))
+        if teacher is not None and teacher.taught:
+            stats["kd_taught"] = part_taught(teacher)
         if torch.is_grad_enabled():
             stats |= self.meter.pulls(weights)
         device = loss_task.device
@@ -238,7 +242,8 @@ def _evaluate(term: Term, student: ModelOutputs, teacher: TeacherTargets | None)
     device = student.encoder_out_lens.device
     passive = nullcontext() if term.is_trained else fork_rng(device)
     with passive, torch.set_grad_enabled(torch.is_grad_enabled() and term.is_trained):
-        value: Tensor = term.loss(student, teacher)
+        sure = bool(term.config.confidence)
+        value = taught_value(term.loss, student, teacher, sure=sure)
     if torch.is_grad_enabled():
         seen = value.detach() != 0
         term.fired = seen if term.fired is None else term.fired | seen

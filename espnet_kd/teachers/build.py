@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,7 +47,12 @@ def build_teacher(
     """
     first = next(iter(config.teachers), TeacherConfig())
     if first.ema is not None:
-        return EMATeacher(student, first.ema, view=first.view, hears=first.hears)
+        heard: dict[str, Any] = {
+            "view": first.view,
+            "hears": first.hears,
+            "skips": first.skips,
+        }
+        return EMATeacher(student, first.ema, **heard)
     task = task or task_class("asr")
     acoustic = [teacher for teacher in config.teachers if teacher.exp]
     texts = [teacher for teacher in config.teachers if teacher.lm]
@@ -98,6 +104,7 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
                 experiment.model(task),
                 view=config.view,
                 hears=config.hears,
+                skips=config.skips,
                 settings=settings,
                 **named,
             )
@@ -175,7 +182,9 @@ def _in_order(
                 "other weights or another config; write the cache again, or name the "
                 "right one"
             )
-        found.append(by_hash.pop(digest))
+        teacher = by_hash.pop(digest)
+        _check_heard(teacher, config)
+        found.append(teacher)
     if by_hash:
         left = next(iter(by_hash.values())).header.teacher
         raise TeacherError(
@@ -183,6 +192,17 @@ def _in_order(
             "it there, or take its directory out of 'targets'"
         )
     return found
+
+
+def _check_heard(teacher: CachedTeacher, config: TeacherConfig) -> None:
+    """Require a cache to be of the stream that its teacher is said to hear."""
+    heard = teacher.header.hears
+    if config.hears and config.hears != heard:
+        raise TeacherError(
+            f"{config.exp} is to hear '{config.hears}', and its cached targets are of "
+            f"'{heard or 'speech'}'; write the cache again with --hears {config.hears}, or "
+            "remove 'hears'"
+        )
 
 
 def _weight(teacher: TeacherConfig) -> float:

@@ -154,5 +154,6 @@ class CachedTeacher:
         """Who wrote it, where it lies, and what it holds."""
         places = ", ".join(map(str, self.cache.directories))
         held = ", ".join((*self.header.parts, *self.header.taps))
+        held += f", hears: {self.header.hears}" if self.header.hears else ""
         lines = [f"teacher {self.header.teacher}, from {places}: {held}"]
         return lines + self._tokens.describe()

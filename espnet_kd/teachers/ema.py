@@ -27,6 +27,7 @@ class EMATeacher(LiveTeacher, TrainingPart):
         decay: :math:`d` in (0, 1).
         view: As for any teacher.
         hears: As for any teacher.
+        skips: As for any teacher.
 
     Source: Tarvainen, Valpola. Mean Teachers. 2017, section 2.
     https://arxiv.org/abs/1703.01780
@@ -35,9 +36,16 @@ class EMATeacher(LiveTeacher, TrainingPart):
     key = "ema"
 
     def __init__(
-        self, student: nn.Module, decay: float, *, view: str = "clean", hears: str = ""
+        self,
+        student: nn.Module,
+        decay: float,
+        *,
+        view: str = "clean",
+        hears: str = "",
+        skips: bool = False,
     ) -> None:
-        super().__init__(copy.deepcopy(student), view=view, hears=hears, name="ema")
+        own = copy.deepcopy(student)
+        super().__init__(own, view=view, hears=hears, skips=skips, name="ema")
         self.decay = decay
         self.updates = -1
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from espnet_kd.errors import ConfigError, KDError, Problem, suggest
 from espnet_kd.model.hidden import is_label_tap
@@ -214,6 +214,7 @@ class Ensemble:
     def _combined(self, answers: list[Answer], request: Request) -> TeacherTargets:
         first = answers[0][1]
         found: dict[str, Any] = {"hidden": self._hidden(answers, request)}
+        taught = self._taught(answers, request)
         lens = first.encoder_out_lens
         for row in posterior_rows():
             given = [pair for pair in answers if getattr(pair[1], row.field) is not None]
@@ -221,7 +222,8 @@ class Ensemble:
             if given:
                 weights = [float(self.weights[place]) for place, _ in given]
                 said = [targets for _, targets in given]
-                found[row.field] = mixed(said, row, weights, self.how)
+                here = taught.get(row.name)
+                found[row.field] = mixed(said, row, weights, self.how, here)
                 lens = said[0].encoder_out_lens if row.by_frame else lens
         forced, led = (
             next((t for _, t in answers if getattr(t, logits) is not None), first)
@@ -234,8 +236,20 @@ class Ensemble:
             ys_in_lens=forced.ys_in_lens,
             hyp_in_pad=led.hyp_in_pad,
             hyp_in_lens=led.hyp_in_lens,
+            taught=taught,
             **found,
         )
+
+    def _taught(self, answers: Sequence[Answer], request: Request) -> dict[str, Tensor]:
+        """Utterances of which all say something that have their share in a part."""
+        found: dict[str, Tensor] = {}
+        for place, targets in answers:
+            names = {name: name for name in self._part(place, request)}
+            names |= self._taps(place, request)
+            for name, here in targets.taught.items():
+                if asked := names.get(name):
+                    found[asked] = found.get(asked, here) & here
+        return found
 
 
 def _nobody_has(row: Row) -> str:

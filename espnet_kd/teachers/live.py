@@ -1,7 +1,8 @@
 """A live teacher: frozen, always evaluating, outside the student, on its own RNG."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,11 +15,13 @@ from espnet_kd.model.hidden import layer_count
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import has_recurrent_encoder, parts_of
 from espnet_kd.model.request import Request
+from espnet_kd.model.rows import rows_of, spread
 from espnet_kd.model.table import OUTPUTS, check_model
 from espnet_kd.model.taps import check_rule_alone
 from espnet_kd.model.training_part import TrainingPart
-from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.base import Question, some_of
 from espnet_kd.teachers.finite import first_broken
+from espnet_kd.teachers.guest import features_of, freeze, without_front_end
 from espnet_kd.teachers.search import can_search, find_nbest
 from espnet_kd.teachers.stream import OwnStream
 from espnet_kd.teachers.vocabulary import TokenMaps, match_vocabularies, vocabulary_of
@@ -36,6 +39,7 @@ class LiveTeacher:
             student's features after SpecAugment, normalised by its own statistics.
         name: What to call it in messages.
         hears: A stream of the batch that it gets instead of ``speech``; see ``OwnStream``.
+        skips: Whether it says nothing of utterances that lack the stream.
         origin: Which of its files it was loaded from, for the log.
         settings: What its experiment's config says; None for one that has no experiment.
     """
@@ -46,6 +50,7 @@ class LiveTeacher:
         *,
         view: str = "clean",
         hears: str = "",
+        skips: bool = False,
         name: str = "",
         origin: str = "",
         settings: Mapping[str, Any] | None = None,
@@ -53,7 +58,7 @@ class LiveTeacher:
         self.model = freeze(model)
         self.view = view
         size = (settings or {}).get("input_size")
-        self.stream = OwnStream(hears, model, size) if hears else None
+        self.stream = OwnStream(hears, model, size, skips=skips) if hears else None
         self.name = name or type(model).__name__
         self.origin = origin
         self.settings = settings
@@ -69,8 +74,33 @@ class LiveTeacher:
             TeacherError: If it cannot take the batch, or the targets hold nan or inf at
                 real positions.
         """
-        if self.stream is not None:
-            question = self.stream.of(question, self.name)
+        if self.stream is None:
+            return self._answer(question)
+        question = self.stream.of(question, self.name)
+        return self._of_some(self.stream, question)
+
+    def _of_some(self, stream: OwnStream, question: Question) -> TeacherTargets:
+        """Answer about the utterances that have the stream."""
+        rows, size = stream.rows(question), len(question.batch["speech"])
+        if rows is None:
+            targets = self._answer(question)
+        elif len(rows):
+            targets = spread(self._answer(some_of(question, rows)), rows, size)
+        else:  # a stand-in is heard, and nothing that is said about it is taught
+            one = some_of(question, rows.new_zeros(1))
+            speech, lens = stream.noise(one)
+            heard = {**one.batch, "speech": speech, "speech_lengths": lens}
+            said = self._answer(replace(one, batch=heard, warp=None))
+            targets = spread(rows_of(said, rows), rows, size)
+        if not stream.skips:
+            return targets
+        request = question.request
+        names = [*(n for n in request if n != "taps"), *request.listed("taps")]
+        here = question.batch["speech_lengths"] > 0
+        return replace(targets, taught=dict.fromkeys(names, here))
+
+    def _answer(self, question: Question) -> TeacherTargets:
+        """Answer for every utterance of a batch."""
         self._follow(question.batch["speech"])
         self._check_input(question)
         outputs = self._run(question)
@@ -126,7 +156,7 @@ class LiveTeacher:
             return
         self._follow(batch["speech"])
         student_feats, teacher_feats = (
-            _features(m, batch)[0] for m in (student, self.model)
+            features_of(m, batch)[0] for m in (student, self.model)
         )
         same_shape = student_feats.shape == teacher_feats.shape
         if not same_shape or not torch.allclose(student_feats, teacher_feats, atol=1e-4):
@@ -156,7 +186,10 @@ class LiveTeacher:
     @property
     def heard(self) -> str:
         """What of the batch it gets, for the log."""
-        return f"hears: {self.stream.name}" if self.stream else f"view: {self.view}"
+        if self.stream is None:
+            return f"view: {self.view}"
+        missing = ", says nothing where that is missing" if self.stream.skips else ""
+        return f"hears: {self.stream.name}{missing}"
 
     def _run(self, question: Question) -> ModelOutputs:
         inputs = {key: question.batch[key] for key in ("speech", "speech_lengths")}
@@ -164,7 +197,7 @@ class LiveTeacher:
         feats = self._prepared(question)
         if feats is not None:
             inputs = dict(zip(inputs, feats, strict=True))
-            front_end = _without_front_end(self.model)
+            front_end = without_front_end(self.model)
         labels = self._tokens.to_teacher(question.labels)
         try:
             with front_end:
@@ -183,8 +216,8 @@ class LiveTeacher:
         if question.warp is None:
             return None
         with fork_rng(question.batch["speech"].device):
-            feats, lens = _features(self.model, question.batch)
-            return question.warp(feats, lens)
+            feats, lens = features_of(self.model, question.batch)
+            return question.warp(feats, lens, question.rows)
 
     def _too_short(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
         shortest = int(batch["speech_lengths"].argmin())
@@ -241,36 +274,3 @@ class LiveTeacher:
             "checkpoint and normalisation statistics, and whether it can run in this "
             "precision (without --use_amp, for one)."
         )
-
-
-def freeze(model: nn.Module) -> nn.Module:
-    """Make a model a silent guest: evaluating, without gradients or side errands."""
-    model.eval().requires_grad_(False)
-    for name in ("error_calculator", "error_calculator_trans", "asr_error_calculator"):
-        if hasattr(model, name):
-            setattr(model, name, None)
-    ctc: Any = getattr(model, "ctc", None)
-    if ctc is not None:
-        ctc.dropout_rate = 0.0  # ESPnet applies it in evaluation as well
-    encoder: Any = getattr(model, "encoder", None)
-    if getattr(encoder, "dynamic_chunk_training", False):
-        encoder.dynamic_chunk_training = False  # random chunks, also in evaluation
-    return model
-
-
-@contextmanager
-def _without_front_end(model: Any) -> Iterator[None]:
-    """Let a model take features for a while, as if it had been built for them."""
-    front_end, model.frontend = model.frontend, None
-    try:
-        yield
-    finally:
-        model.frontend = front_end
-
-
-def _features(model: Any, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    with torch.no_grad():
-        speech, lens = batch["speech"].clone(), batch["speech_lengths"]
-        feats: Tensor
-        feats, lens = model._extract_feats(speech, lens)
-        return feats, lens

@@ -1,6 +1,7 @@
 """What several teachers say of one part, as one posterior."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,7 +14,11 @@ from espnet_kd.model.table import Row
 
 
 def mixed(
-    answers: Sequence[TeacherTargets], row: Row, weights: Sequence[float], how: str
+    answers: Sequence[TeacherTargets],
+    row: Row,
+    weights: Sequence[float],
+    how: str,
+    here: Tensor | None = None,
 ) -> Tensor:
     """Log-probabilities of a part, (B, L, V), at the frames of the first answer.
 
@@ -22,7 +27,13 @@ def mixed(
         row: The part.
         weights: Of each teacher, positive; only their ratios count.
         how: ``mean``, ``log_mean`` or ``confidence``.
+        here: Utterances of which each of them says something, (B,); None for all. Of the
+            others whatever comes is read by nobody.
     """
+    if here is not None:
+        answers = [
+            replace(one, encoder_out_lens=one.encoder_out_lens * here) for one in answers
+        ]
     frames = answers[0].encoder_out_lens
     log_probs = torch.stack([_log_probs(targets, row, frames) for targets in answers])
     shares = _shares(answers, weights, how)[..., None, None].to(log_probs.dtype)

@@ -122,6 +122,11 @@ def test_two_terms_of_one_name_must_be_told_apart():
         ({"teachers": [{"exp": "a", "hears": "b c"}]}, "teachers[0].hears", "the name of"),
         ({"teachers": [{"exp": "a", "hears": 1}]}, "teachers[0].hears", "got 1"),
         (
+            {"teachers": [{"exp": "a", "hears": "b", "when_missing": "ship"}]},
+            "teachers[0].when_missing",
+            "did you mean 'skip'",
+        ),
+        (
             {"teachers": [{"exp": "a", "hears": "b", "view": "same"}]},
             "teachers[0].hears",
             "is another stream, and 'view: same' the student's; remove one",
@@ -259,10 +264,16 @@ FADING = {"schedule": {"decay": "linear", "decay_steps": 9}}
             "hears; remove it, or use 'targets: live'",
         ),
         (
-            CACHED | {"teachers": [{"exp": "a", "hears": "clean"}]},
-            "teachers[0].hears",
-            "is what a live teacher gets, and cached targets are of what cache_teacher was "
-            "given as speech; remove it, or use 'targets: live'",
+            CACHED | {"teachers": [{"exp": "a", "hears": "clean", "when_missing": "skip"}]},
+            "teachers[0].when_missing",
+            "is 'skip', and a cache has targets of every utterance; remove it, or use "
+            "'targets: live'",
+        ),
+        (
+            {"teachers": [{"exp": "a", "when_missing": "skip"}]},
+            "teachers[0].when_missing",
+            "is of a teacher that hears another stream than the student; add 'hears' or "
+            "remove it",
         ),
         (
             BALANCED | {"task_weight": 0},
