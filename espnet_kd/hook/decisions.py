@@ -46,8 +46,9 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
     for name, part in learned.items():
         yield f"  {name}: adds {_size(part):,} parameters of its own, saved with no model"
     yield from (f"  {line}" for line in _settings(config))
-    teacher: object = attachment.teacher
-    parts = [part for part in attachment.parts if part is not teacher]
+    told: list[object] = [attachment.teacher]
+    told += single_teachers(attachment.teacher) if attachment.teacher else []
+    parts = [part for part in attachment.parts if all(part is not one for one in told)]
     yield from (f"  {line}" for part in parts for line in part.describe())
 
 

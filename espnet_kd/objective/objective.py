@@ -1,6 +1,6 @@
 """Terms times weights times schedule: one loss, and the stats that explain it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ from espnet_kd.objective.diagnostics import diagnose
 from espnet_kd.objective.gradients import GradientMeter
 from espnet_kd.objective.observed import has_parameters, observed
 from espnet_kd.objective.schedule import schedule_scale
-from espnet_kd.objective.taught import heard_by_both, part_taught, taught_value
+from espnet_kd.objective.taught import heard_by_both, part_taught, resting, taught_value
 
 
 @dataclass
@@ -148,18 +148,20 @@ class Objective:
             The loss, shaped like ``loss_task``, and detached float32 stats of shape
             (1,): ``loss_kd`` (what the terms add; left out of a validation where they
             are balanced and add nothing), ``loss_kd_<name>`` (unweighted, comparable
-            across runs), ``loss_task`` (unweighted), and as configured ``kd_*`` (see
+            across runs; left out of a batch in which their teacher is not asked),
+            ``loss_task`` (unweighted), and as configured ``kd_*`` (see
             ``diagnose``), ``kd_taught`` (the part of the utterances that are taught, of a
             teacher that may leave some out) and ``grad_<name>`` (see ``GradientMeter``).
         """
         values = self._values(student, teacher)
+        counted = values | self._resting(student, values)
         loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task
         if torch.is_grad_enabled() and self.meter.is_due(step):
             trained = [term.config.name for term in self.terms if term.is_trained]
             measured = {name: values[name] for name in trained}
             self.meter.measure(loss, measured, parameters, step, weight)
-        weights = self._weights(step)
-        parts = [weights[name] * values[name] for name in weights]
+        weights = self._weights(step, 1.0 if teacher is None else teacher.scale)
+        parts = [weights[name] * counted[name] for name in weights]
         kd = torch.zeros((), device=loss_task.device)
         if parts:
             kd = sum(parts[1:], parts[0])
@@ -167,7 +169,7 @@ class Objective:
         stats: dict[str, Tensor | float] = {"loss_kd": kd} if self._counts_terms else {}
         stats |= {f"loss_kd_{name}": value for name, value in values.items()}
         stats["loss_task"] = loss_task
-        if self.diagnostics and teacher is not None:
+        if self.diagnostics and teacher is not None and teacher.scale:
             stats |= diagnose(*heard_by_both(student, teacher))
         if teacher is not None and teacher.taught:
             stats["kd_taught"] = part_taught(teacher)
@@ -208,31 +210,49 @@ class Objective:
                 "Mend it, or remove the term."
             )
 
-    def _weights(self, step: int) -> dict[str, float]:
-        """What each trained term's value is multiplied by, in an update or a validation."""
+    def _weights(self, step: int, scale: float) -> dict[str, float]:
+        """What each trained term's value is multiplied by, in an update or a validation.
+
+        Args:
+            step: Updates made so far.
+            scale: How many times the terms count that read a teacher.
+        """
         learns = torch.is_grad_enabled()
         if not self._counts_terms:
             return {}
         weights = {}
         for term in self.terms:
             name, schedule = term.config.name, term.config.schedule or self.schedule
-            scale = schedule_scale(schedule, step) if learns else schedule.last
+            part = schedule_scale(schedule, step) if learns else schedule.last
+            part *= scale if term.loss.needs().teacher else 1.0
             if term.is_trained:
-                weights[name] = term.config.weight * scale * self.meter.factor(name)
+                weights[name] = term.config.weight * part * self.meter.factor(name)
         return weights
+
+    def _resting(
+        self, student: ModelOutputs, values: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """0 for each term without a value, its parameters attached: DDP waits for them."""
+        idle = [term for term in self.terms if term.config.name not in values]
+        return {term.config.name: resting(term.loss, student) for term in idle}
 
     def _values(
         self, student: ModelOutputs, teacher: TeacherTargets | None
     ) -> dict[str, Tensor]:
-        """Each term's value, by its name; each confidence of the teacher found once."""
-        powers = {term.config.confidence for term in self.terms}
+        """Each term's value, by its name; each confidence of the teacher found once.
+
+        Of a teacher that was not asked, the terms that read one have none.
+        """
+        asked = teacher is None or teacher.scale > 0
+        terms = [term for term in self.terms if asked or not term.loss.needs().teacher]
+        powers = {term.config.confidence for term in terms}
         said = {0.0: teacher}
         if teacher is not None and any(powers):
             sure = confidence(teacher)
             said |= {p: replace(teacher, weights=sure**p) for p in powers if p}
         return {
             term.config.name: _evaluate(term, student, said.get(term.config.confidence))
-            for term in self.terms
+            for term in terms
         }
 
 

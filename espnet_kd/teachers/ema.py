@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from espnet_kd.config.schema import Precision
 from espnet_kd.errors import KDError
 from espnet_kd.model.training_part import TrainingPart, TrainingPass
 from espnet_kd.teachers.live import LiveTeacher
@@ -28,6 +29,8 @@ class EMATeacher(LiveTeacher, TrainingPart):
         view: As for any teacher.
         hears: As for any teacher.
         skips: As for any teacher.
+        every: As for any teacher; it follows the student in every update all the same.
+        precision: As for any teacher.
 
     Source: Tarvainen, Valpola. Mean Teachers. 2017, section 2.
     https://arxiv.org/abs/1703.01780
@@ -43,9 +46,18 @@ class EMATeacher(LiveTeacher, TrainingPart):
         view: str = "clean",
         hears: str = "",
         skips: bool = False,
+        every: int = 1,
+        precision: Precision = "float32",
     ) -> None:
-        own = copy.deepcopy(student)
-        super().__init__(own, view=view, hears=hears, skips=skips, name="ema")
+        super().__init__(
+            copy.deepcopy(student),
+            view=view,
+            hears=hears,
+            skips=skips,
+            every=every,
+            precision=precision,
+            name="ema",
+        )
         self.decay = decay
         self.updates = -1
 
@@ -55,7 +67,7 @@ class EMATeacher(LiveTeacher, TrainingPart):
 
     def training_parts(self) -> list[TrainingPart]:
         """The average itself follows the student."""
-        return [self]
+        return [self, *super().training_parts()]
 
     def before_pass(self, training_pass: TrainingPass) -> None:
         """Follow the student before each of its training passes."""
@@ -74,7 +86,7 @@ class EMATeacher(LiveTeacher, TrainingPart):
         average, latest = self.model.state_dict(), student.state_dict()
         if average.keys() != latest.keys():
             raise KDError(
-                "teachers[0].ema: the student has changed since it was built (adapters?); "
+                "'ema': the student has changed since it was built (adapters?); "
                 "an average of it needs the same parameters. Name a trained teacher"
             )
         first = self.updates < 0

@@ -8,21 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from espnet_kd.config.schema import ScheduleConfig
 from espnet_kd.errors import ConfigError, KDError, Problem, suggest
 from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.request import Request
-from espnet_kd.model.table import OUTPUTS, Row, posterior_rows
+from espnet_kd.model.table import OUTPUTS, posterior_rows
 from espnet_kd.model.taps import split_owner
-from espnet_kd.model.training_part import TrainingPart
+from espnet_kd.model.training_part import TrainingPart, TrainingPass
+from espnet_kd.objective.schedule import describe_schedule, schedule_scale
 from espnet_kd.teachers.base import Question, Teacher
-from espnet_kd.teachers.mixture import mixed
+from espnet_kd.teachers.mixture import mixed, nobody_has, nobody_keeps
 
 # A teacher's place among several, and what it said.
 Answer = tuple[int, TeacherTargets]
 
 
-class Ensemble:
+class Ensemble(TrainingPart):
     r"""Teachers of one token list, whose posteriors are combined.
 
     .. math::
@@ -43,6 +45,10 @@ class Ensemble:
         weights: Of each, not negative; that of the first positive.
         how: ``mean``, ``log_mean``, ``confidence`` or ``draw``.
         names: Of each, for taps; empty for one that has none.
+        schedules: How the weight of each develops; a validation counts it as at its end.
+
+    Attributes:
+        shares: What of the whole each has in this pass, 1 in sum.
 
     Source: Gao et al. Distilling Knowledge from Ensembles of Acoustic Models. 2020,
     section 3. https://arxiv.org/abs/2005.09310
@@ -54,12 +60,15 @@ class Ensemble:
         weights: Sequence[float],
         how: str = "mean",
         names: Sequence[str] = (),
+        schedules: Sequence[ScheduleConfig] = (),
     ) -> None:
         self.teachers = tuple(teachers)
         self.weights = torch.tensor(weights, dtype=torch.float64)
         self.weights /= self.weights.sum()
+        self.shares = self.weights
         self.how = how
         self.names = tuple(names) or ("",) * len(self.teachers)
+        self.schedules = tuple(schedules) or (ScheduleConfig(),) * len(self.teachers)
         # Those whose decoder runs along the student's labels for what is tapped of it.
         self._forced: set[int] = set()
 
@@ -118,8 +127,12 @@ class Ensemble:
             if any(map(is_label_tap, part.listed("taps"))):
                 self._forced.add(place)
         for row in posterior_rows():
-            if row.name in request and not self.has(row.name):
-                raise KDError(_nobody_has(row))
+            if row.name not in request:
+                continue
+            if not self.has(row.name):
+                raise KDError(nobody_has(row))
+            if not any(self._mixes(place, row.name) for place in self._lasting()):
+                raise KDError(nobody_keeps(row))
 
     def match_vocabulary(self, student: nn.Module, lists: Collection[str]) -> None:
         """Let every teacher whose tokens count speak in the student's."""
@@ -149,8 +162,24 @@ class Ensemble:
         return replace(answers[0][1], hidden=self._hidden(answers, question.request))
 
     def training_parts(self) -> list[TrainingPart]:
-        """What of the teachers changes."""
-        return [part for teacher in self.teachers for part in teacher.training_parts()]
+        """What of the teachers changes, their shares first."""
+        own = [self] if self._moves else []
+        return own + [p for teacher in self.teachers for p in teacher.training_parts()]
+
+    def before_pass(self, training_pass: TrainingPass) -> None:
+        """Set the shares of an update, or of a validation."""
+        step, learns = training_pass.step, training_pass.learns
+        scales = [schedule_scale(s, step) if learns else s.last for s in self.schedules]
+        self.shares = self.weights * torch.tensor(scales, dtype=torch.float64)
+        self.shares /= self.shares.sum()
+
+    def stats(self) -> dict[str, float]:
+        """The share of each teacher."""
+        labels = [name or str(place) for place, name in enumerate(self.names)]
+        return {
+            f"kd_share_{label}": float(share)
+            for label, share in zip(labels, self.shares, strict=True)
+        }
 
     def describe(self) -> list[str]:
         """Each teacher with its name and its share, and how they are combined."""
@@ -160,8 +189,18 @@ class Ensemble:
             name = f" as '{self.names[place]}'" if self.names[place] else ""
             share = float(self.weights[place])
             told = f"share {share:.2f}" if share else "of hidden layers alone"
+            moves = describe_schedule(self.schedules[place])
+            told += f", of its own weight, which {moves}" if moves else ""
             lines += [f"{first}{name}, {told}", *rest]
         return lines
+
+    @property
+    def _moves(self) -> bool:
+        return any(schedule != ScheduleConfig() for schedule in self.schedules)
+
+    def _lasting(self) -> list[int]:
+        """Places of the teachers whose share does not fall to 0."""
+        return [place for place, one in enumerate(self.schedules) if one.last]
 
     def _drawn(self, batch: Mapping[str, Any]) -> int:
         """One of the teachers, by the epoch's seed and the batch's utterances.
@@ -172,7 +211,7 @@ class Ensemble:
         names = batch.get("utt_id") or batch["speech_lengths"].tolist()
         seed = zlib.crc32(f"{torch.initial_seed()} {names}".encode())
         random = torch.Generator().manual_seed(seed)
-        return int(torch.multinomial(self.weights, 1, generator=random))
+        return int(torch.multinomial(self.shares, 1, generator=random))
 
     def _place(self, name: str) -> int:
         """Where the teacher of a name stands; the first for an empty one.
@@ -192,7 +231,7 @@ class Ensemble:
 
     def _mixes(self, place: int, part: str) -> bool:
         """Whether a teacher has its part in a posterior."""
-        return bool(self.weights[place]) and self.teachers[place].has(part)
+        return bool(self.shares[place]) and self.teachers[place].has(part)
 
     def _part(self, place: int, request: Request) -> Request:
         """What one of the teachers is asked of a request."""
@@ -220,7 +259,7 @@ class Ensemble:
             given = [pair for pair in answers if getattr(pair[1], row.field) is not None]
             found[row.field] = None
             if given:
-                weights = [float(self.weights[place]) for place, _ in given]
+                weights = [float(self.shares[place]) for place, _ in given]
                 said = [targets for _, targets in given]
                 here = taught.get(row.name)
                 found[row.field] = mixed(said, row, weights, self.how, here)
@@ -250,12 +289,3 @@ class Ensemble:
                 if asked := names.get(name):
                     found[asked] = found.get(asked, here) & here
         return found
-
-
-def _nobody_has(row: Row) -> str:
-    if row.lasting:
-        return f"none of the teachers has {row.name} posteriors"
-    return (
-        "none of the teachers follows the student's own words, which 'prefix: student' "
-        "asks for; let one with an attention decoder be live, or use 'prefix: transcript'"
-    )

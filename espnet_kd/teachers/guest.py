@@ -1,11 +1,13 @@
 """A model that runs beside a training and leaves no trace in it."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from espnet_kd.config.schema import Precision
 
 
 def freeze(model: nn.Module) -> nn.Module:
@@ -40,3 +42,10 @@ def features_of(model: Any, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         feats: Tensor
         feats, lens = model._extract_feats(speech, lens)
         return feats, lens
+
+
+def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """Where a model computes; ``float32`` leaves a training's own precision as it is."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)

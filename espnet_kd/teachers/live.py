@@ -3,25 +3,34 @@
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from espnet_kd.config.schema import Precision
 from espnet_kd.errors import KDError, TeacherError, utterance_name
 from espnet_kd.host.compat import is_too_short
+from espnet_kd.masking import widened_if_real
 from espnet_kd.model.forward import fork_rng, run_guest
 from espnet_kd.model.hidden import layer_count
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import has_recurrent_encoder, parts_of
 from espnet_kd.model.request import Request
-from espnet_kd.model.rows import rows_of, spread
+from espnet_kd.model.rows import changed_tensors, rows_of, spread
 from espnet_kd.model.table import OUTPUTS, check_model
 from espnet_kd.model.taps import check_rule_alone
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question, some_of
 from espnet_kd.teachers.finite import first_broken
-from espnet_kd.teachers.guest import features_of, freeze, without_front_end
+from espnet_kd.teachers.guest import (
+    features_of,
+    freeze,
+    in_precision,
+    without_front_end,
+)
+from espnet_kd.teachers.lessons import Lessons
 from espnet_kd.teachers.search import can_search, find_nbest
 from espnet_kd.teachers.stream import OwnStream
 from espnet_kd.teachers.vocabulary import TokenMaps, match_vocabularies, vocabulary_of
@@ -40,6 +49,9 @@ class LiveTeacher:
         name: What to call it in messages.
         hears: A stream of the batch that it gets instead of ``speech``; see ``OwnStream``.
         skips: Whether it says nothing of utterances that lack the stream.
+        every: In every how many batches of the training it is asked; see ``Lessons``.
+        precision: ``bfloat16`` computes its forward pass by autocast; what it says is
+            float32 again.
         origin: Which of its files it was loaded from, for the log.
         settings: What its experiment's config says; None for one that has no experiment.
     """
@@ -51,6 +63,8 @@ class LiveTeacher:
         view: str = "clean",
         hears: str = "",
         skips: bool = False,
+        every: int = 1,
+        precision: Precision = "float32",
         name: str = "",
         origin: str = "",
         settings: Mapping[str, Any] | None = None,
@@ -60,6 +74,8 @@ class LiveTeacher:
         size = (settings or {}).get("input_size")
         self.stream = OwnStream(hears, model, size, skips=skips) if hears else None
         self.name = name or type(model).__name__
+        self.precision = precision
+        self.lessons = Lessons(every) if every > 1 else None
         self.origin = origin
         self.settings = settings
         self.vocabulary = vocabulary_of(model)
@@ -74,13 +90,16 @@ class LiveTeacher:
             TeacherError: If it cannot take the batch, or the targets hold nan or inf at
                 real positions.
         """
-        if self.stream is None:
-            return self._answer(question)
-        question = self.stream.of(question, self.name)
-        return self._of_some(self.stream, question)
+        scale = self.lessons.weight if self.lessons else 1.0
+        if not scale:
+            lens = question.batch["speech_lengths"]
+            return TeacherTargets(torch.zeros_like(lens), scale=scale)
+        said = self._answer if self.stream is None else partial(self._hear, self.stream)
+        return replace(said(question), scale=scale)
 
-    def _of_some(self, stream: OwnStream, question: Question) -> TeacherTargets:
+    def _hear(self, stream: OwnStream, question: Question) -> TeacherTargets:
         """Answer about the utterances that have the stream."""
+        question = stream.of(question, self.name)
         rows, size = stream.rows(question), len(question.batch["speech"])
         if rows is None:
             targets = self._answer(question)
@@ -172,8 +191,8 @@ class LiveTeacher:
         return self(self.stream.example(question) if self.stream else question)
 
     def training_parts(self) -> list[TrainingPart]:
-        """Nothing of a trained teacher changes."""
-        return []
+        """Nothing of a trained teacher changes but whether it is asked."""
+        return [self.lessons] if self.lessons else []
 
     def describe(self) -> list[str]:
         """Name, file, size, features and tokens."""
@@ -185,11 +204,12 @@ class LiveTeacher:
 
     @property
     def heard(self) -> str:
-        """What of the batch it gets, for the log."""
+        """What of the batch it gets, and what it computes in, for the log."""
+        how = "" if self.precision == "float32" else f", precision: {self.precision}"
         if self.stream is None:
-            return f"view: {self.view}"
+            return f"view: {self.view}{how}"
         missing = ", says nothing where that is missing" if self.stream.skips else ""
-        return f"hears: {self.stream.name}{missing}"
+        return f"hears: {self.stream.name}{missing}{how}"
 
     def _run(self, question: Question) -> ModelOutputs:
         inputs = {key: question.batch[key] for key in ("speech", "speech_lengths")}
@@ -200,14 +220,17 @@ class LiveTeacher:
             front_end = without_front_end(self.model)
         labels = self._tokens.to_teacher(question.labels)
         try:
-            with front_end:
-                return run_guest(self.model, inputs, question.request, labels)
+            with front_end, in_precision(self.precision, inputs["speech"].device):
+                said = run_guest(self.model, inputs, question.request, labels)
         except (KDError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             if is_too_short(error):
                 raise self._too_short(error, question.batch) from None
             raise self._failed(error, question.batch) from error
+        return (
+            said if self.precision == "float32" else changed_tensors(said, widened_if_real)
+        )
 
     def _prepared(self, question: Question) -> tuple[Tensor, Tensor] | None:
         """Features that the student's pass decides on; None for the teacher's own."""
@@ -272,5 +295,5 @@ class LiveTeacher:
             f"teacher {self.name}: its {what} hold nan or inf for {len(rows)} "
             f"utterance(s), first {utterance_name(rows[0], utt_ids)}. Check the teacher's "
             "checkpoint and normalisation statistics, and whether it can run in this "
-            "precision (without --use_amp, for one)."
+            "precision (try without --use_amp, or with 'precision: float32')."
         )

@@ -66,3 +66,21 @@ def _log_probs(targets: TeacherTargets, row: Row, frames: Tensor) -> Tensor:
             blank_id=targets.blank_id,
         )
     return widened(logits).log_softmax(-1)
+
+
+def nobody_has(row: Row) -> str:
+    """What to say of a part that none of several teachers gives."""
+    if row.lasting:
+        return f"none of the teachers has {row.name} posteriors"
+    return (
+        "none of the teachers follows the student's own words, which 'prefix: student' "
+        "asks for; let one with an attention decoder be live, or use 'prefix: transcript'"
+    )
+
+
+def nobody_keeps(row: Row) -> str:
+    """What to say of a part that in the end none of them gives."""
+    return (
+        f"the share of every teacher with {row.name} posteriors falls to 0 by its "
+        "'schedule', so that a loss on them would have no target; let one of them stay"
+    )

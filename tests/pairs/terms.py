@@ -114,5 +114,9 @@ TARGETS = (
     Target("two_draw", 2, combine="draw"),
     Target("two_cached", 2, cached=True, combine="log_mean"),
     Target("ema", 0, ema=True),
+    Target("rarely", each={"every": 2}),
+    Target("rarely_ema", 0, ema=True, each={"every": 2}),
+    Target("rounded", each={"precision": "bfloat16"}),
+    Target("by_turns", 2, each={"schedule": {"warmup_steps": 2}}),
     Target("with_lm", 1, lm=True),
 )

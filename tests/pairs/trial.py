@@ -120,6 +120,8 @@ def kd_conf(draw: Draw, world: World) -> Conf:
         teachers = []
     for teacher in teachers if draw.view else ():
         teacher["view"] = draw.view
+    for teacher in teachers:
+        teacher |= target.each
     if target.lm:
         teachers.append({"lm": str(world.language_model(tokens_of(model)))})
     conf: Conf = {"teachers": teachers} if teachers else {}

@@ -7,9 +7,11 @@ from conftest import TOKENS, build_asr, clone
 from training import arguments
 
 import espnet_kd
+from espnet_kd.config.schema import ScheduleConfig
 from espnet_kd.errors import ConfigError, KDError
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.request import Labels, Request
+from espnet_kd.model.training_part import TrainingPass
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.ensemble import Ensemble
 from espnet_kd.teachers.live import LiveTeacher
@@ -287,3 +289,80 @@ def test_unnamed_depth_is_said(student):
     guest = build_asr(seed=3, encoder="rnn", encoder_conf=rnn, ctc_weight=1.0)
     with pytest.raises(KDError, match=r"the teacher has none that are known"):
         espnet_kd.attach(student, {"losses": [{**LAYERS[3], "layers": "uniform"}]}, guest)
+
+
+FADES = ScheduleConfig(decay="linear", decay_steps=4)
+RISES = ScheduleConfig(warmup_steps=4)
+
+
+def at(ensemble, step, learns=True):
+    ensemble.before_pass(TrainingPass(torch.nn.Linear(1, 1), {}, step, learns))
+    return ensemble.shares.tolist()
+
+
+def test_shares_develop_by_schedules_and_add_up_to_one():
+    both = Ensemble([ONE, TWO], (2.0, 1.0), names=("", "own"), schedules=(FADES, RISES))
+    # Of 2 the parts 3/4, 2/4, 1/4, 0; of 1 the parts 1/4, 2/4, 3/4, 1.
+    wanted = [(1.5, 0.25), (1.0, 0.5), (0.5, 0.75), (0.0, 1.0), (0.0, 1.0)]
+    for step, (one, two) in enumerate(wanted):
+        assert at(both, step) == pytest.approx([one / (one + two), two / (one + two)])
+    assert at(both, 0, learns=False) == [0, 1], "a validation counts as at the end"
+    at(both, 1)
+    assert both.stats() == pytest.approx({"kd_share_0": 2 / 3, "kd_share_own": 1 / 3})
+
+
+def test_the_mixture_is_of_the_shares_in_force():
+    both = Ensemble([ONE, TWO], (1.0, 1.0), schedules=(FADES, RISES))
+    at(both, 0)
+    said = both(Question({}, Request(ctc=True))).ctc_logits[0].exp()
+    torch.testing.assert_close(said[0], torch.tensor([0.8 * 0.75 + 0.2 * 0.25, 0.35]))
+    at(both, 9)
+    said = both(Question({}, Request(ctc=True))).ctc_logits[0].exp()
+    torch.testing.assert_close(said[0], torch.tensor([0.2, 0.8]))
+
+
+def test_a_teacher_without_a_share_is_not_asked(monkeypatch):
+    asked = []
+    say = Says.__call__
+    monkeypatch.setattr(Says, "__call__", lambda t, q: asked.append(t) or say(t, q))
+    both = Ensemble([ONE, TWO], (1.0, 1.0), schedules=(FADES, ScheduleConfig()))
+    for step in (0, 9):
+        at(both, step)
+        both(Question({}, Request(ctc=True)))
+    assert asked == [ONE, TWO, TWO]
+
+
+def test_a_draw_follows_the_shares():
+    both = Ensemble([ONE, TWO], (1.0, 1.0), "draw", schedules=(FADES, RISES))
+    at(both, 9)
+    assert {both._drawn({"utt_id": [f"u{n}"]}) for n in range(20)} == {1}
+
+
+def test_shares_that_stay_are_no_part_of_a_training():
+    assert Ensemble([LiveTeacher(ONE.model)] * 2, (1.0, 1.0)).training_parts() == []
+
+
+def test_a_part_that_nobody_keeps_is_refused(student):
+    """CTC is given by both; the decoder by the one whose share falls to 0 alone."""
+    guests = [
+        LiveTeacher(build_asr(seed=1)),
+        LiveTeacher(build_asr(seed=2, ctc_weight=1.0)),
+    ]
+    both = Ensemble(guests, (1.0, 1.0), schedules=(FADES, ScheduleConfig()))
+    espnet_kd.attach(student, {"losses": TERMS[:1]}, both)
+    espnet_kd.detach(student)
+    said = "every teacher with decoder posteriors falls to 0 by its 'schedule'"
+    with pytest.raises(ConfigError, match=said):
+        espnet_kd.attach(student, {"losses": TERMS}, both)
+
+
+def test_the_log_tells_shares_that_move(student, batch, caplog):
+    guests, _ = two()
+    both = Ensemble(guests, (1.0, 1.0), names=("", "other"), schedules=(FADES, RISES))
+    with caplog.at_level("INFO"):
+        espnet_kd.attach(student, {"losses": TERMS[:1]}, both)
+    for told in ("which falls to 0 over 4 (linear)", "which rises over 4 updates"):
+        assert f"share 0.50, of its own weight, {told}" in caplog.text
+    _, stats, _ = student.train()(**clone(batch))
+    assert stats["kd_share_0"].item() == pytest.approx(0.75)
+    assert stats["kd_share_other"].item() == pytest.approx(0.25)
