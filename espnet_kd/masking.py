@@ -38,6 +38,11 @@ def widened(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+def widened_if_real(values: Tensor) -> Tensor:
+    """The same of whatever holds real numbers; indices, lengths and masks as they are."""
+    return widened(values) if values.is_floating_point() else values
+
+
 def check_pair(student: Tensor, teacher: Tensor, lengths: Tensor, what: str) -> None:
     """Require two (B, L, C) tensors of one shape and their lengths, or say what is off.
 

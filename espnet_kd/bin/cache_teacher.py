@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from espnet_kd.alignment.layers import uniform_layers
 from espnet_kd.bin.command import (
     add_data,
     add_experiment,
@@ -35,7 +36,7 @@ from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.host.progress import Progress
 from espnet_kd.masking import length_mask
 from espnet_kd.model.forward import runs_along_labels
-from espnet_kd.model.hidden import is_label_tap
+from espnet_kd.model.hidden import is_label_tap, layer_count
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.parts import parts_of
 from espnet_kd.model.request import Labels, Request
@@ -78,6 +79,10 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     add("--parts", default="ctc", help=text)
     text = "Hidden representation of the teacher to write; may be given several times."
     add("--tap", action="append", default=[], help=text)
+    text = "Stream of the data that the teacher hears in place of speech; its kd_conf's."
+    add("--hears", default="", help=text)
+    text = "Write the layers that 'layers: uniform' pairs with a student of so many layers."
+    add("--student_layers", type=int, default=0, help=text)
     text = "Number of hypotheses written of an utterance, with the part nbest."
     add("--nbest", type=int, default=4, help=text)
     text = "Greatest loss of a posterior by leaving tokens out, in nats."
@@ -138,8 +143,8 @@ class Writer:
         self.args = args
         self.task = task_class(args.task)
         config = TeacherConfig(args.exp, args.file)
-        self.request = self._request()
         self.teacher: LiveTeacher = load_teacher(config, self.task)
+        self.request = self._request()
         self.teacher.check(self.request)
         with open_experiment(args.exp, args.file) as experiment:
             self.settings = experiment.settings
@@ -149,7 +154,7 @@ class Writer:
         """Give the teacher's targets batch by batch, with the utterances' names."""
         if not keys:
             return
-        data, size = self.args.data_path_and_name_and_type, self.args.batch_size
+        data, size = heard(self.args), self.args.batch_size
         for utts, batch in stream(
             self.task, self.settings, data, batch_size=size, keys=keys
         ):
@@ -203,8 +208,22 @@ class Writer:
             ctc="ctc" in parts,
             decoder="decoder" in parts,
             nbest=self.args.nbest if "nbest" in parts else 0,
-            taps=tuple(self.args.tap),
+            taps=(*self.args.tap, *self._paired()),
         )
+
+    def _paired(self) -> tuple[str, ...]:
+        """The layers that 'layers: uniform' pairs with those of a student."""
+        count, depth = self.args.student_layers, layer_count(self.teacher.model)
+        if count < 0:
+            raise KDError(f"--student_layers {count}: needs a number of layers")
+        if count and not depth:
+            raise KDError(
+                "--student_layers: the teacher's encoder has no 'encoder.encoders.N' to be "
+                "paired; name what is to be written by --tap"
+            )
+        layers = dict.fromkeys(uniform_layers(count, depth))
+        named = (f"encoder.encoders.{layer}" for layer in layers)
+        return tuple(tap for tap in named if tap not in self.args.tap)
 
     def _header(self, teacher_hash: str) -> Header:
         request, vocabulary = self.request, self.teacher.vocabulary
@@ -225,6 +244,8 @@ class Writer:
             },
             max_k=self.args.max_k,
             dtype=self.args.dtype,
+            layers=layer_count(self.teacher.model),
+            hears=self.args.hears,
         )
         return replace(header, widths=self._widths()) if "taps" in request else header
 
@@ -236,6 +257,27 @@ class Writer:
         return tuple(
             targets.hidden[tap].values.shape[-1] for tap in self.request.listed("taps")
         )
+
+
+def heard(args: argparse.Namespace) -> list[str]:
+    """The data with the stream that the teacher hears as its speech.
+
+    Raises:
+        KDError: If that is not among them.
+    """
+    data: list[str] = args.data_path_and_name_and_type
+    if not args.hears:
+        return data
+    named = [(text, *text.rsplit(",", 2)) for text in data]
+    found = [parts for parts in named if len(parts) == 4 and parts[2] == args.hears]
+    if not found:
+        raise KDError(
+            f"--hears {args.hears}: none of the data has that name; add "
+            f"--data_path_and_name_and_type PATH,{args.hears},sound"
+        )
+    _, path, _, kind = found[0]
+    others = [text for text, *rest in named if rest[1:2] not in (["speech"], [args.hears])]
+    return [f"{path},speech,{kind}", *others]
 
 
 def _temperatures(part: str, text: str) -> tuple[float, ...]:

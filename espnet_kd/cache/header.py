@@ -43,6 +43,8 @@ class Header:
         utterances: How many there are; 0 in a shard.
         index_hash: Of the index; empty in a shard.
         ctc_token_list: Tokens of CTC where they are others, as in speech translation.
+        layers: Of the teacher's encoder, for rules that pair them; 0 if there are none.
+        hears: The stream that the teacher heard where that is not the student's ``speech``.
         version: Of this format.
     """
 
@@ -61,6 +63,8 @@ class Header:
     utterances: int = 0
     index_hash: str = ""
     ctc_token_list: tuple[str, ...] = ()
+    layers: int = 0
+    hears: str = ""
     version: int = VERSION
 
     @property
@@ -130,12 +134,14 @@ def read_header(path: Path) -> Header:
 def _is_sound(header: Header) -> bool:
     """Whether every field is what it should be: the digest says only who changed it."""
     texts = (header.teacher, header.teacher_hash, header.index_hash, *header.token_list)
+    texts += (header.hears,)
     texts += (*header.ctc_token_list, *header.taps)
-    counts = (header.blank_id, header.nbest, header.max_k, header.utterances)
+    counts = [header.blank_id, header.nbest, header.max_k, header.utterances]
+    counts += [header.layers, *header.widths]
     scales = [tau for own in header.temperatures.values() for tau in own]
     return (
         all(isinstance(text, str) for text in texts)
-        and all(type(count) is int and count >= 0 for count in (*counts, *header.widths))
+        and all(type(count) is int and count >= 0 for count in counts)
         and all(0 < tau < inf for tau in scales)
         and 0 <= header.tolerance < inf
         and header.blank_id < header.vocabulary

@@ -100,6 +100,9 @@ def _check_together(check: Check, config: KDConfig) -> None:
     """Refuse what one setting would make of no effect in another."""
     if config.targets:
         check_beside_cache(check, config.teachers)
+    if config.gradients.every and any(teacher.every > 1 for teacher in config.teachers):
+        text = "measures in updates of its own, in which a teacher with 'every' may not be"
+        check.add("gradients.every", f"{text} asked; remove one of the two")
     if config.gradients.balance and not config.task_weight and not check.problems:
         text = "weighs the terms by the gradient of the task's loss, and 'task_weight: 0'"
         check.add("gradients.balance", f"{text} leaves it none; remove one of the two")

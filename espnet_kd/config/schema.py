@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from espnet_kd.config.check import Check
-from espnet_kd.config.options import NotNegative, SomeUpdates, Updates
+from espnet_kd.config.options import NotNegative, Ordinal, SomeUpdates, Updates
 
 View = Literal["clean", "same"]
+WhenMissing = Literal["error", "skip"]
+Precision = Literal["float32", "bfloat16"]
 Combination = Literal["mean", "log_mean", "confidence", "draw"]
 Rounding = Literal["none", "int8"]
 
@@ -16,37 +18,6 @@ def _part(check: Check, name: str, value: object) -> None:
     """Require a part of everything that leaves something."""
     if check.not_negative(name, value) >= 1:
         check.add(name, "leaves nothing; it must be less than 1")
-
-
-@dataclass(frozen=True)
-class TeacherConfig:
-    """Where a teacher is and what it hears.
-
-    Attributes:
-        exp: ESPnet experiment directory, packed zip, or model tag; empty with ``ema``
-            and ``lm``.
-        file: Checkpoint inside ``exp``; None takes the one that training selected.
-        view: ``clean`` features, or the ``same`` as the student (after SpecAugment).
-        ema: Decay of an average of the student itself, which then is the teacher.
-        weight: Among several teachers; ``wer`` for the reciprocal of its word error
-            rate, which ``espnet_kd.bin.check_teacher`` leaves in ``exp/gate.json``.
-        lm: The same as ``exp``, of a language model.
-        hears: The stream of the batch that it gets instead of the student's ``speech``;
-            empty for the student's.
-    """
-
-    exp: str = ""
-    file: str | None = None
-    view: View = "clean"
-    ema: float | None = None
-    weight: float | str = 1.0
-    lm: str = ""
-    hears: str = ""
-
-    @property
-    def place(self) -> str:
-        """Where it is, whatever it is."""
-        return self.exp or self.lm
 
 
 @dataclass(frozen=True)
@@ -69,6 +40,66 @@ class ScheduleConfig:
     def last(self) -> float:
         """The part of a weight that is in force when the schedule has ended."""
         return 1.0 if self.decay == "none" else self.final
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Where a teacher is and what it hears.
+
+    Attributes:
+        exp: ESPnet experiment directory, packed zip, or model tag; empty with ``ema``
+            and ``lm``.
+        file: Checkpoint inside ``exp``; None takes the one that training selected.
+        view: ``clean`` features, or the ``same`` as the student (after SpecAugment).
+        ema: Decay of an average of the student itself, which then is the teacher.
+        weight: Among several teachers; ``wer`` for the reciprocal of its word error
+            rate, which ``espnet_kd.bin.check_teacher`` leaves in ``exp/gate.json``.
+        lm: The same as ``exp``, of a language model.
+        hears: The stream of the batch that it gets instead of the student's ``speech``;
+            empty for the student's.
+        name: What taps call it among several; empty for one whose layers nobody taps,
+            and for the first.
+        when_missing: What becomes of an utterance for which the stream is empty: an
+            ``error``, or ``skip``, and it is not taught by this teacher.
+        every: In every how many batches of a training it is asked, its terms counting as
+            many times there.
+        precision: What it computes in.
+        schedule: How its weight among several develops; None for one that stays.
+    """
+
+    exp: str = ""
+    file: str | None = None
+    view: View = "clean"
+    ema: float | None = None
+    weight: float | str = 1.0
+    lm: str = ""
+    hears: str = ""
+    name: str = ""
+    when_missing: WhenMissing = "error"
+    every: Ordinal = 1
+    precision: Precision = "float32"
+    schedule: ScheduleConfig | None = None
+
+    @property
+    def manner(self) -> dict[str, Any]:
+        """How a live teacher is asked, as ``LiveTeacher`` takes it."""
+        return {
+            "view": self.view,
+            "hears": self.hears,
+            "skips": self.skips,
+            "every": self.every,
+            "precision": self.precision,
+        }
+
+    @property
+    def skips(self) -> bool:
+        """Whether it says nothing of utterances that lack its stream."""
+        return self.when_missing == "skip"
+
+    @property
+    def place(self) -> str:
+        """Where it is, whatever it is."""
+        return self.exp or self.lm
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from espnet_kd.hook.time_warp import SharedWarp, time_warp_of
 from espnet_kd.hook.two_modes import TwoModes
 from espnet_kd.hook.two_views import TwoViews
 from espnet_kd.losses import LOSSES
+from espnet_kd.model.hidden import layer_count
 from espnet_kd.objective.objective import Objective
 from espnet_kd.student.fake_quantize import Rounding
 from espnet_kd.student.masks import Masks
@@ -75,6 +76,8 @@ def attach(
         raise KDError(
             "'teacher' is one model; name several under 'teachers' of the kd_conf"
         )
+    if teacher is not None:
+        objective.pair_layers(layer_count(model), lambda name: teacher.layers(name))
     attachment = Attachment(model, objective, teacher)
     attachment.check()
     attachment.build(example)

@@ -245,7 +245,8 @@ class Attachment:
             trained = (self._trained_parameters(), triple.weight)
             asked = (triple.loss, student, teacher, self.step, *trained)
             loss, stats = self.objective(*asked)
-        if training_pass.learns and self.first_batch is None:
+        answered = teacher is None or teacher.scale > 0
+        if training_pass.learns and answered and self.first_batch is None:
             is_same = is_same_model(model, self.teacher)
             heard = (student, teacher)
             self.first_batch = FirstBatch.of(self.objective, stats, *heard, is_same=is_same)

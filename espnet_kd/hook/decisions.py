@@ -14,6 +14,7 @@ from espnet_kd.losses import LOSSES
 from espnet_kd.model.context import limited_context
 from espnet_kd.model.request import Request
 from espnet_kd.model.table import rows_of, token_lists
+from espnet_kd.objective.schedule import describe_schedule
 from espnet_kd.teachers.base import Teacher
 from espnet_kd.teachers.build import acoustic_teachers, single_teachers
 from espnet_kd.teachers.cached import CachedTeacher
@@ -45,8 +46,9 @@ def decisions(config: KDConfig, attachment: Attachment) -> Iterator[str]:
     for name, part in learned.items():
         yield f"  {name}: adds {_size(part):,} parameters of its own, saved with no model"
     yield from (f"  {line}" for line in _settings(config))
-    teacher: object = attachment.teacher
-    parts = [part for part in attachment.parts if part is not teacher]
+    told: list[object] = [attachment.teacher]
+    told += single_teachers(attachment.teacher) if attachment.teacher else []
+    parts = [part for part in attachment.parts if all(part is not one for one in told)]
     yield from (f"  {line}" for part in parts for line in part.describe())
 
 
@@ -158,14 +160,8 @@ def _term(term: LossTermConfig, common: ScheduleConfig) -> str:
 
 
 def _schedule(term: LossTermConfig, common: ScheduleConfig) -> str:
-    schedule = term.schedule or common
-    parts = []
-    if schedule.warmup_steps:
-        parts.append(f"rises over {schedule.warmup_steps} updates")
-    if schedule.decay != "none":
-        fall = f"falls to {schedule.final:g} over {schedule.decay_steps} ({schedule.decay})"
-        parts.append(fall)
-    return f"; {', then '.join(parts)}" if parts else ""
+    told = describe_schedule(term.schedule or common)
+    return f"; {told}" if told else ""
 
 
 def _size(module: nn.Module) -> int:

@@ -79,6 +79,7 @@ class FirstBatch:
         is_same: bool,
     ) -> "FirstBatch":
         """Take it from what a pass of the student gave."""
+        compared = _lens(student, teacher)
         own = Part(TASK, objective.task_weight, float(stats["loss_task"]))
         terms = [
             Part(name, term.config.weight, float(stats[f"loss_kd_{name}"]))
@@ -87,8 +88,7 @@ class FirstBatch:
         ]
         return cls(
             (own, *terms),
-            student.encoder_out_lens.detach().clone(),
-            None if teacher is None else teacher.encoder_out_lens.detach().clone(),
+            *compared,
             reads_frames(objective.teacher_request),
             objective.meter.config.balance,
             is_same,
@@ -133,6 +133,17 @@ class FirstBatch:
         if not self.is_balanced:
             trained = {part.name: part.counts for part in self.parts if part.weight}
             yield from judge_parts(trained)
+
+
+def _lens(
+    student: ModelOutputs, teacher: ModelOutputs | None
+) -> tuple[Tensor, Tensor | None]:
+    """Frames of both, without the utterances that the teacher was not asked about."""
+    own = student.encoder_out_lens.detach().clone()
+    if teacher is None:
+        return own, None
+    heard = teacher.encoder_out_lens > 0
+    return own[heard], teacher.encoder_out_lens[heard].detach().clone()
 
 
 def reads_frames(request: Request) -> bool:

@@ -61,31 +61,46 @@ class SharedWarp(OnTimeWarp):
         self._doubled = training_pass.doubled
         training_pass.warp = self.repeat
 
-    def repeat(self, feats: Tensor, feats_lens: Tensor) -> tuple[Tensor, Tensor]:
+    def repeat(
+        self, feats: Tensor, feats_lens: Tensor, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Warp other features of the same batch as the student's were.
 
         Args:
-            feats: (B, T, D).
-            feats_lens: Frames of each utterance, (B,), the same as the student's.
+            feats: (N, T, D).
+            feats_lens: Frames of each utterance, (N,), the same as the student's.
+            rows: Which utterances of the batch they are, (N,); None for all, in order.
 
         Raises:
             TeacherError: If there are other numbers of frames.
         """
         if self._random is None or self._lens is None:
             return feats, feats_lens
-        if not torch.equal(feats_lens.cpu(), self._lens):
+        lens = self._lens if rows is None else self._lens[rows.cpu()]
+        if not torch.equal(feats_lens.cpu(), lens):
             raise TeacherError(
                 "SpecAugment's time warp moves the student's frames, and the teacher's "
                 "features have another number of them, so that they cannot be moved alike. "
                 "Set specaug_conf.apply_time_warp to false, or give both models one hop "
                 "length"
             )
-        # Of two views both have the first one's warp.
+        if rows is None:
+            return self._warped(feats.clone(), feats_lens), feats_lens
+        # Each warp is drawn in its turn and by its length: the others are drawn as well.
+        whole = self._lens.to(feats_lens)
+        blank = feats.new_zeros(len(whole), int(whole.max()), feats.shape[2])
+        blank[rows, : feats.shape[1]] = feats
+        return self._warped(blank, whole)[rows, : feats.shape[1]], feats_lens
+
+    def _warped(self, feats: Tensor, feats_lens: Tensor) -> Tensor:
+        """The whole batch; of two views both have the first one's warp."""
+        assert self._random is not None, "it is kept where the student's was warped"
         half = len(feats) // 2 if self._doubled else len(feats)
         with fork_rng(torch.device("cpu")):
             torch.random.set_rng_state(self._random)
-            warped, _ = self.warp(feats[:half].clone(), feats_lens[:half])
-        return (torch.cat([warped, warped]) if self._doubled else warped), feats_lens
+            warped: Tensor
+            warped, _ = self.warp(feats[:half], feats_lens[:half])
+        return torch.cat([warped, warped]) if self._doubled else warped
 
     def _keep(self, _warp: nn.Module, args: Any) -> None:
         self._random = torch.random.get_rng_state()

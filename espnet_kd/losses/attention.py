@@ -14,7 +14,7 @@ from espnet_kd.config.options import Ordinal
 from espnet_kd.errors import KDError
 from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.divergence import kl_probs
-from espnet_kd.losses.feature import TapLoss, TapOptions, bridged, find_hidden, is_tap
+from espnet_kd.losses.tapped import TapLoss, TapOptions, bridged, find_hidden, is_tap
 from espnet_kd.masking import Reduction, length_mask, reduce_positions, widened
 from espnet_kd.model.hidden import check_rows
 from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets

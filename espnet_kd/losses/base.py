@@ -1,6 +1,6 @@
 """What a loss term owes to the objective, and the table of all losses."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import Tensor, nn
 
@@ -107,6 +107,17 @@ class DistillationLoss(nn.Module):
 
         Raises:
             KDError: If it does not suit the loss's options.
+        """
+
+    def pair_layers(self, student: int, teacher: Callable[[str], int]) -> None:
+        """Choose layers where the options leave that to a rule, before ``needs`` is read.
+
+        Args:
+            student: Layers of the student's encoder.
+            teacher: The same of the teacher of a name; of the first by an empty one.
+
+        Raises:
+            KDError: If there are none.
         """
 
     def describe(self) -> list[str]:

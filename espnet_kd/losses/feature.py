@@ -1,18 +1,14 @@
 """Losses between hidden representations, any tap of the student to any of the teacher."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espnet_kd.alignment.frames import at_student_frames, compared_lens
-from espnet_kd.config.check import Check
 from espnet_kd.config.options import NotNegative
-from espnet_kd.errors import KDError
-from espnet_kd.losses.base import LOSSES, Needs
-from espnet_kd.losses.measured import MeasuredLoss, PairMeasure
+from espnet_kd.losses.base import LOSSES
+from espnet_kd.losses.layers import LayerLoss, Triple
+from espnet_kd.losses.measured import PairMeasure
 from espnet_kd.masking import (
     Reduction,
     check_pair,
@@ -21,9 +17,7 @@ from espnet_kd.masking import (
     reduce_positions,
     widened,
 )
-from espnet_kd.model.hidden import check_rows
-from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
-from espnet_kd.model.taps import parse_tap
+from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
 # Below this length a vector has no direction worth comparing.
 TINY = 1e-6
@@ -147,141 +141,40 @@ class Projection(nn.Linear):
         pass
 
 
-def is_tap(check: Check, name: str, value: object) -> None:
-    """Require what ``parse_tap`` can read."""
-    try:
-        parse_tap(str(value))
-    except KDError as error:
-        check.add(name, str(error))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TapOptions:
-    """Which representations are compared.
+class HiddenLoss(LayerLoss):
+    """Common ground of the losses between vectors of one width: the projections to it.
 
     Attributes:
-        student: Tap of the student.
-        teacher: Tap of the teacher.
+        projections: Those of the pairs that need one, by the pair's place.
     """
-
-    student: Annotated[str, is_tap]
-    teacher: Annotated[str, is_tap]
-
-
-class TapLoss(MeasuredLoss, own=TapOptions):
-    """Common ground of the losses between taps: finding them, bridging frame rates."""
-
-    own: TapOptions
-
-    @property
-    def student_tap(self) -> str:
-        """The student's tap, as it is recorded."""
-        return self.own.student
-
-    @property
-    def teacher_tap(self) -> str:
-        """The teacher's tap, as it is recorded."""
-        return self.own.teacher
-
-    def needs(self) -> Needs:
-        """One tap of either model."""
-        return Needs(student_taps=(self.student_tap,), teacher_taps=(self.teacher_tap,))
-
-    def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
-        """Require both taps to give sequences of vectors."""
-        for outputs, tap, side in self.sides(student, teacher):
-            find_hidden(outputs, tap, side)
-
-    def sides(
-        self, student: ModelOutputs, teacher: TeacherTargets
-    ) -> tuple[tuple[ModelOutputs, str, str], ...]:
-        """Either side's outputs, its tap, and what to call it in messages."""
-        return (
-            (student, self.student_tap, "student"),
-            (teacher, self.teacher_tap, "teacher"),
-        )
-
-    def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
-        """Compare the taps; 0, attached, if the student dropped that layer."""
-        pair = self.pair(student, teacher)
-        if pair is None:
-            return self.nothing(student.encoder_out_lens)
-        return self.compare(*pair, teacher.weights)
-
-    def pair(
-        self, student: ModelOutputs, teacher: TeacherTargets
-    ) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Both taps, (B, T, D) and (B, T, D'), and their lengths; None without one."""
-        target = teacher.hidden.get(self.teacher_tap)
-        source = student.hidden.get(self.student_tap)
-        if source is None or target is None:
-            return None
-        values = source.values[:, : int(source.lengths.max())]
-        lengths = compared_lens(source.lengths, target.lengths)
-        return values, bridged(target, source.lengths), lengths
-
-    def compare(
-        self, student: Tensor, teacher: Tensor, lengths: Tensor, weights: Tensor | None
-    ) -> Tensor:
-        """The measure itself, on (B, T, D) and (B, T, D') of one frame rate."""
-        raise NotImplementedError
-
-    def nothing(self, like: Tensor) -> Tensor:
-        """The value when nothing can be compared in this pass."""
-        zero = torch.zeros((), device=like.device)
-        for parameter in self.parameters():
-            zero = zero + parameter.float().sum() * 0
-        return zero
-
-
-def bridged(target: Hidden, lengths: Tensor) -> Tensor:
-    """A teacher's sequence at the student's positions, (B, T, D)."""
-    return at_student_frames(
-        target.values, student_lens=lengths, teacher_lens=target.lengths, how="mean"
-    )
-
-
-def find_hidden(outputs: ModelOutputs, tap: str, side: str) -> Hidden:
-    """A tap's (B, L, D) values in a trial pass.
-
-    Raises:
-        KDError: If it gave nothing, or something of another shape.
-    """
-    if tap not in outputs.hidden:
-        raise KDError(f"the {side}'s tap '{tap}' gave nothing in a trial pass")
-    hidden = outputs.hidden[tap]
-    if hidden.values.dim() != 3:
-        raise KDError(
-            f"the {side}'s tap '{tap}' gives shape {tuple(hidden.values.shape)}; a "
-            "hidden loss needs (batch, length, width): tap a layer's output"
-        )
-    check_rows(hidden.values, outputs, tap, side)
-    return hidden
-
-
-class HiddenLoss(TapLoss):
-    """Common ground of the losses between vectors of one width: the projection to it."""
 
     function: ClassVar[PairMeasure]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.projection: Projection | None = None
+        self.projections = nn.ModuleDict()
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
-        """Make a projection if the two widths differ."""
-        source, target = (find_hidden(*s).values for s in self.sides(student, teacher))
-        if source.shape[-1] != target.shape[-1]:
-            self.projection = Projection(
-                source.shape[-1], target.shape[-1], device=source.device
-            )
+        """Make a projection for each pair of two widths."""
+        device = student.encoder_out_lens.device
+        for place, pair in enumerate(self.pairs):
+            source, target = self.widths(pair, student, teacher)
+            if source != target:
+                self.projections[str(place)] = Projection(source, target, device=device)
+
+    def prepare(self, place: int, triple: Triple) -> Tensor:
+        """The student's vectors, projected where the pair is of two widths."""
+        if str(place) not in self.projections:
+            return triple[0]
+        projection = self.projections[str(place)]
+        assert isinstance(projection, Projection), "nothing else is put there"
+        projected: Tensor = projection(triple[0].to(projection.weight.dtype))
+        return projected
 
     def compare(
         self, student: Tensor, teacher: Tensor, lengths: Tensor, weights: Tensor | None
     ) -> Tensor:
-        """See the function of the same name; the student is projected first."""
-        if self.projection is not None:
-            student = self.projection(student.to(self.projection.weight.dtype))
+        """See the function of the same name."""
         return self.bound(self.function)(student, teacher, lengths, weights=weights)
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from espnet_kd.config.options import NotNegative
 from espnet_kd.losses.base import LOSSES
-from espnet_kd.losses.feature import TINY, TapLoss
+from espnet_kd.losses.feature import TINY
+from espnet_kd.losses.layers import LayerLoss
 from espnet_kd.masking import keep_rows, length_mask, widened
 
 
@@ -186,7 +187,7 @@ class RelationMeasure(Protocol):
         """Scalar of the whole batch."""
 
 
-class RelationLoss(TapLoss):
+class RelationLoss(LayerLoss):
     """Common ground of the losses across a batch: an utterance alone has no value."""
 
     function: ClassVar[RelationMeasure]

@@ -11,7 +11,13 @@ from espnet_kd.model.outputs import Hidden, ModelOutputs
 from espnet_kd.model.parts import Parts
 from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Request
-from espnet_kd.model.taps import find_module, first_tensor, parse_tap, select
+from espnet_kd.model.taps import (
+    check_unowned,
+    find_module,
+    first_tensor,
+    parse_tap,
+    select,
+)
 
 LAYER = re.compile(r"encoder\.encoders\.\d+")
 LABEL_PARTS = ("decoder", "extra_asr_decoder", "extra_mt_decoder", "joint_network")
@@ -20,6 +26,12 @@ LABEL_PARTS = ("decoder", "extra_asr_decoder", "extra_mt_decoder", "joint_networ
 def is_label_tap(tap: str) -> bool:
     """Whether a tap's axis counts label positions rather than frames."""
     return parse_tap(tap).path.split(".")[0] in LABEL_PARTS
+
+
+def layer_count(model: nn.Module) -> int:
+    """Layers of a model's encoder, which taps call ``encoder.encoders.N``; 0 of others."""
+    layers = getattr(getattr(model, "encoder", None), "encoders", None)
+    return len(list(layers.children())) if isinstance(layers, nn.Module) else 0
 
 
 def tapped(_parts: Parts, request: Request) -> list[str]:
@@ -31,6 +43,7 @@ def missing_tap(model: nn.Module, _parts: Parts, request: Request) -> str | None
     """Which tap leads nowhere."""
     for path in tapped(_parts, request):
         try:
+            check_unowned(request.listed("taps"))
             find_module(model, path)
         except KDError as error:
             return f": {error}"

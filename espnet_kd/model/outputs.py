@@ -157,9 +157,16 @@ class TeacherTargets(ModelOutputs):
 
     Attributes:
         weights: How much each utterance counts, (B,); None counts each as one.
+        taught: By the name of a part, or by a tap, the utterances about which the teacher
+            says something, (B,) bool; what is not named is said about all. Of the others
+            whatever stands there is read by nobody.
+        scale: How many times the terms count that read it; 0 where the teacher was not
+            asked, and nothing else is there.
     """
 
     weights: Tensor | None = None
+    taught: dict[str, Tensor] = field(default_factory=dict)
+    scale: float = 1.0
 
     @classmethod
     def of(cls, outputs: ModelOutputs) -> "TeacherTargets":

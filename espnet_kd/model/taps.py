@@ -4,12 +4,13 @@ A tap is written ``PATH[:SELECTOR][@CALL]``. ``PATH`` is a module path as in
 ``model.named_modules()``; ``SELECTOR`` picks a part of a nested output by its indices
 (``0.1``) and defaults to the first tensor found, or is ``attn`` for the map that an
 attention module keeps; ``CALL`` says which call is meant when a module runs more than
-once in a forward pass (``@0`` the first, ``@-1`` the last).
+once in a forward pass (``@0`` the first, ``@-1`` the last). Of several teachers, ``NAME:``
+in front says whose it is.
 """
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from espnet_kd.errors import KDError
 
 SPEC = re.compile(
+    r"((?P<owner>[a-z][a-z0-9_]*):(?!\d|attn(@|$)))?"
     r"(?P<path>[\w.]+)(:((?P<selector>\d+(\.\d+)*)|(?P<attn>attn)))?(@(?P<call>-?\d+))?"
 )
 # ESPnet goes on to change these outputs in place (time warp, masks, mean and variance).
@@ -26,18 +28,20 @@ OVERWRITTEN = ("frontend", "specaug", "normalize")
 
 @dataclass(frozen=True)
 class Tap:
-    """One named output: a module path, a selector into its output, a call index."""
+    """One named output: a module path, a selector into its output, a call index, whose."""
 
     path: str
     selector: tuple[int, ...] | None = None
     call: int | None = None
     attn: bool = False
+    owner: str = ""
 
     def __str__(self) -> str:
         """The tap as a user writes it."""
         selector = "" if self.selector is None else ":" + ".".join(map(str, self.selector))
         selector = ":attn" if self.attn else selector
-        return f"{self.path}{selector}{'' if self.call is None else f'@{self.call}'}"
+        owner = f"{self.owner}:" if self.owner else ""
+        return f"{owner}{self.path}{selector}{'' if self.call is None else f'@{self.call}'}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def parse_tap(text: str) -> Tap:
     if match is None:
         raise KDError(
             f"'{text}' is not a tap; write PATH, PATH:SELECTOR or PATH@CALL, for "
-            "example encoder.encoders.5, decoder:0 or encoder.after_norm@-1"
+            "example encoder.encoders.5, decoder:0 or encoder.after_norm@-1, and NAME: in "
+            "front for a teacher of that name"
         )
     selector, call = match["selector"], match["call"]
     return Tap(
@@ -67,7 +72,34 @@ def parse_tap(text: str) -> Tap:
         selector=None if selector is None else tuple(map(int, selector.split("."))),
         call=None if call is None else int(call),
         attn=match["attn"] is not None,
+        owner=match["owner"] or "",
     )
+
+
+def split_owner(text: str) -> tuple[str, str]:
+    """The teacher's name in front of a tap, which may be none, and the tap without it."""
+    tap = parse_tap(text)
+    return tap.owner, str(replace(tap, owner=""))
+
+
+def check_unowned(taps: Iterable[str]) -> None:
+    """Require taps to name no teacher, where there is one to choose from.
+
+    Raises:
+        KDError: With the first that does, and the way out.
+    """
+    for text in taps:
+        if owner := parse_tap(text).owner:
+            raise KDError(
+                f"'{text}' is of a teacher named '{owner}', and there are not several; "
+                f"leave '{owner}:' out, or name several teachers and give one of them "
+                f"'name: {owner}'"
+            )
+
+
+def check_rule_alone(owner: str) -> None:
+    """The same of a rule that pairs the layers of a teacher of a name."""
+    check_unowned([f"{owner}:uniform"] if owner else [])
 
 
 class Taps:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
 
-# Features (B, T, D) and their lengths (B,) -> the same, warped.
-Warp = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+# Features (B, T, D), their lengths (B,), and which of the batch's utterances they are if
+# not all -> the first two, warped.
+Warp = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 @dataclass

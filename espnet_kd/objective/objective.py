@@ -1,6 +1,6 @@
 """Terms times weights times schedule: one loss, and the stats that explain it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -21,6 +21,7 @@ from espnet_kd.objective.diagnostics import diagnose
 from espnet_kd.objective.gradients import GradientMeter
 from espnet_kd.objective.observed import has_parameters, observed
 from espnet_kd.objective.schedule import schedule_scale
+from espnet_kd.objective.taught import heard_by_both, part_taught, resting, taught_value
 
 
 @dataclass
@@ -95,6 +96,11 @@ class Objective:
             return request.changed(ctc=request.get("ctc", (1.0,)))
         return request
 
+    def pair_layers(self, student: int, teacher: Callable[[str], int]) -> None:
+        """Let each term choose the layers that its rule pairs; see ``DistillationLoss``."""
+        for term in self.terms:
+            term.loss.pair_layers(student, teacher)
+
     def training_parts(self) -> list[TrainingPart]:
         """What of the objective changes while the student trains."""
         return [self.meter] if self.meter.config.balance else []
@@ -142,17 +148,20 @@ class Objective:
             The loss, shaped like ``loss_task``, and detached float32 stats of shape
             (1,): ``loss_kd`` (what the terms add; left out of a validation where they
             are balanced and add nothing), ``loss_kd_<name>`` (unweighted, comparable
-            across runs), ``loss_task`` (unweighted), and as configured ``kd_*`` (see
-            ``diagnose``) and ``grad_<name>`` (see ``GradientMeter``).
+            across runs; left out of a batch in which their teacher is not asked),
+            ``loss_task`` (unweighted), and as configured ``kd_*`` (see
+            ``diagnose``), ``kd_taught`` (the part of the utterances that are taught, of a
+            teacher that may leave some out) and ``grad_<name>`` (see ``GradientMeter``).
         """
         values = self._values(student, teacher)
+        counted = values | self._resting(student, values)
         loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task
         if torch.is_grad_enabled() and self.meter.is_due(step):
             trained = [term.config.name for term in self.terms if term.is_trained]
             measured = {name: values[name] for name in trained}
             self.meter.measure(loss, measured, parameters, step, weight)
-        weights = self._weights(step)
-        parts = [weights[name] * values[name] for name in weights]
+        weights = self._weights(step, 1.0 if teacher is None else teacher.scale)
+        parts = [weights[name] * counted[name] for name in weights]
         kd = torch.zeros((), device=loss_task.device)
         if parts:
             kd = sum(parts[1:], parts[0])
@@ -160,8 +169,10 @@ class Objective:
         stats: dict[str, Tensor | float] = {"loss_kd": kd} if self._counts_terms else {}
         stats |= {f"loss_kd_{name}": value for name, value in values.items()}
         stats["loss_task"] = loss_task
-        if self.diagnostics and teacher is not None:
-            stats |= diagnose(student, teacher)
+        if self.diagnostics and teacher is not None and teacher.scale:
+            stats |= diagnose(*heard_by_both(student, teacher))
+        if teacher is not None and teacher.taught:
+            stats["kd_taught"] = part_taught(teacher)
         if torch.is_grad_enabled():
             stats |= self.meter.pulls(weights)
         device = loss_task.device
@@ -199,31 +210,49 @@ class Objective:
                 "Mend it, or remove the term."
             )
 
-    def _weights(self, step: int) -> dict[str, float]:
-        """What each trained term's value is multiplied by, in an update or a validation."""
+    def _weights(self, step: int, scale: float) -> dict[str, float]:
+        """What each trained term's value is multiplied by, in an update or a validation.
+
+        Args:
+            step: Updates made so far.
+            scale: How many times the terms count that read a teacher.
+        """
         learns = torch.is_grad_enabled()
         if not self._counts_terms:
             return {}
         weights = {}
         for term in self.terms:
             name, schedule = term.config.name, term.config.schedule or self.schedule
-            scale = schedule_scale(schedule, step) if learns else schedule.last
+            part = schedule_scale(schedule, step) if learns else schedule.last
+            part *= scale if term.loss.needs().teacher else 1.0
             if term.is_trained:
-                weights[name] = term.config.weight * scale * self.meter.factor(name)
+                weights[name] = term.config.weight * part * self.meter.factor(name)
         return weights
+
+    def _resting(
+        self, student: ModelOutputs, values: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """0 for each term without a value, its parameters attached: DDP waits for them."""
+        idle = [term for term in self.terms if term.config.name not in values]
+        return {term.config.name: resting(term.loss, student) for term in idle}
 
     def _values(
         self, student: ModelOutputs, teacher: TeacherTargets | None
     ) -> dict[str, Tensor]:
-        """Each term's value, by its name; each confidence of the teacher found once."""
-        powers = {term.config.confidence for term in self.terms}
+        """Each term's value, by its name; each confidence of the teacher found once.
+
+        Of a teacher that was not asked, the terms that read one have none.
+        """
+        asked = teacher is None or teacher.scale > 0
+        terms = [term for term in self.terms if asked or not term.loss.needs().teacher]
+        powers = {term.config.confidence for term in terms}
         said = {0.0: teacher}
         if teacher is not None and any(powers):
             sure = confidence(teacher)
             said |= {p: replace(teacher, weights=sure**p) for p in powers if p}
         return {
             term.config.name: _evaluate(term, student, said.get(term.config.confidence))
-            for term in self.terms
+            for term in terms
         }
 
 
@@ -233,7 +262,8 @@ def _evaluate(term: Term, student: ModelOutputs, teacher: TeacherTargets | None)
     device = student.encoder_out_lens.device
     passive = nullcontext() if term.is_trained else fork_rng(device)
     with passive, torch.set_grad_enabled(torch.is_grad_enabled() and term.is_trained):
-        value: Tensor = term.loss(student, teacher)
+        sure = bool(term.config.confidence)
+        value = taught_value(term.loss, student, teacher, sure=sure)
     if torch.is_grad_enabled():
         seen = value.detach() != 0
         term.fired = seen if term.fired is None else term.fired | seen

@@ -6,6 +6,7 @@ from torch import Tensor
 from espnet_kd.errors import KDError
 from espnet_kd.losses import DistillationLoss, Needs
 from espnet_kd.losses.feature import HiddenLoss
+from espnet_kd.losses.layers import Triple
 from espnet_kd.masking import keep_rows, length_mask
 from espnet_kd.model.forward import fork_rng
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
@@ -34,7 +35,7 @@ def observed(
     """
     with fork_rng(student.encoder_out_lens.device):
         loss.build(student, teacher)
-    if isinstance(loss, HiddenLoss) and loss.projection is not None:
+    if isinstance(loss, HiddenLoss) and len(loss.projections):
         loss = FittedLoss(loss)
     if has_parameters(loss):
         raise KDError(
@@ -58,12 +59,13 @@ class FittedLoss(DistillationLoss):
     downwards.
 
     Args:
-        loss: The loss, whose projection is given up.
+        loss: The loss, whose projections are given up; its other pairs are as they are.
     """
 
     def __init__(self, loss: HiddenLoss) -> None:
         super().__init__()
-        loss.projection = None
+        self._mapped = {int(place) for place in loss.projections}
+        loss.projections.clear()
         self.loss = loss
         self.per_utterance = loss.per_utterance
 
@@ -73,10 +75,14 @@ class FittedLoss(DistillationLoss):
 
     def forward(self, student: ModelOutputs, teacher: TeacherTargets) -> Tensor:
         """The loss of the mapped student; 0 where it dropped the layer in this pass."""
-        pair = self.loss.pair(student, teacher)
-        if pair is None:
-            return self.loss.nothing(student.encoder_out_lens)
-        return self.loss.compare(fitted(*pair), *pair[1:], teacher.weights)
+        return self.loss.over_pairs(student, teacher, self._prepare)
+
+    def _prepare(self, place: int, triple: Triple) -> Tensor:
+        return fitted(*triple) if place in self._mapped else triple[0]
+
+    def describe(self) -> list[str]:
+        """What the loss itself decided."""
+        return self.loss.describe()
 
 
 @torch.no_grad()

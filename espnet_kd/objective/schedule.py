@@ -5,6 +5,17 @@ import math
 from espnet_kd.config.schema import ScheduleConfig
 
 
+def describe_schedule(schedule: ScheduleConfig) -> str:
+    """Say how a weight develops, for the log; nothing of one that stays."""
+    parts = []
+    if schedule.warmup_steps:
+        parts.append(f"rises over {schedule.warmup_steps} updates")
+    if schedule.decay != "none":
+        fall = f"falls to {schedule.final:g} over {schedule.decay_steps} ({schedule.decay})"
+        parts.append(fall)
+    return ", then ".join(parts)
+
+
 def schedule_scale(schedule: ScheduleConfig, step: int) -> float:
     r"""Part of a weight that is in force after ``step`` updates, between 0 and 1.
 

@@ -1,5 +1,6 @@
 """Which layer of the teacher each layer of the student starts as."""
 
+from espnet_kd.alignment.layers import uniform_layers
 from espnet_kd.errors import KDError
 
 KINDS = ("uniform", "first", "last")
@@ -26,17 +27,11 @@ def layer_map(how: str, student: int, teacher: int, side: str) -> list[int]:
             f"--{side}_layers {twice}"
         )
     if how == "uniform":
-        return _uniform(student, teacher)
+        return uniform_layers(student, teacher)
     if how in KINDS:
         start = teacher - student if how == "last" else 0
         return list(range(start, start + student))
     return _listed(how, student, teacher, side)
-
-
-def _uniform(student: int, teacher: int) -> list[int]:
-    if student <= 1:
-        return [0] * student
-    return [round(i * (teacher - 1) / (student - 1)) for i in range(student)]
 
 
 def _listed(how: str, student: int, teacher: int, side: str) -> list[int]:
@@ -60,4 +55,4 @@ def _listed(how: str, student: int, teacher: int, side: str) -> list[int]:
 
 
 def _suggestion(student: int, teacher: int) -> str:
-    return ",".join(map(str, _uniform(student, teacher)))
+    return ",".join(map(str, uniform_layers(student, teacher)))

@@ -1,13 +1,14 @@
 """What every kind of teacher can do: live, cached, a language model, several as one."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.request import Labels, Request
+from espnet_kd.model.rows import changed_tensors
 from espnet_kd.model.training_part import TrainingPart, Warp
 
 
@@ -23,6 +24,7 @@ class Question:
         feats: The student's augmented features and their lengths, for ``view: same``.
         warp: The student's time warp, for features of the teacher's own.
         is_features: Whether ``speech`` is (B, T, D) features, not audio.
+        rows: Which utterances of the student's batch these are, (B,); None for all.
     """
 
     batch: Mapping[str, Any]
@@ -31,6 +33,23 @@ class Question:
     feats: tuple[Tensor, Tensor] | None = None
     warp: Warp | None = None
     is_features: bool = False
+    rows: Tensor | None = None
+
+
+def some_of(question: Question, rows: Tensor) -> Question:
+    """The same question about some utterances of its batch, (N,) places of them."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value[rows]
+        return [value[at] for at in rows.tolist()] if isinstance(value, list) else value
+
+    return replace(
+        question,
+        batch={key: kept(value) for key, value in question.batch.items()},
+        labels=changed_tensors(question.labels, lambda labels: labels[rows]),
+        rows=rows,
+    )
 
 
 class Teacher(Protocol):
@@ -47,6 +66,13 @@ class Teacher(Protocol):
 
     def has(self, part: str) -> bool:
         """Whether it gives a part, by its name in the table of outputs."""
+        ...
+
+    def layers(self, name: str) -> int:
+        """Layers of the encoder of the teacher of a name, of the first by an empty one.
+
+        0 where they are not known.
+        """
         ...
 
     def check(self, request: Request) -> None:

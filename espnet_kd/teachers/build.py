@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from espnet_kd.cache.reader import open_caches
-from espnet_kd.config.schema import KDConfig, TeacherConfig
+from espnet_kd.config.schema import KDConfig, ScheduleConfig, TeacherConfig
 from espnet_kd.documents import read_json
 from espnet_kd.errors import ExperimentError, KDError, TeacherError, reason_of
 from espnet_kd.host.compat import language_model_task, task_class
@@ -44,21 +45,23 @@ def build_teacher(
         TeacherError: If one cannot be had, or a cache is of none that is named.
         KDError: If a cache is damaged.
     """
-    first = next(iter(config.teachers), TeacherConfig())
-    if first.ema is not None:
-        return EMATeacher(student, first.ema, view=first.view, hears=first.hears)
     task = task or task_class("asr")
-    acoustic = [teacher for teacher in config.teachers if teacher.exp]
-    texts = [teacher for teacher in config.teachers if teacher.lm]
     directories = [Path(directory) for directory in config.targets]
     cached = [CachedTeacher(c, i) for i, c in enumerate(open_caches(directories))]
+    named = [teacher for teacher in config.teachers if teacher.exp]
+    read = _in_order(cached, named) if cached else []
+    configs = sorted(config.teachers, key=lambda teacher: bool(teacher.lm))
+    if read and not named:
+        configs = [TeacherConfig()] * len(read) + configs
+    written = iter(read)
     teachers: list[Teacher] = []
-    if cached:
-        teachers += _in_order(cached, acoustic)
-        acoustic = acoustic or [TeacherConfig()] * len(teachers)
-    else:
-        teachers += [load_teacher(teacher, task) for teacher in acoustic]
-    teachers += [load_teacher(teacher, task) for teacher in texts]
+    for one in configs:
+        if one.ema is not None:
+            teachers.append(EMATeacher(student, one.ema, **one.manner))
+        elif one.lm or not read:
+            teachers.append(load_teacher(one, task))
+        else:
+            teachers.append(next(written))
     if len(teachers) == 1:
         if config.combine != KDConfig.combine:
             raise TeacherError(
@@ -66,7 +69,13 @@ def build_teacher(
                 "targets are of one; remove it"
             )
         return teachers[0]
-    return Ensemble(teachers, [_weight(t) for t in acoustic + texts], config.combine)
+    return Ensemble(
+        teachers,
+        [_weight(one) for one in configs],
+        config.combine,
+        names=[one.name for one in configs],
+        schedules=[one.schedule or ScheduleConfig() for one in configs],
+    )
 
 
 def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
@@ -87,17 +96,13 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
         with open_experiment(*where, is_lm=bool(config.lm)) as experiment:
             file = experiment.files.weights.name
             origin = file if config.file else f"{file}, which its training selected"
-            named = {"name": config.place, "origin": origin}
+            named: dict[str, Any] = {"name": config.place, "origin": origin}
             settings = experiment.settings
             if config.lm:
                 model = experiment.model(language_model_task())
                 return LanguageModelTeacher(model, settings["token_list"], **named)
             return LiveTeacher(
-                experiment.model(task),
-                view=config.view,
-                hears=config.hears,
-                settings=settings,
-                **named,
+                experiment.model(task), settings=settings, **config.manner, **named
             )
 
 
@@ -173,7 +178,9 @@ def _in_order(
                 "other weights or another config; write the cache again, or name the "
                 "right one"
             )
-        found.append(by_hash.pop(digest))
+        teacher = by_hash.pop(digest)
+        _check_heard(teacher, config)
+        found.append(teacher)
     if by_hash:
         left = next(iter(by_hash.values())).header.teacher
         raise TeacherError(
@@ -181,6 +188,17 @@ def _in_order(
             "it there, or take its directory out of 'targets'"
         )
     return found
+
+
+def _check_heard(teacher: CachedTeacher, config: TeacherConfig) -> None:
+    """Require a cache to be of the stream that its teacher is said to hear."""
+    heard = teacher.header.hears
+    if config.hears and config.hears != heard:
+        raise TeacherError(
+            f"{config.exp} is to hear '{config.hears}', and its cached targets are of "
+            f"'{heard or 'speech'}'; write the cache again with --hears {config.hears}, or "
+            "remove 'hears'"
+        )
 
 
 def _weight(teacher: TeacherConfig) -> float:

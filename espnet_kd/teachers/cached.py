@@ -12,6 +12,7 @@ from espnet_kd.errors import KDError
 from espnet_kd.model.outputs import Hidden, TeacherTargets
 from espnet_kd.model.request import Request
 from espnet_kd.model.table import rows_of
+from espnet_kd.model.taps import check_rule_alone, check_unowned
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.vocabulary import (
@@ -67,6 +68,15 @@ class CachedTeacher:
         """Whether a part was written."""
         return part in self.header.parts
 
+    def layers(self, name: str) -> int:
+        """Layers of its encoder; 0 if the cache does not say.
+
+        Raises:
+            KDError: If another teacher is meant.
+        """
+        check_rule_alone(name)
+        return self.header.layers
+
     def check(self, request: Request) -> None:
         """Require what the losses read to have been written.
 
@@ -91,6 +101,7 @@ class CachedTeacher:
                 "--nbest as needed"
             )
         self._check_temperatures(request)
+        check_unowned(request.listed("taps"))
         taps = [tap for tap in request.listed("taps") if tap not in self.header.taps]
         if taps:
             has = ", ".join(self.header.taps) or "none"
@@ -143,5 +154,6 @@ class CachedTeacher:
         """Who wrote it, where it lies, and what it holds."""
         places = ", ".join(map(str, self.cache.directories))
         held = ", ".join((*self.header.parts, *self.header.taps))
+        held += f", hears: {self.header.hears}" if self.header.hears else ""
         lines = [f"teacher {self.header.teacher}, from {places}: {held}"]
         return lines + self._tokens.describe()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from espnet_kd.config.schema import Precision
 from espnet_kd.errors import KDError
 from espnet_kd.model.training_part import TrainingPart, TrainingPass
 from espnet_kd.teachers.live import LiveTeacher
@@ -27,6 +28,9 @@ class EMATeacher(LiveTeacher, TrainingPart):
         decay: :math:`d` in (0, 1).
         view: As for any teacher.
         hears: As for any teacher.
+        skips: As for any teacher.
+        every: As for any teacher; it follows the student in every update all the same.
+        precision: As for any teacher.
 
     Source: Tarvainen, Valpola. Mean Teachers. 2017, section 2.
     https://arxiv.org/abs/1703.01780
@@ -35,9 +39,25 @@ class EMATeacher(LiveTeacher, TrainingPart):
     key = "ema"
 
     def __init__(
-        self, student: nn.Module, decay: float, *, view: str = "clean", hears: str = ""
+        self,
+        student: nn.Module,
+        decay: float,
+        *,
+        view: str = "clean",
+        hears: str = "",
+        skips: bool = False,
+        every: int = 1,
+        precision: Precision = "float32",
     ) -> None:
-        super().__init__(copy.deepcopy(student), view=view, hears=hears, name="ema")
+        super().__init__(
+            copy.deepcopy(student),
+            view=view,
+            hears=hears,
+            skips=skips,
+            every=every,
+            precision=precision,
+            name="ema",
+        )
         self.decay = decay
         self.updates = -1
 
@@ -47,7 +67,7 @@ class EMATeacher(LiveTeacher, TrainingPart):
 
     def training_parts(self) -> list[TrainingPart]:
         """The average itself follows the student."""
-        return [self]
+        return [self, *super().training_parts()]
 
     def before_pass(self, training_pass: TrainingPass) -> None:
         """Follow the student before each of its training passes."""
@@ -66,7 +86,7 @@ class EMATeacher(LiveTeacher, TrainingPart):
         average, latest = self.model.state_dict(), student.state_dict()
         if average.keys() != latest.keys():
             raise KDError(
-                "teachers[0].ema: the student has changed since it was built (adapters?); "
+                "'ema': the student has changed since it was built (adapters?); "
                 "an average of it needs the same parameters. Name a trained teacher"
             )
         first = self.updates < 0

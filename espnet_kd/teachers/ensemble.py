@@ -8,18 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.alignment.frames import at_student_frames
-from espnet_kd.errors import ConfigError, KDError, Problem
-from espnet_kd.losses.confidence import confidence
-from espnet_kd.masking import widened
+from espnet_kd.config.schema import ScheduleConfig
+from espnet_kd.errors import ConfigError, KDError, Problem, suggest
+from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.request import Request
-from espnet_kd.model.table import OUTPUTS, Row, posterior_rows
-from espnet_kd.model.training_part import TrainingPart
+from espnet_kd.model.table import OUTPUTS, posterior_rows
+from espnet_kd.model.taps import split_owner
+from espnet_kd.model.training_part import TrainingPart, TrainingPass
+from espnet_kd.objective.schedule import describe_schedule, schedule_scale
 from espnet_kd.teachers.base import Question, Teacher
+from espnet_kd.teachers.mixture import mixed, nobody_has, nobody_keeps
+
+# A teacher's place among several, and what it said.
+Answer = tuple[int, TeacherTargets]
 
 
-class Ensemble:
+class Ensemble(TrainingPart):
     r"""Teachers of one token list, whose posteriors are combined.
 
     .. math::
@@ -31,24 +36,41 @@ class Ensemble:
     (see ``confidence``); ``draw`` asks one teacher a batch, i with probability
     :math:`w_i`. Teachers may be of any architecture: CTC posteriors are combined of those
     that have CTC, at the frames of the first of them, decoder posteriors of those with a
-    decoder. Hidden representations, lattices and hypotheses are the first teacher's.
+    decoder. A teacher of weight 0 has no part in either, and its tokens may be others.
+    Lattices and hypotheses are the first teacher's. Hidden representations are those of
+    the teacher whose name stands in front of the tap, else the first's.
 
     Args:
         teachers: Two or more.
-        weights: Of each, positive.
+        weights: Of each, not negative; that of the first positive.
         how: ``mean``, ``log_mean``, ``confidence`` or ``draw``.
+        names: Of each, for taps; empty for one that has none.
+        schedules: How the weight of each develops; a validation counts it as at its end.
+
+    Attributes:
+        shares: What of the whole each has in this pass, 1 in sum.
 
     Source: Gao et al. Distilling Knowledge from Ensembles of Acoustic Models. 2020,
     section 3. https://arxiv.org/abs/2005.09310
     """
 
     def __init__(
-        self, teachers: Sequence[Teacher], weights: Sequence[float], how: str = "mean"
+        self,
+        teachers: Sequence[Teacher],
+        weights: Sequence[float],
+        how: str = "mean",
+        names: Sequence[str] = (),
+        schedules: Sequence[ScheduleConfig] = (),
     ) -> None:
         self.teachers = tuple(teachers)
         self.weights = torch.tensor(weights, dtype=torch.float64)
         self.weights /= self.weights.sum()
+        self.shares = self.weights
         self.how = how
+        self.names = tuple(names) or ("",) * len(self.teachers)
+        self.schedules = tuple(schedules) or (ScheduleConfig(),) * len(self.teachers)
+        # Those whose decoder runs along the student's labels for what is tapped of it.
+        self._forced: set[int] = set()
 
     @property
     def view(self) -> str:
@@ -59,18 +81,23 @@ class Ensemble:
         """Answer for a batch as one."""
         if self.how == "draw":
             return self.teachers[self._drawn(question.batch)](question)
+        parts = [self._part(place, question.request) for place in range(len(self.teachers))]
         answers = []
-        for place, teacher in enumerate(self.teachers):
-            request = self._part(place, question.request)
-            if request or place == 0:
-                answers.append((place, teacher(replace(question, request=request))))
-        return self._combined(answers)
+        for place, part in enumerate(parts):
+            if part or (place == 0 and not any(parts)):
+                answer = self.teachers[place](replace(question, request=part))
+                answers.append((place, answer))
+        return self._combined(answers, question.request)
 
     def has(self, part: str) -> bool:
         """Whether any of the teachers gives a part that is combined, or the first does."""
         if OUTPUTS[part].posterior:
-            return any(teacher.has(part) for teacher in self.teachers)
+            return any(self._mixes(place, part) for place in range(len(self.teachers)))
         return self.teachers[0].has(part)
+
+    def layers(self, name: str) -> int:
+        """Layers of the encoder of the teacher of a name, or of the first."""
+        return self.teachers[self._place(name)].layers("")
 
     def check(self, request: Request) -> None:
         """Require each part of one teacher at least, and of the first what is not shared.
@@ -78,24 +105,44 @@ class Ensemble:
         Raises:
             KDError: Naming the part and what to do.
         """
+        owned = [tap for tap in request.listed("taps") if split_owner(tap)[0]]
         if self.how == "draw":
+            if owned or not self.weights.all():
+                what = f"'{owned[0]}'" if owned else "'weight: 0'"
+                raise KDError(
+                    f"{what} is of one teacher's layers, and 'combine: draw' asks one "
+                    "teacher a batch, whoever it is; combine by 'mean'"
+                )
             for teacher in self.teachers:
                 teacher.check(request)
             return
-        requests = [self._part(place, request) for place in range(len(self.teachers))]
-        for teacher, part in zip(self.teachers, requests, strict=True):
+        for place, teacher in enumerate(self.teachers):
+            part = self._part(place, request)
+            if not part and not self.weights[place]:
+                raise KDError(
+                    f"the teacher named '{self.names[place]}' has 'weight: 0', and no loss "
+                    f"taps its layers, '{self.names[place]}:encoder' for one; remove it"
+                )
             teacher.check(part)
+            if any(map(is_label_tap, part.listed("taps"))):
+                self._forced.add(place)
         for row in posterior_rows():
-            if row.name in request and not any(row.name in part for part in requests):
-                raise KDError(_nobody_has(row))
+            if row.name not in request:
+                continue
+            if not self.has(row.name):
+                raise KDError(nobody_has(row))
+            if not any(self._mixes(place, row.name) for place in self._lasting()):
+                raise KDError(nobody_keeps(row))
 
     def match_vocabulary(self, student: nn.Module, lists: Collection[str]) -> None:
-        """Let every teacher speak in the student's tokens."""
+        """Let every teacher whose tokens count speak in the student's."""
         problems = []
         for place, teacher in enumerate(self.teachers):
             try:
                 teacher.match_vocabulary(student, lists)
             except KDError as error:
+                if not self.weights[place] and place not in self._forced:
+                    continue  # of its layers alone tokens are not read
                 problems.append(Problem(f"teachers[{place}]", str(error)))
         if problems:
             raise ConfigError(problems)
@@ -106,20 +153,54 @@ class Ensemble:
             teacher.check_front_end(student, batch)
 
     def probe(self, question: Question) -> TeacherTargets:
-        """Answer for an example; what is tapped is the first teacher's."""
-        return self.teachers[0].probe(question)
+        """Answer for an example, with everything that is tapped."""
+        answers = []
+        for place, teacher in enumerate(self.teachers):
+            part = self._part(place, question.request)
+            if "taps" in part or place == 0:
+                answers.append((place, teacher.probe(replace(question, request=part))))
+        return replace(answers[0][1], hidden=self._hidden(answers, question.request))
 
     def training_parts(self) -> list[TrainingPart]:
-        """What of the teachers changes."""
-        return [part for teacher in self.teachers for part in teacher.training_parts()]
+        """What of the teachers changes, their shares first."""
+        own = [self] if self._moves else []
+        return own + [p for teacher in self.teachers for p in teacher.training_parts()]
+
+    def before_pass(self, training_pass: TrainingPass) -> None:
+        """Set the shares of an update, or of a validation."""
+        step, learns = training_pass.step, training_pass.learns
+        scales = [schedule_scale(s, step) if learns else s.last for s in self.schedules]
+        self.shares = self.weights * torch.tensor(scales, dtype=torch.float64)
+        self.shares /= self.shares.sum()
+
+    def stats(self) -> dict[str, float]:
+        """The share of each teacher."""
+        labels = [name or str(place) for place, name in enumerate(self.names)]
+        return {
+            f"kd_share_{label}": float(share)
+            for label, share in zip(labels, self.shares, strict=True)
+        }
 
     def describe(self) -> list[str]:
-        """Each teacher with its share, and how they are combined."""
+        """Each teacher with its name and its share, and how they are combined."""
         lines = [f"{len(self.teachers)} teachers, combined by '{self.how}'"]
-        for teacher, weight in zip(self.teachers, self.weights.tolist(), strict=True):
+        for place, teacher in enumerate(self.teachers):
             first, *rest = teacher.describe()
-            lines += [f"{first}, share {weight:.2f}", *rest]
+            name = f" as '{self.names[place]}'" if self.names[place] else ""
+            share = float(self.weights[place])
+            told = f"share {share:.2f}" if share else "of hidden layers alone"
+            moves = describe_schedule(self.schedules[place])
+            told += f", of its own weight, which {moves}" if moves else ""
+            lines += [f"{first}{name}, {told}", *rest]
         return lines
+
+    @property
+    def _moves(self) -> bool:
+        return any(schedule != ScheduleConfig() for schedule in self.schedules)
+
+    def _lasting(self) -> list[int]:
+        """Places of the teachers whose share does not fall to 0."""
+        return [place for place, one in enumerate(self.schedules) if one.last]
 
     def _drawn(self, batch: Mapping[str, Any]) -> int:
         """One of the teachers, by the epoch's seed and the batch's utterances.
@@ -130,25 +211,59 @@ class Ensemble:
         names = batch.get("utt_id") or batch["speech_lengths"].tolist()
         seed = zlib.crc32(f"{torch.initial_seed()} {names}".encode())
         random = torch.Generator().manual_seed(seed)
-        return int(torch.multinomial(self.weights, 1, generator=random))
+        return int(torch.multinomial(self.shares, 1, generator=random))
+
+    def _place(self, name: str) -> int:
+        """Where the teacher of a name stands; the first for an empty one.
+
+        Raises:
+            KDError: If none has it.
+        """
+        if name and name not in self.names:
+            known = suggest(name, filter(None, self.names))
+            raise KDError(f"no teacher has the 'name: {name}'; {known}")
+        return self.names.index(name) if name else 0
+
+    def _taps(self, place: int, request: Request) -> dict[str, str]:
+        """A teacher's taps as it knows them, with what the request calls them."""
+        owned = [(text, *split_owner(text)) for text in request.listed("taps")]
+        return {tap: text for text, name, tap in owned if self._place(name) == place}
+
+    def _mixes(self, place: int, part: str) -> bool:
+        """Whether a teacher has its part in a posterior."""
+        return bool(self.shares[place]) and self.teachers[place].has(part)
 
     def _part(self, place: int, request: Request) -> Request:
-        """What one of the teachers can give of a request."""
+        """What one of the teachers is asked of a request."""
         names = [row.name for row in posterior_rows() if row.name in request]
-        shared = {name: self.teachers[place].has(name) for name in names}
-        return request.changed(**shared) if place == 0 else Request(**shared)
+        shared = {name: self._mixes(place, name) for name in names}
+        taps = tuple(self._taps(place, request))
+        own = request if place == 0 else Request()
+        return own.changed(**shared, taps=taps)
 
-    def _combined(self, answers: list[tuple[int, TeacherTargets]]) -> TeacherTargets:
+    def _hidden(self, answers: Sequence[Answer], request: Request) -> dict[str, Any]:
+        """What was tapped of each, by what the request calls it."""
+        return {
+            text: targets.hidden[tap]
+            for place, targets in answers
+            for tap, text in self._taps(place, request).items()
+            if tap in targets.hidden
+        }
+
+    def _combined(self, answers: list[Answer], request: Request) -> TeacherTargets:
         first = answers[0][1]
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {"hidden": self._hidden(answers, request)}
+        taught = self._taught(answers, request)
         lens = first.encoder_out_lens
         for row in posterior_rows():
             given = [pair for pair in answers if getattr(pair[1], row.field) is not None]
             found[row.field] = None
             if given:
-                frames = given[0][1].encoder_out_lens
-                found[row.field] = self._mixed(given, row, frames)
-                lens = frames if row.by_frame else lens
+                weights = [float(self.shares[place]) for place, _ in given]
+                said = [targets for _, targets in given]
+                here = taught.get(row.name)
+                found[row.field] = mixed(said, row, weights, self.how, here)
+                lens = said[0].encoder_out_lens if row.by_frame else lens
         forced, led = (
             next((t for _, t in answers if getattr(t, logits) is not None), first)
             for logits in ("decoder_logits", "hyp_logits")
@@ -160,50 +275,17 @@ class Ensemble:
             ys_in_lens=forced.ys_in_lens,
             hyp_in_pad=led.hyp_in_pad,
             hyp_in_lens=led.hyp_in_lens,
+            taught=taught,
             **found,
         )
 
-    def _mixed(
-        self, given: list[tuple[int, TeacherTargets]], row: Row, frames: Tensor
-    ) -> Tensor:
-        log_probs = [_log_probs(targets, row, frames) for _, targets in given]
-        return _mixture(torch.stack(log_probs), self._shares(given), self.how)
-
-    def _shares(self, parts: list[tuple[int, TeacherTargets]]) -> Tensor:
-        """Weight of each teacher in each utterance, (I, B), 1 in sum."""
-        rows = [self.weights[place].expand(len(t.encoder_out_lens)) for place, t in parts]
-        shares = torch.stack(rows).to(parts[0][1].encoder_out_lens.device)
-        if self.how == "confidence":
-            shares = shares * torch.stack([confidence(targets) for _, targets in parts])
-        return shares / shares.sum(0)
-
-
-def _nobody_has(row: Row) -> str:
-    if row.lasting:
-        return f"none of the teachers has {row.name} posteriors"
-    return (
-        "none of the teachers follows the student's own words, which 'prefix: student' "
-        "asks for; let one with an attention decoder be live, or use 'prefix: transcript'"
-    )
-
-
-def _log_probs(targets: TeacherTargets, row: Row, frames: Tensor) -> Tensor:
-    """A teacher's log-posteriors, at the frames of the first one that has the part."""
-    logits: Tensor = getattr(targets, row.field)
-    if row.by_frame:
-        logits = at_student_frames(
-            logits,
-            student_lens=frames,
-            teacher_lens=targets.encoder_out_lens,
-            how="spike",
-            blank_id=targets.blank_id,
-        )
-    return widened(logits).log_softmax(-1)
-
-
-def _mixture(log_probs: Tensor, shares: Tensor, how: str) -> Tensor:
-    """One posterior, (B, L, V), of those of I teachers."""
-    shares = shares[..., None, None].to(log_probs.dtype)
-    if how == "log_mean":
-        return (shares * log_probs).sum(0).log_softmax(-1)
-    return (shares.log() + log_probs).logsumexp(0)
+    def _taught(self, answers: Sequence[Answer], request: Request) -> dict[str, Tensor]:
+        """Utterances of which all say something that have their share in a part."""
+        found: dict[str, Tensor] = {}
+        for place, targets in answers:
+            names = {name: name for name in self._part(place, request)}
+            names |= self._taps(place, request)
+            for name, here in targets.taught.items():
+                if asked := names.get(name):
+                    found[asked] = found.get(asked, here) & here
+        return found

@@ -1,22 +1,36 @@
 """A live teacher: frozen, always evaluating, outside the student, on its own RNG."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from espnet_kd.config.schema import Precision
 from espnet_kd.errors import KDError, TeacherError, utterance_name
 from espnet_kd.host.compat import is_too_short
+from espnet_kd.masking import widened_if_real
 from espnet_kd.model.forward import fork_rng, run_guest
+from espnet_kd.model.hidden import layer_count
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import has_recurrent_encoder, parts_of
 from espnet_kd.model.request import Request
+from espnet_kd.model.rows import changed_tensors, rows_of, spread
 from espnet_kd.model.table import OUTPUTS, check_model
+from espnet_kd.model.taps import check_rule_alone
 from espnet_kd.model.training_part import TrainingPart
-from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.base import Question, some_of
 from espnet_kd.teachers.finite import first_broken
+from espnet_kd.teachers.guest import (
+    features_of,
+    freeze,
+    in_precision,
+    without_front_end,
+)
+from espnet_kd.teachers.lessons import Lessons
 from espnet_kd.teachers.search import can_search, find_nbest
 from espnet_kd.teachers.stream import OwnStream
 from espnet_kd.teachers.vocabulary import TokenMaps, match_vocabularies, vocabulary_of
@@ -34,6 +48,10 @@ class LiveTeacher:
             student's features after SpecAugment, normalised by its own statistics.
         name: What to call it in messages.
         hears: A stream of the batch that it gets instead of ``speech``; see ``OwnStream``.
+        skips: Whether it says nothing of utterances that lack the stream.
+        every: In every how many batches of the training it is asked; see ``Lessons``.
+        precision: ``bfloat16`` computes its forward pass by autocast; what it says is
+            float32 again.
         origin: Which of its files it was loaded from, for the log.
         settings: What its experiment's config says; None for one that has no experiment.
     """
@@ -44,6 +62,9 @@ class LiveTeacher:
         *,
         view: str = "clean",
         hears: str = "",
+        skips: bool = False,
+        every: int = 1,
+        precision: Precision = "float32",
         name: str = "",
         origin: str = "",
         settings: Mapping[str, Any] | None = None,
@@ -51,8 +72,10 @@ class LiveTeacher:
         self.model = freeze(model)
         self.view = view
         size = (settings or {}).get("input_size")
-        self.stream = OwnStream(hears, model, size) if hears else None
+        self.stream = OwnStream(hears, model, size, skips=skips) if hears else None
         self.name = name or type(model).__name__
+        self.precision = precision
+        self.lessons = Lessons(every) if every > 1 else None
         self.origin = origin
         self.settings = settings
         self.vocabulary = vocabulary_of(model)
@@ -67,8 +90,36 @@ class LiveTeacher:
             TeacherError: If it cannot take the batch, or the targets hold nan or inf at
                 real positions.
         """
-        if self.stream is not None:
-            question = self.stream.of(question, self.name)
+        scale = self.lessons.weight if self.lessons else 1.0
+        if not scale:
+            lens = question.batch["speech_lengths"]
+            return TeacherTargets(torch.zeros_like(lens), scale=scale)
+        said = self._answer if self.stream is None else partial(self._hear, self.stream)
+        return replace(said(question), scale=scale)
+
+    def _hear(self, stream: OwnStream, question: Question) -> TeacherTargets:
+        """Answer about the utterances that have the stream."""
+        question = stream.of(question, self.name)
+        rows, size = stream.rows(question), len(question.batch["speech"])
+        if rows is None:
+            targets = self._answer(question)
+        elif len(rows):
+            targets = spread(self._answer(some_of(question, rows)), rows, size)
+        else:  # a stand-in is heard, and nothing that is said about it is taught
+            one = some_of(question, rows.new_zeros(1))
+            speech, lens = stream.noise(one)
+            heard = {**one.batch, "speech": speech, "speech_lengths": lens}
+            said = self._answer(replace(one, batch=heard, warp=None))
+            targets = spread(rows_of(said, rows), rows, size)
+        if not stream.skips:
+            return targets
+        request = question.request
+        names = [*(n for n in request if n != "taps"), *request.listed("taps")]
+        here = question.batch["speech_lengths"] > 0
+        return replace(targets, taught=dict.fromkeys(names, here))
+
+    def _answer(self, question: Question) -> TeacherTargets:
+        """Answer for every utterance of a batch."""
         self._follow(question.batch["speech"])
         self._check_input(question)
         outputs = self._run(question)
@@ -82,6 +133,15 @@ class LiveTeacher:
         """Whether it gives a part, by its name in the table of outputs."""
         row, parts = OUTPUTS[part], parts_of(self.model)
         return row.missing(self.model, parts, Request(**{part: True})) is None
+
+    def layers(self, name: str) -> int:
+        """Layers of its encoder; 0 of one that has none by the name of layers.
+
+        Raises:
+            KDError: If another teacher is meant.
+        """
+        check_rule_alone(name)
+        return layer_count(self.model)
 
     def check(self, request: Request) -> None:
         """Require the parts that the losses read.
@@ -115,7 +175,7 @@ class LiveTeacher:
             return
         self._follow(batch["speech"])
         student_feats, teacher_feats = (
-            _features(m, batch)[0] for m in (student, self.model)
+            features_of(m, batch)[0] for m in (student, self.model)
         )
         same_shape = student_feats.shape == teacher_feats.shape
         if not same_shape or not torch.allclose(student_feats, teacher_feats, atol=1e-4):
@@ -131,8 +191,8 @@ class LiveTeacher:
         return self(self.stream.example(question) if self.stream else question)
 
     def training_parts(self) -> list[TrainingPart]:
-        """Nothing of a trained teacher changes."""
-        return []
+        """Nothing of a trained teacher changes but whether it is asked."""
+        return [self.lessons] if self.lessons else []
 
     def describe(self) -> list[str]:
         """Name, file, size, features and tokens."""
@@ -144,8 +204,12 @@ class LiveTeacher:
 
     @property
     def heard(self) -> str:
-        """What of the batch it gets, for the log."""
-        return f"hears: {self.stream.name}" if self.stream else f"view: {self.view}"
+        """What of the batch it gets, and what it computes in, for the log."""
+        how = "" if self.precision == "float32" else f", precision: {self.precision}"
+        if self.stream is None:
+            return f"view: {self.view}{how}"
+        missing = ", says nothing where that is missing" if self.stream.skips else ""
+        return f"hears: {self.stream.name}{missing}{how}"
 
     def _run(self, question: Question) -> ModelOutputs:
         inputs = {key: question.batch[key] for key in ("speech", "speech_lengths")}
@@ -153,17 +217,20 @@ class LiveTeacher:
         feats = self._prepared(question)
         if feats is not None:
             inputs = dict(zip(inputs, feats, strict=True))
-            front_end = _without_front_end(self.model)
+            front_end = without_front_end(self.model)
         labels = self._tokens.to_teacher(question.labels)
         try:
-            with front_end:
-                return run_guest(self.model, inputs, question.request, labels)
+            with front_end, in_precision(self.precision, inputs["speech"].device):
+                said = run_guest(self.model, inputs, question.request, labels)
         except (KDError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             if is_too_short(error):
                 raise self._too_short(error, question.batch) from None
             raise self._failed(error, question.batch) from error
+        return (
+            said if self.precision == "float32" else changed_tensors(said, widened_if_real)
+        )
 
     def _prepared(self, question: Question) -> tuple[Tensor, Tensor] | None:
         """Features that the student's pass decides on; None for the teacher's own."""
@@ -172,8 +239,8 @@ class LiveTeacher:
         if question.warp is None:
             return None
         with fork_rng(question.batch["speech"].device):
-            feats, lens = _features(self.model, question.batch)
-            return question.warp(feats, lens)
+            feats, lens = features_of(self.model, question.batch)
+            return question.warp(feats, lens, question.rows)
 
     def _too_short(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
         shortest = int(batch["speech_lengths"].argmin())
@@ -228,38 +295,5 @@ class LiveTeacher:
             f"teacher {self.name}: its {what} hold nan or inf for {len(rows)} "
             f"utterance(s), first {utterance_name(rows[0], utt_ids)}. Check the teacher's "
             "checkpoint and normalisation statistics, and whether it can run in this "
-            "precision (without --use_amp, for one)."
+            "precision (try without --use_amp, or with 'precision: float32')."
         )
-
-
-def freeze(model: nn.Module) -> nn.Module:
-    """Make a model a silent guest: evaluating, without gradients or side errands."""
-    model.eval().requires_grad_(False)
-    for name in ("error_calculator", "error_calculator_trans", "asr_error_calculator"):
-        if hasattr(model, name):
-            setattr(model, name, None)
-    ctc: Any = getattr(model, "ctc", None)
-    if ctc is not None:
-        ctc.dropout_rate = 0.0  # ESPnet applies it in evaluation as well
-    encoder: Any = getattr(model, "encoder", None)
-    if getattr(encoder, "dynamic_chunk_training", False):
-        encoder.dynamic_chunk_training = False  # random chunks, also in evaluation
-    return model
-
-
-@contextmanager
-def _without_front_end(model: Any) -> Iterator[None]:
-    """Let a model take features for a while, as if it had been built for them."""
-    front_end, model.frontend = model.frontend, None
-    try:
-        yield
-    finally:
-        model.frontend = front_end
-
-
-def _features(model: Any, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    with torch.no_grad():
-        speech, lens = batch["speech"].clone(), batch["speech_lengths"]
-        feats: Tensor
-        feats, lens = model._extract_feats(speech, lens)
-        return feats, lens

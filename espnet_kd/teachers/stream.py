@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from espnet_kd.errors import TeacherError
+from espnet_kd.errors import TeacherError, utterance_name
 from espnet_kd.teachers.base import Question
 
 # Frames, and samples, of an example that has to be made up.
@@ -22,12 +22,22 @@ class OwnStream:
 
     Args:
         name: Of the stream in the batch.
+        skips: Whether the teacher says nothing of utterances that lack the stream: those
+            of no sample or frame.
         model: The teacher, which knows whether it takes audio.
         input_size: Width of the features of a teacher without front end; None if unknown.
     """
 
-    def __init__(self, name: str, model: nn.Module, input_size: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        input_size: int | None = None,
+        *,
+        skips: bool = False,
+    ) -> None:
         self.name = name
+        self.skips = skips
         self.takes_audio = getattr(model, "frontend", None) is not None
         self.input_size = input_size
 
@@ -52,25 +62,46 @@ class OwnStream:
                 f"of {len(batch['speech'])}; both streams have to come from one list of "
                 "utterances"
             )
+        if not self.skips and bool((lens == 0).any()):
+            raise self._empty(lens, batch, teacher)
         return self._about(question, speech, lens)
+
+    def rows(self, question: Question) -> Tensor | None:
+        """Utterances that have the stream, of a question that ``of`` gave; None for all."""
+        lens = question.batch["speech_lengths"]
+        return None if bool((lens > 0).all()) else (lens > 0).nonzero()[:, 0]
 
     def example(self, question: Question) -> Question:
         """The question about an example of this stream, made up if there is none."""
         if f"{self.name}_lengths" in question.batch:
             return question
+        noise, lens = self.noise(question)
+        more = {self.name: noise, f"{self.name}_lengths": lens}
+        return replace(question, batch={**question.batch, **more})
+
+    def noise(self, question: Question) -> tuple[Tensor, Tensor]:
+        """Something that the teacher can hear in place of ``speech``, and its lengths."""
         speech = question.batch["speech"]
         width = self.input_size if self.input_size is not None else speech.shape[-1]
         shape = (SAMPLES,) if self.takes_audio else (FRAMES, width)
         noise = torch.zeros(len(speech), *shape)
         noise.normal_(generator=torch.Generator().manual_seed(0))
         lens = torch.full((len(speech),), shape[0])
-        more = {self.name: noise.to(speech), f"{self.name}_lengths": lens.to(speech.device)}
-        return replace(question, batch={**question.batch, **more})
+        return noise.to(speech), lens.to(speech.device)
 
     def _about(self, question: Question, speech: Tensor, lens: Tensor) -> Question:
         batch = {**question.batch, "speech": speech, "speech_lengths": lens}
         is_features = not self.takes_audio and speech.dim() == 3
         return replace(question, batch=batch, is_features=is_features)
+
+    def _empty(self, lens: Tensor, batch: Mapping[str, Any], teacher: str) -> TeacherError:
+        empty = (lens == 0).nonzero()[:, 0].tolist()
+        utt = utterance_name(empty[0], batch.get("utt_id"))
+        return TeacherError(
+            f"teacher {teacher}: the '{self.name}' that it hears is empty for {len(empty)} "
+            f"of {len(lens)} utterances of a batch, first {utt}; 'when_missing: skip' "
+            "leaves such utterances untaught"
+        )
 
     def _missing(self, batch: Mapping[str, Any], teacher: str) -> TeacherError:
         there = ", ".join(n for n in batch if isinstance(batch.get(f"{n}_lengths"), Tensor))

@@ -33,6 +33,11 @@ def run(program, *options):
         ("transducer_memory", ["--labels", "5"], "peak: "),
         ("step_time", ["--tokens", "4"], "ratio "),
         ("step_time", ["--tokens", "4", "--targets", "cache"], "ratio "),
+        (
+            "step_time",
+            ["--tokens", "4", "--precision", "bfloat16", "--every", "2"],
+            "teaching ",
+        ),
     ],
 )
 def test_it_runs(program, options, said):

@@ -28,6 +28,15 @@ def test_an_estimate_writes_nothing_and_is_the_size(teacher_command, tmp_path, c
     assert not (tmp_path / "cache").exists()
 
 
+def test_the_layers_that_a_rule_pairs_are_written(teacher_command, tmp_path):
+    more = ["--student_layers", "2", "--tap", "encoder", "--tap", "encoder.encoders.0"]
+    cache_teacher.main([*teacher_command, *more])
+    merge_cache.main(["--cache", str(tmp_path / "cache"), *teacher_command[4:6]])
+    header = Cache([tmp_path / "cache"]).header
+    assert header.taps == ("encoder", "encoder.encoders.0", "encoder.encoders.1")
+    assert header.layers == 2
+
+
 def test_an_utterance_without_audio_is_named(teacher_command, tmp_path):
     write_features(tmp_path, {"a": 60, "c": 33})
     with pytest.raises(SystemExit, match=r"^cache_teacher: 'b' is not in .*f\.scp, or"):
@@ -39,6 +48,7 @@ def test_an_utterance_without_audio_is_named(teacher_command, tmp_path):
     [
         (["--parts", "ctc,attention"], "'attention' is none of ctc, decoder, nbest"),
         (["--parts", "decoder"], "add --data_path_and_name_and_type PATH,text,text"),
+        (["--student_layers", "-1"], "student_layers -1: needs a number of layers"),
         (["--tap", "decoder"], "hidden representations of encoders only"),
         (["--ctc_temperatures", "1,x"], "ctc_temperatures 1,x: needs numbers above 0"),
         (["--ctc_temperatures", "0,1"], "ctc_temperatures 0,1: needs numbers above 0"),

@@ -100,15 +100,55 @@ def test_two_terms_of_one_name_must_be_told_apart():
     ("change", "path", "text"),
     [
         ({"teachers": []}, "teachers", "at least one teacher"),
-        ({"teachers": [{"exp": "a"}, {"ema": 0.9}]}, "teachers", "'ema' stands alone"),
+        ({"teachers": [{"ema": 0.9}, {"ema": 0.9}]}, "teachers", "'ema' is there twice"),
+        (
+            {
+                "teachers": [
+                    {"exp": "a", "schedule": {"decay": "linear", "decay_steps": 9}},
+                    {"exp": "b", "weight": 0, "name": "b"},
+                ]
+            },
+            "teachers",
+            "every share falls to 0 by its 'schedule'",
+        ),
+        (
+            {"teachers": [{"exp": "a", "schedule": {"decay": "linear"}}, {"exp": "b"}]},
+            "teachers[0].schedule.decay_steps",
+            "do not go together",
+        ),
         ({"teachers": [{"exp": "a", "weight": 0}]}, "teachers[0].weight", "leave the"),
         ({"teachers": [{"exp": "a", "weight": "b"}]}, "teachers[0].weight", "number"),
+        (
+            {"teachers": [{"exp": "a", "weight": 0, "name": "x"}, {"exp": "b"}]},
+            "teachers",
+            "the first one's 'weight' is 0",
+        ),
+        (
+            {"teachers": [{"exp": "a", "name": "x"}, {"exp": "b", "name": "x"}]},
+            "teachers",
+            "two are named 'x'; give each a name of its own",
+        ),
+        ({"teachers": [{"exp": "a", "name": "X"}]}, "teachers[0].name", "'X' must match"),
+        ({"teachers": [{"exp": "a", "name": "attn"}]}, "teachers[0].name", "not be 'attn'"),
         ({"combine": "average"}, "combine", "confidence, draw, log_mean, mean"),
         ({"teachers": [{"lm": "a", "weight": "wer"}]}, "teachers[0].weight", "with 'exp'"),
         ({"teachers": [{"exp": "a", "lm": "b"}]}, "teachers[0]", "needs 'exp'"),
         ({"teachers": [{"lm": "a", "view": "same"}]}, "teachers[0].view", "unknown key"),
         ({"teachers": [{"exp": "a", "hears": "b c"}]}, "teachers[0].hears", "the name of"),
         ({"teachers": [{"exp": "a", "hears": 1}]}, "teachers[0].hears", "got 1"),
+        ({"teachers": [{"exp": "a", "every": 0}]}, "teachers[0].every", "at least 1"),
+        ({"teachers": [{"exp": "a", "every": 1.5}]}, "teachers[0].every", "whole number"),
+        (
+            {"teachers": [{"exp": "a", "precision": "int8"}]},
+            "teachers[0].precision",
+            "got 'int8'; known: bfloat16, float32",
+        ),
+        ({"teachers": [{"lm": "a", "every": 2}]}, "teachers[0].every", "unknown key"),
+        (
+            {"teachers": [{"exp": "a", "hears": "b", "when_missing": "ship"}]},
+            "teachers[0].when_missing",
+            "did you mean 'skip'",
+        ),
         (
             {"teachers": [{"exp": "a", "hears": "b", "view": "same"}]},
             "teachers[0].hears",
@@ -247,10 +287,39 @@ FADING = {"schedule": {"decay": "linear", "decay_steps": 9}}
             "hears; remove it, or use 'targets: live'",
         ),
         (
-            CACHED | {"teachers": [{"exp": "a", "hears": "clean"}]},
-            "teachers[0].hears",
-            "is what a live teacher gets, and cached targets are of what cache_teacher was "
-            "given as speech; remove it, or use 'targets: live'",
+            CACHED | {"teachers": [{"exp": "a", "hears": "clean", "when_missing": "skip"}]},
+            "teachers[0].when_missing",
+            "is 'skip', and a cache has targets of every utterance; remove it, or use "
+            "'targets: live'",
+        ),
+        (
+            CACHED | {"teachers": [{"exp": "a", "every": 2}]},
+            "teachers[0].every",
+            "is 2, and cached targets cost next to nothing; remove it, or use "
+            "'targets: live'",
+        ),
+        (
+            CACHED | {"teachers": [{"exp": "a", "precision": "bfloat16"}]},
+            "teachers[0].precision",
+            "is 'bfloat16', and the teacher of cached targets does not compute; remove it, "
+            "or use 'targets: live'",
+        ),
+        (
+            {"teachers": [{"exp": "a"}, {"exp": "b", "every": 3}]},
+            "teachers[1].every",
+            "is 3, and several teachers answer as one in every batch; remove it",
+        ),
+        (
+            {"teachers": [{"ema": 0.9, "every": 3}], "gradients": {"every": 9}},
+            "gradients.every",
+            "measures in updates of its own, in which a teacher with 'every' may not be "
+            "asked; remove one of the two",
+        ),
+        (
+            {"teachers": [{"exp": "a", "when_missing": "skip"}]},
+            "teachers[0].when_missing",
+            "is of a teacher that hears another stream than the student; add 'hears' or "
+            "remove it",
         ),
         (
             BALANCED | {"task_weight": 0},
@@ -268,6 +337,18 @@ FADING = {"schedule": {"decay": "linear", "decay_steps": 9}}
             "teachers[0].weight",
             "counts among several teachers, and this one is alone; how much is learned "
             "from it is the 'weight' of each loss. Remove it",
+        ),
+        (
+            {"teachers": [{"exp": "a", "schedule": {"warmup_steps": 9}}]},
+            "teachers[0].schedule",
+            "says how the share of one of several teachers develops, and this one is "
+            "alone; give the losses a 'schedule', and remove it",
+        ),
+        (
+            {"teachers": [{"exp": "a", "name": "big"}]},
+            "teachers[0].name",
+            "tells taps which of several teachers is meant, and this one is alone; "
+            "remove it",
         ),
         (
             CACHED | {"teachers": [{"exp": "a", "weight": "wer"}]},

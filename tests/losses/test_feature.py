@@ -46,7 +46,7 @@ def test_different_widths_get_a_projection_that_is_never_saved():
         outputs(ModelOutputs, torch.zeros(1, 2, 3), [2]),
         outputs(TeacherTargets, torch.zeros(1, 2, 5), [2]),
     )
-    assert tuple(loss.projection.weight.shape) == (5, 3)
+    assert tuple(loss.projections["0"].weight.shape) == (5, 3)
     assert loss.state_dict() == {}
     loss.load_state_dict({})  # and loading does not miss it
     assert len(list(loss.parameters())) == 2
@@ -58,16 +58,16 @@ def test_equal_widths_need_none():
     student = outputs(ModelOutputs, values, [2])
     teacher = outputs(TeacherTargets, values, [2])
     loss.build(student, teacher)
-    assert loss.projection is None
+    assert not len(loss.projections)
     assert loss(student, teacher).item() == 0.0
 
 
 def test_projection_maps_by_its_weights():
     loss = HiddenMSE(student="layer", teacher="layer", reduction="token")
-    loss.projection = Projection(1, 2)
+    loss.projections["0"] = projection = Projection(1, 2)
     with torch.no_grad():
-        loss.projection.weight.copy_(torch.tensor([[1.0], [2.0]]))
-        loss.projection.bias.zero_()
+        projection.weight.copy_(torch.tensor([[1.0], [2.0]]))
+        projection.bias.zero_()
     # student 3 -> (3, 6); teacher (0, 6): (9 + 0) / 2
     student = outputs(ModelOutputs, torch.tensor([[[3.0]]]), [1])
     teacher = outputs(TeacherTargets, torch.tensor([[[0.0, 6.0]]]), [1])
@@ -83,12 +83,12 @@ def test_two_frame_rates_are_bridged_by_averaging():
 
 def test_a_dropped_layer_gives_zero_and_trains_nothing():
     loss = HiddenMSE(student="layer", teacher="layer")
-    loss.projection = Projection(1, 1)
+    loss.projections["0"] = Projection(1, 1)
     student = ModelOutputs(ONE)
     value = loss(student, outputs(TeacherTargets, torch.zeros(1, 1, 1), [1]))
     value.backward()
     assert value.item() == 0
-    assert loss.projection.weight.grad.item() == 0
+    assert loss.projections["0"].weight.grad.item() == 0
 
 
 def test_taps_that_are_no_sequence_are_refused():

@@ -5,7 +5,17 @@ import torch
 from torch import nn
 
 from espnet_kd.errors import KDError
-from espnet_kd.model.taps import Tap, Taps, find_module, first_tensor, parse_tap, select
+from espnet_kd.model.taps import (
+    Tap,
+    Taps,
+    check_rule_alone,
+    check_unowned,
+    find_module,
+    first_tensor,
+    parse_tap,
+    select,
+    split_owner,
+)
 
 
 class Net(nn.Module):
@@ -34,6 +44,25 @@ def test_parse():
     assert parse_tap("encoder.encoders.5") == Tap("encoder.encoders.5")
     assert parse_tap("decoder:0.1@-1") == Tap("decoder", (0, 1), -1)
     assert str(parse_tap("decoder:0.1@-1")) == "decoder:0.1@-1"
+
+
+def test_a_teachers_name_in_front_is_told_from_a_selector_behind():
+    assert parse_tap("big:decoder:0@-1") == Tap("decoder", (0,), -1, owner="big")
+    assert str(parse_tap("big:decoder:0@-1")) == "big:decoder:0@-1"
+    assert parse_tap("decoder:attn@0") == Tap("decoder", None, 0, attn=True)
+    assert parse_tap("big:a.self_attn:attn").owner == "big"
+    assert split_owner("big:a.self_attn:attn") == ("big", "a.self_attn:attn")
+    assert split_owner("attn.layer") == ("", "attn.layer")
+
+
+def test_a_name_is_refused_where_there_is_nobody_to_choose_from():
+    check_unowned(["encoder", "decoder:0", "decoder:attn"])
+    with pytest.raises(
+        KDError, match="'x:encoder' is of a teacher named 'x', and there are"
+    ):
+        check_unowned(["encoder", "x:encoder"])
+    with pytest.raises(KDError, match="'x:uniform' is of a teacher named 'x'"):
+        check_rule_alone("x")
 
 
 @pytest.mark.parametrize("text", ["", "a b", "encoder:", "encoder@x", "a:1@"])

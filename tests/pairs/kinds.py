@@ -66,6 +66,7 @@ class Target:
         ema: Whether the student's own average teaches.
         lm: Whether a language model teaches beside them.
         combine: How several become one.
+        each: What is said of every teacher that is named.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Target:
     ema: bool = False
     lm: bool = False
     combine: str = ""
+    each: Conf = field(default_factory=dict)
 
 
 def encoder(kind: str, **more: Any) -> Conf:

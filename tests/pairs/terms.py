@@ -43,6 +43,13 @@ LOSSES = (
     Loss("both_prefixes", (TOKEN, TOKEN | {"prefix": "student", "name": "own_words"})),
     one("token_nbest", nbest=2),
     one("hidden_mse", **HIDDEN),
+    one("hidden_pairs", "hidden_mse", layers="uniform"),
+    one(
+        "hidden_mean",
+        "hidden_cosine",
+        student="encoder",
+        teacher=["encoder.encoders.0", "encoder.encoders.2"],
+    ),
     one("hidden_cosine", **ENCODERS),
     one("hidden_l1_cosine", **ENCODERS),
     one("hidden_cka", **ENCODERS),
@@ -107,5 +114,9 @@ TARGETS = (
     Target("two_draw", 2, combine="draw"),
     Target("two_cached", 2, cached=True, combine="log_mean"),
     Target("ema", 0, ema=True),
+    Target("rarely", each={"every": 2}),
+    Target("rarely_ema", 0, ema=True, each={"every": 2}),
+    Target("rounded", each={"precision": "bfloat16"}),
+    Target("by_turns", 2, each={"schedule": {"warmup_steps": 2}}),
     Target("with_lm", 1, lm=True),
 )

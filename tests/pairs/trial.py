@@ -120,6 +120,8 @@ def kd_conf(draw: Draw, world: World) -> Conf:
         teachers = []
     for teacher in teachers if draw.view else ():
         teacher["view"] = draw.view
+    for teacher in teachers:
+        teacher |= target.each
     if target.lm:
         teachers.append({"lm": str(world.language_model(tokens_of(model)))})
     conf: Conf = {"teachers": teachers} if teachers else {}
@@ -149,6 +151,8 @@ def wanted(draw: Draw) -> tuple[set[str], set[str]]:
         options = {k: v for k, v in term.items() if k not in TERM}
         request = LOSSES.get(term["type"])(**options).needs().of_teacher
         taps |= set(request.listed("taps"))
+        if "layers" in term:  # of a student of two layers and a teacher of three
+            taps |= {"encoder.encoders.0", "encoder.encoders.2"}
         parts |= set(request) & {"ctc", "decoder", "nbest"}
     return parts if parts or taps else {"ctc"}, taps
 

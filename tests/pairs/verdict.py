@@ -55,7 +55,8 @@ def check_passes(draw: Draw, watch: Watch) -> Iterator[str]:
     if {phase for phase, _ in watch.passes} != {"train", "valid"}:
         yield "no training or no validation"
     for phase, stats in watch.passes:
-        for name in draw.names:
+        rests = phase == "train" and "every" in draw.target.each and not stats["loss_kd"]
+        for name in () if rests else draw.names:
             if f"loss_kd_{name}" not in stats:
                 yield f"{phase}: no loss_kd_{name}"
         for key, value in stats.items():

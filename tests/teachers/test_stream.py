@@ -1,20 +1,22 @@
 """A teacher that hears another stream of the batch than the student."""
 
+import copy
+
 import pytest
 import torch
-from conftest import INPUT_SIZE, build_asr
+from conftest import ENCODER, INPUT_SIZE, build_asr, clone
 
 import espnet_kd
 from espnet_kd.errors import TeacherError
 from espnet_kd.model.request import Request
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.ema import EMATeacher
+from espnet_kd.teachers.ensemble import Ensemble
 from espnet_kd.teachers.live import LiveTeacher
 
 CTC = [{"type": "ctc_frame_kl", "weight": 1.0}]
-HIDDEN = [
-    {"type": "hidden_l1_cosine", "weight": 1.0, "student": "encoder", "teacher": "encoder"}
-]
+TAPS = {"student": "encoder", "teacher": "encoder"}
+HIDDEN = [{"type": "hidden_l1_cosine", "weight": 1.0, **TAPS}]
 
 
 def with_stream(batch, speech, lengths):
@@ -103,3 +105,131 @@ def test_hidden_layers_of_a_teacher_with_other_features(student, batch, known):
 def test_the_log_says_what_it_hears(teacher):
     (line,) = LiveTeacher(teacher, hears="clean", name="exp/t").describe()
     assert line.endswith("parameters, hears: clean")
+
+
+TERMS = [
+    *CTC,
+    {"type": "token_kl", "weight": 1.0},
+    *HIDDEN,
+    {"type": "similarity", "weight": 1.0, **TAPS},
+]
+
+
+def gap_in(clean, *rows):
+    """The same batch where some utterances have nothing in the second stream."""
+    lens = clean["clean_lengths"].clone()
+    lens[list(rows)] = 0
+    shorter = clean["clean"][:, : int(lens.max())]
+    return clean | {"clean": shorter, "clean_lengths": lens}
+
+
+def passed(student, teacher, batch, terms=TERMS, **more):
+    """Loss, stats and gradients of a pass, whatever is drawn for projections alike."""
+    example = {key: batch[key] for key in ("speech", "speech_lengths")}
+    torch.manual_seed(0)
+    conf = {"losses": terms, "task_weight": 0.0, **more}
+    espnet_kd.attach(student.eval(), conf, teacher, example=example)
+    student.zero_grad()
+    loss, stats, _ = student(**clone(batch))
+    loss.sum().backward()
+    grads = [p.grad.flatten() for p in student.parameters() if p.grad is not None]
+    espnet_kd.detach(student)
+    return loss.detach(), stats, torch.cat(grads)
+
+
+def guest(teacher):
+    return LiveTeacher(teacher, hears="clean", skips=True, name="exp/t")
+
+
+def some(batch, *rows):
+    """The utterances alone, in a batch of their own that is padded alike."""
+    return {k: v[list(rows)] if hasattr(v, "shape") else v for k, v in batch.items()}
+
+
+def test_an_utterance_without_the_stream_is_not_taught(student, teacher, clean):
+    """Each term is that of the others alone, sums over them divided by the whole batch."""
+    _, found, grads = passed(student, guest(teacher), gap_in(clean, 2))
+    _, whole, _ = passed(student, guest(teacher), some(clean, 0, 1))
+    for term in TERMS:
+        name = f"loss_kd_{term['type']}"
+        share = 1.0 if term["type"] == "similarity" else 2 / 3
+        torch.testing.assert_close(found[name], whole[name] * share, rtol=1e-5, atol=1e-6)
+    assert found["kd_taught"].item() == pytest.approx(2 / 3)
+    assert whole["kd_taught"].item() == 1
+    for name in ("kd_agree_att", "kd_blank_teacher", "kd_label_teacher", "kd_spike_hit"):
+        torch.testing.assert_close(found[name], whole[name], equal_nan=True)
+    assert grads.isfinite().all()
+
+
+def test_where_nobody_has_the_stream_nothing_is_taught(student, teacher, clean):
+    loss, stats, grads = passed(student, guest(teacher), gap_in(clean, 0, 1, 2))
+    assert loss.item() == 0
+    assert grads.abs().sum() == 0
+    assert stats["kd_taught"] == 0
+    full = passed(student, guest(teacher), clean)[1]
+    assert stats.keys() == full.keys(), "or processes would wait for one another"
+
+
+def test_without_skipping_it_is_a_sentence(student, teacher, clean):
+    said = (
+        r"^teacher exp/t: the 'clean' that it hears is empty for 2 of 3 utterances of a "
+        r"batch, first utt-b; 'when_missing: skip' leaves such utterances untaught$"
+    )
+    strict = LiveTeacher(teacher, hears="clean", name="exp/t")
+    with pytest.raises(TeacherError, match=said):
+        passed(student, strict, gap_in(clean, 1, 2))
+
+
+def test_of_two_teachers_each_leaves_out_its_own(student, teacher, clean):
+    """Posteriors of both want both; the layers of one want that one."""
+    both = Ensemble([LiveTeacher(teacher), guest(teacher)], (1.0, 1.0), names=("", "far"))
+    layers = [
+        {"type": "hidden_mse", "weight": 1.0, "name": name, "student": "encoder"}
+        | {"teacher": tap}
+        for name, tap in (("near", "encoder"), ("far", "far:encoder"))
+    ]
+    terms = [*CTC, *layers]
+    _, found, _ = passed(student, both, gap_in(clean, 2), terms)
+    _, whole, _ = passed(student, both, some(clean, 0, 1), terms)
+    for name in ("ctc_frame_kl", "far"):
+        wanted = whole[f"loss_kd_{name}"] * 2 / 3
+        torch.testing.assert_close(found[f"loss_kd_{name}"], wanted, rtol=1e-5, atol=1e-6)
+    _, alone, _ = passed(student, LiveTeacher(teacher), clean, layers[:1])
+    torch.testing.assert_close(found["loss_kd_near"], alone["loss_kd_near"])
+
+
+def test_confidence_counts_those_that_are_taught(student, teacher, clean):
+    terms = [TERMS[1] | {"confidence": 2.0}, HIDDEN[0] | {"confidence": 1.0}]
+    _, found, _ = passed(student, guest(teacher), gap_in(clean, 2), terms)
+    _, whole, _ = passed(student, guest(teacher), some(clean, 0, 1), terms)
+    for term in terms:
+        name = f"loss_kd_{term['type']}"
+        torch.testing.assert_close(found[name], whole[name] * 2 / 3, rtol=1e-5, atol=1e-6)
+
+
+def test_the_warp_of_those_that_are_heard_is_the_students(clean):
+    """A student that is its teacher has nothing to learn where the two streams are one."""
+    conf = {"apply_time_warp": True, "time_warp_window": 5, "apply_freq_mask": False}
+    still = ENCODER | {"output_size": 8, "num_blocks": 1, "dropout_rate": 0.0}
+    model = build_asr(
+        specaug="specaug",
+        specaug_conf=conf | {"apply_time_mask": False},
+        encoder_conf=still,
+        ctc_weight=1.0,
+    )
+    own = clean | {"clean": clean["speech"].clone()}
+    lens = own["clean_lengths"].clone()
+    lens[1] = 0
+    teacher = LiveTeacher(copy.deepcopy(model), hears="clean", skips=True)
+    example = {key: own[key] for key in ("speech", "speech_lengths")}
+    terms = [TERMS[0], {"type": "hidden_mse", "weight": 1.0, **TAPS}]
+    espnet_kd.attach(model, {"losses": terms}, teacher, example=example)
+    stats = model.train()(**(own | {"clean_lengths": lens}))[1]
+    assert stats["kd_taught"].item() == pytest.approx(2 / 3)
+    assert stats["loss_kd_ctc_frame_kl"].item() == pytest.approx(0, abs=1e-4)
+    assert stats["loss_kd_hidden_mse"].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_log_says_that_some_are_left_out(teacher):
+    (line,) = guest(teacher).describe()
+    assert line.endswith("hears: clean, says nothing where that is missing")

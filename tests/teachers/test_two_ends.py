@@ -12,7 +12,7 @@ from espnet_kd.losses import token_nbest
 from espnet_kd.model.forward import run_guest
 from espnet_kd.model.outputs import NBest
 from espnet_kd.model.request import Request
-from espnet_kd.teachers.live import freeze
+from espnet_kd.teachers.guest import freeze
 from espnet_kd.teachers.search import find_nbest
 
 TWO_ENDS = ["<blank>", "<unk>", *LETTERS, "<sos>", "<eos>"]
