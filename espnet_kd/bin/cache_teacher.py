@@ -78,6 +78,9 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     add("--parts", default="ctc", help=text)
     text = "Hidden representation of the teacher to write; may be given several times."
     add("--tap", action="append", default=[], help=text)
+    text = "File of espnet_kd.bin.train_codebooks, with the part codebooks; may be given "
+    text += "several times, once a layer."
+    add("--codebooks", action="append", default=[], help=text)
     text = "Number of hypotheses written of an utterance, with the part nbest."
     add("--nbest", type=int, default=4, help=text)
     text = "Greatest loss of a posterior by leaving tokens out, in nats."
@@ -137,9 +140,10 @@ class Writer:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.task = task_class(args.task)
-        config = TeacherConfig(args.exp, args.file)
-        self.request = self._request()
+        parts = _parts(args)
+        config = TeacherConfig(args.exp, args.file, codebooks=tuple(args.codebooks))
         self.teacher: LiveTeacher = load_teacher(config, self.task)
+        self.request = self._request(parts)
         self.teacher.check(self.request)
         with open_experiment(args.exp, args.file) as experiment:
             self.settings = experiment.settings
@@ -195,15 +199,13 @@ class Writer:
         text = text.masked_fill(~length_mask(lens, text.shape[1]), parts.eos_id)
         return Labels(torch.cat([start, text], 1), lens + 1)
 
-    def _request(self) -> Request:
-        parts = self.args.parts.split(",")
-        if wrong := [part for part in parts if part and part not in PARTS]:
-            raise KDError(f"--parts: '{wrong[0]}' is none of {', '.join(PARTS)}")
+    def _request(self, parts: list[str]) -> Request:
         return Request(
             ctc="ctc" in parts,
             decoder="decoder" in parts,
             nbest=self.args.nbest if "nbest" in parts else 0,
             taps=tuple(self.args.tap),
+            codebooks=tuple(self.teacher.codebooks),
         )
 
     def _header(self, teacher_hash: str) -> Header:
@@ -225,6 +227,7 @@ class Writer:
             },
             max_k=self.args.max_k,
             dtype=self.args.dtype,
+            codebooks=tuple(own.coded for own in self.teacher.codebooks.values()),
         )
         return replace(header, widths=self._widths()) if "taps" in request else header
 
@@ -236,6 +239,19 @@ class Writer:
         return tuple(
             targets.hidden[tap].values.shape[-1] for tap in self.request.listed("taps")
         )
+
+
+def _parts(args: argparse.Namespace) -> list[str]:
+    """The parts that are wanted, and none that lacks what it is made by."""
+    parts: list[str] = args.parts.split(",")
+    if wrong := [part for part in parts if part and part not in PARTS]:
+        raise KDError(f"--parts: '{wrong[0]}' is none of {', '.join(PARTS)}")
+    if ("codebooks" in parts) != bool(args.codebooks):
+        raise KDError(
+            "the part codebooks is written by a file of espnet_kd.bin.train_codebooks; "
+            "give both '--parts codebooks' and '--codebooks FILE', or neither"
+        )
+    return parts
 
 
 def _temperatures(part: str, text: str) -> tuple[float, ...]:

@@ -33,6 +33,8 @@ class TeacherConfig:
         lm: The same as ``exp``, of a language model.
         hears: The stream of the batch that it gets instead of the student's ``speech``;
             empty for the student's.
+        codebooks: Files of ``espnet_kd.bin.train_codebooks``, of layers that are learned
+            as indices.
     """
 
     exp: str = ""
@@ -42,6 +44,7 @@ class TeacherConfig:
     weight: float | str = 1.0
     lm: str = ""
     hears: str = ""
+    codebooks: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:

@@ -8,7 +8,7 @@ from espnet_kd.config.schema import TeacherConfig, View
 
 # What a teacher may be, and what may be said of each kind.
 KEYS = {
-    "exp": ("exp", "file", "view", "weight", "hears"),
+    "exp": ("exp", "file", "view", "weight", "hears", "codebooks"),
     "lm": ("lm", "file", "weight"),
     "ema": ("ema", "view", "hears"),
 }
@@ -80,6 +80,9 @@ def check_beside_cache(check: Check, teachers: tuple[TeacherConfig, ...]) -> Non
             text = "is what a live teacher gets, and cached targets are of what"
             text += " cache_teacher was given as speech; remove it"
             below.add("hears", f"{text}, or use 'targets: live'")
+        elif teacher.codebooks:
+            text = "are of a live teacher, and cached targets hold indices already; remove"
+            below.add("codebooks", f"{text} them, or use 'targets: live'")
 
 
 def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
@@ -100,6 +103,7 @@ def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
         weight=_read_weight(check, given),
         lm=str(given.get("lm", "")),
         hears=_read_stream(check, given),
+        codebooks=_read_files(check, "codebooks", given.get("codebooks", ())),
     )
 
 
@@ -114,6 +118,15 @@ def _read_stream(check: Check, given: Mapping[str, object]) -> str:
     if given.get("view") == "same":
         check.add("hears", "is another stream, and 'view: same' the student's; remove one")
     return name
+
+
+def _read_files(check: Check, name: str, given: object) -> tuple[str, ...]:
+    """The name of a file, or a list of such names."""
+    listed = [given] if isinstance(given, str) else given
+    if isinstance(listed, list | tuple) and all(isinstance(f, str) and f for f in listed):
+        return tuple(listed)
+    check.add(name, f"must be a file or a list of files, got {given!r}")
+    return ()
 
 
 def _say_what_is_needed(check: Check, given: Mapping[str, object]) -> None:

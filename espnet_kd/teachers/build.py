@@ -17,6 +17,7 @@ from espnet_kd.host.experiment import open_experiment
 from espnet_kd.model.forward import fork_rng
 from espnet_kd.teachers.base import Teacher
 from espnet_kd.teachers.cached import CachedTeacher
+from espnet_kd.teachers.codebooks import read_codebooks
 from espnet_kd.teachers.ema import EMATeacher
 from espnet_kd.teachers.ensemble import Ensemble
 from espnet_kd.teachers.language_model import LanguageModelTeacher
@@ -92,8 +93,11 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
             if config.lm:
                 model = experiment.model(language_model_task())
                 return LanguageModelTeacher(model, settings["token_list"], **named)
+            owner = (config.place, experiment.digest) if config.codebooks else ()
+            codebooks = [read_codebooks(path, *owner) for path in config.codebooks]
             return LiveTeacher(
                 experiment.model(task),
+                codebooks=codebooks,
                 view=config.view,
                 hears=config.hears,
                 settings=settings,

@@ -1,7 +1,8 @@
 """A live teacher: frozen, always evaluating, outside the student, on its own RNG."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +17,12 @@ from espnet_kd.model.request import Request
 from espnet_kd.model.table import OUTPUTS, check_model
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.codebooks import (
+    Codebooks,
+    check_all_read,
+    check_codebooks,
+    codes_of,
+)
 from espnet_kd.teachers.finite import first_broken
 from espnet_kd.teachers.search import can_search, find_nbest
 from espnet_kd.teachers.stream import OwnStream
@@ -36,6 +43,7 @@ class LiveTeacher:
         hears: A stream of the batch that it gets instead of ``speech``; see ``OwnStream``.
         origin: Which of its files it was loaded from, for the log.
         settings: What its experiment's config says; None for one that has no experiment.
+        codebooks: Of its layers, for losses that learn indices into them.
     """
 
     def __init__(
@@ -47,6 +55,7 @@ class LiveTeacher:
         name: str = "",
         origin: str = "",
         settings: Mapping[str, Any] | None = None,
+        codebooks: Sequence[Codebooks] = (),
     ) -> None:
         self.model = freeze(model)
         self.view = view
@@ -55,6 +64,7 @@ class LiveTeacher:
         self.name = name or type(model).__name__
         self.origin = origin
         self.settings = settings
+        self.codebooks = {own.tap: own for own in codebooks}
         self.vocabulary = vocabulary_of(model)
         self._tokens = TokenMaps()
         self._front_ends_agree = False
@@ -71,8 +81,12 @@ class LiveTeacher:
             question = self.stream.of(question, self.name)
         self._follow(question.batch["speech"])
         self._check_input(question)
-        outputs = self._run(question)
+        coded = question.request.listed("codebooks")
+        taps = dict.fromkeys((*question.request.listed("taps"), *coded))
+        request = question.request.changed(taps=tuple(taps))
+        outputs = self._run(replace(question, request=request))
         self._check_finite(outputs, question.batch.get("utt_id"))
+        outputs.codes = codes_of(self.codebooks, outputs, request)
         if count := question.request.count("nbest"):
             with torch.no_grad(), fork_rng(question.batch["speech"].device):
                 outputs.nbest = find_nbest(self.model, outputs, count)
@@ -90,6 +104,8 @@ class LiveTeacher:
             KDError: Naming the first that is missing and what to do.
         """
         check_model(self.model, parts_of(self.model), request, "teacher")
+        check_codebooks(request, self.codebooks, "the teacher")
+        check_all_read(request, self.codebooks)
         if "nbest" in request and not can_search(self.model):
             raise KDError(
                 f"the teacher ({type(self.model).__name__}) has no beam search here; "
@@ -140,6 +156,7 @@ class LiveTeacher:
         file = f" ({self.origin})" if self.origin else ""
         kind = f"{type(self.model).__name__}, {count:,} parameters"
         lines = [f"teacher {self.name}{file}: {kind}, {self.heard}"]
+        lines += [f"  {own.describe()}" for own in self.codebooks.values()]
         return lines + self._tokens.describe()
 
     @property

@@ -32,6 +32,7 @@ def run(program, *options):
         ("transducer_memory", ["--labels", "5"], "peak: "),
         ("step_time", ["--tokens", "4"], "ratio "),
         ("step_time", ["--tokens", "4", "--targets", "cache"], "ratio "),
+        ("step_time", ["--tokens", "4", "--terms", "codebooks"], "ratio "),
     ],
 )
 def test_it_runs(program, options, said):

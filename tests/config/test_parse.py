@@ -109,6 +109,8 @@ def test_two_terms_of_one_name_must_be_told_apart():
         ({"teachers": [{"lm": "a", "view": "same"}]}, "teachers[0].view", "unknown key"),
         ({"teachers": [{"exp": "a", "hears": "b c"}]}, "teachers[0].hears", "the name of"),
         ({"teachers": [{"exp": "a", "hears": 1}]}, "teachers[0].hears", "got 1"),
+        ({"teachers": [{"exp": "a", "codebooks": 1}]}, "teachers[0].codebooks", "a file"),
+        ({"teachers": [{"ema": 0.9, "codebooks": "c"}]}, "teachers[0].codebooks", "unkno"),
         (
             {"teachers": [{"exp": "a", "hears": "b", "view": "same"}]},
             "teachers[0].hears",
@@ -245,6 +247,12 @@ FADING = {"schedule": {"decay": "linear", "decay_steps": 9}}
             "teachers[1].view",
             "is 'same', but cached targets are of clean features, whatever the student "
             "hears; remove it, or use 'targets: live'",
+        ),
+        (
+            CACHED | {"teachers": [{"exp": "a", "codebooks": "c.npz"}]},
+            "teachers[0].codebooks",
+            "are of a live teacher, and cached targets hold indices already; remove them, "
+            "or use 'targets: live'",
         ),
         (
             CACHED | {"teachers": [{"exp": "a", "hears": "clean"}]},
