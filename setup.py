@@ -53,6 +53,7 @@ setup(
         "tensorboard>=1.14",
         "jinja2>=3.0",
         "kaldiio>=2.18",
+        "scikit-learn>=1.1",
     ],
     extras_require={
         # An environment from nothing, as conf/install.sh makes it.

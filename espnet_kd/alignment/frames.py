@@ -85,6 +85,37 @@ def at_student_frames(
     )
 
 
+def frames_of_spans(
+    teacher_values: Tensor, *, student_lens: Tensor, teacher_lens: Tensor
+) -> Tensor:
+    """Every teacher frame that each student frame stands for, side by side.
+
+    For what cannot be averaged, such as indices. Spans are those of ``bridge_frames``.
+
+    Args:
+        teacher_values: (B, T, C) integer, not negative; padding is arbitrary.
+        student_lens: The student's real frames, (B,).
+        teacher_lens: The teacher's real frames, (B,).
+
+    Returns:
+        (B, max(student_lens), R, C), R frames at most in a span; -1 where a span has
+        fewer, and in all of a student frame that is padding.
+
+    Raises:
+        AlignmentError: As ``bridge_frames``.
+    """
+    check_frame_counts(student_lens=student_lens, teacher_lens=teacher_lens)
+    first, last = _spans(student_lens, teacher_lens)  # (B, S) each
+    real = length_mask(student_lens, first.shape[1])
+    found = []
+    for step in range(_steps(first, last)):
+        inside = (real & (first + step <= last))[..., None]
+        frame = _gather(teacher_values, torch.minimum(first + step, last))
+        found.append(frame.where(inside, -torch.ones_like(frame)))
+    nothing = teacher_values.new_full((*first.shape, teacher_values.shape[2]), -1)
+    return torch.stack(found or [nothing], 2)
+
+
 def compared_lens(student_lens: Tensor, teacher_lens: Tensor) -> Tensor:
     """Frames of each utterance that are of its audio for both models, (B,).
 

@@ -56,6 +56,11 @@ def describe(directory: Path, key_file: Path | None) -> list[str]:
     shown = vars(header) | {"token_list": f"{header.vocabulary} tokens"}
     lines = [f"{name}: {value}" for name, value in shown.items()]
     lines += _losses(entries, header)
+    lines += [
+        f"{own.count} codebooks of {own.centroids} centroids of {own.tap}: {own.count} "
+        f"bytes a frame, {own.error:.1%} of the variance left out"
+        for own in header.codebooks
+    ]
     lines.append(
         f"{size / 1e6:.2f} MB, {frames} frames, {size / max(frames, 1):.1f} bytes a frame, "
         f"{100 * size / max(dense, 1):.2f} % of dense half-precision CTC posteriors"

@@ -31,6 +31,7 @@ from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import task_class
 from espnet_kd.host.data import stream
+from espnet_kd.host.data_source import as_speech
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.host.progress import Progress
@@ -83,6 +84,9 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     add("--hears", default="", help=text)
     text = "Write the layers that 'layers: uniform' pairs with a student of so many layers."
     add("--student_layers", type=int, default=0, help=text)
+    text = "File of espnet_kd.bin.train_codebooks, with the part codebooks; may be given "
+    text += "several times, once a layer."
+    add("--codebooks", action="append", default=[], help=text)
     text = "Number of hypotheses written of an utterance, with the part nbest."
     add("--nbest", type=int, default=4, help=text)
     text = "Greatest loss of a posterior by leaving tokens out, in nats."
@@ -142,9 +146,10 @@ class Writer:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.task = task_class(args.task)
-        config = TeacherConfig(args.exp, args.file)
+        parts = _parts(args)
+        config = TeacherConfig(args.exp, args.file, codebooks=tuple(args.codebooks))
         self.teacher: LiveTeacher = load_teacher(config, self.task)
-        self.request = self._request()
+        self.request = self._request(parts)
         self.teacher.check(self.request)
         with open_experiment(args.exp, args.file) as experiment:
             self.settings = experiment.settings
@@ -154,7 +159,8 @@ class Writer:
         """Give the teacher's targets batch by batch, with the utterances' names."""
         if not keys:
             return
-        data, size = heard(self.args), self.args.batch_size
+        size = self.args.batch_size
+        data = as_speech(self.args.data_path_and_name_and_type, self.args.hears)
         for utts, batch in stream(
             self.task, self.settings, data, batch_size=size, keys=keys
         ):
@@ -200,15 +206,13 @@ class Writer:
         text = text.masked_fill(~length_mask(lens, text.shape[1]), parts.eos_id)
         return Labels(torch.cat([start, text], 1), lens + 1)
 
-    def _request(self) -> Request:
-        parts = self.args.parts.split(",")
-        if wrong := [part for part in parts if part and part not in PARTS]:
-            raise KDError(f"--parts: '{wrong[0]}' is none of {', '.join(PARTS)}")
+    def _request(self, parts: list[str]) -> Request:
         return Request(
             ctc="ctc" in parts,
             decoder="decoder" in parts,
             nbest=self.args.nbest if "nbest" in parts else 0,
             taps=(*self.args.tap, *self._paired()),
+            codebooks=tuple(self.teacher.codebooks),
         )
 
     def _paired(self) -> tuple[str, ...]:
@@ -246,6 +250,7 @@ class Writer:
             dtype=self.args.dtype,
             layers=layer_count(self.teacher.model),
             hears=self.args.hears,
+            codebooks=tuple(own.coded for own in self.teacher.codebooks.values()),
         )
         return replace(header, widths=self._widths()) if "taps" in request else header
 
@@ -259,25 +264,17 @@ class Writer:
         )
 
 
-def heard(args: argparse.Namespace) -> list[str]:
-    """The data with the stream that the teacher hears as its speech.
-
-    Raises:
-        KDError: If that is not among them.
-    """
-    data: list[str] = args.data_path_and_name_and_type
-    if not args.hears:
-        return data
-    named = [(text, *text.rsplit(",", 2)) for text in data]
-    found = [parts for parts in named if len(parts) == 4 and parts[2] == args.hears]
-    if not found:
+def _parts(args: argparse.Namespace) -> list[str]:
+    """The parts that are wanted, and none that lacks what it is made by."""
+    parts: list[str] = args.parts.split(",")
+    if wrong := [part for part in parts if part and part not in PARTS]:
+        raise KDError(f"--parts: '{wrong[0]}' is none of {', '.join(PARTS)}")
+    if ("codebooks" in parts) != bool(args.codebooks):
         raise KDError(
-            f"--hears {args.hears}: none of the data has that name; add "
-            f"--data_path_and_name_and_type PATH,{args.hears},sound"
+            "the part codebooks is written by a file of espnet_kd.bin.train_codebooks; "
+            "give both '--parts codebooks' and '--codebooks FILE', or neither"
         )
-    _, path, _, kind = found[0]
-    others = [text for text, *rest in named if rest[1:2] not in (["speech"], [args.hears])]
-    return [f"{path},speech,{kind}", *others]
+    return parts
 
 
 def _temperatures(part: str, text: str) -> tuple[float, ...]:

@@ -50,6 +50,7 @@ class Entry:
         labels: What the decoder was forced along, without start, (U,).
         hidden: Hidden representations by tap, (T, D) float16.
         nbest: Hypotheses, best first, each with its score.
+        codes: Indices into codebooks by tap, (T, N) uint8.
         frames: Encoder frames.
     """
 
@@ -59,6 +60,7 @@ class Entry:
     labels: np.ndarray | None = None
     hidden: dict[str, np.ndarray] = field(default_factory=dict)
     nbest: list[tuple[list[int], float]] | None = None
+    codes: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def encode(entry: Entry) -> np.ndarray:
@@ -69,6 +71,7 @@ def encode(entry: Entry) -> np.ndarray:
     if entry.labels is not None:
         arrays["labels"] = np.asarray(entry.labels, np.uint32)
     arrays |= {f"hidden.{tap}": values for tap, values in entry.hidden.items()}
+    arrays |= {f"codes.{tap}": values for tap, values in entry.codes.items()}
     if entry.nbest is not None:
         arrays["nbest.scores"] = np.asarray([s for _, s in entry.nbest], np.float32)
         arrays["nbest.lengths"] = np.asarray([len(y) for y, _ in entry.nbest], np.uint32)
@@ -111,9 +114,15 @@ def _entry(arrays: Mapping[str, np.ndarray]) -> Entry:
         int(arrays["frames"][0]),
         rows=_rows(arrays),
         labels=arrays.get("labels"),
-        hidden={k[7:]: v for k, v in arrays.items() if k.startswith("hidden.")},
+        hidden=_under("hidden.", arrays),
         nbest=_nbest(arrays),
+        codes=_under("codes.", arrays),
     )
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    named = [name for name in arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): arrays[name] for name in named}
 
 
 def read_block(file: IO[bytes]) -> np.ndarray:

@@ -14,7 +14,7 @@ from espnet_kd.cache.sparse import PAD, Sparse, densify, sparsify
 from espnet_kd.errors import KDError, utterance_name
 from espnet_kd.losses.divergence import kl_rows
 from espnet_kd.masking import length_mask
-from espnet_kd.model.outputs import Hidden, NBest, TeacherTargets
+from espnet_kd.model.outputs import Codes, Hidden, NBest, TeacherTargets
 from espnet_kd.model.table import OUTPUTS, lasting_posterior_rows
 
 RUN = np.iinfo(np.uint16).max
@@ -51,6 +51,10 @@ def _entry(targets: TeacherTargets, row: int, utt: str, header: Header) -> Entry
         hidden = targets.hidden[tap]
         values = hidden.values[row, : int(hidden.lengths[row])]
         entry.hidden[tap] = _half(values)
+    for coded in header.codebooks:
+        codes = targets.codes[coded.tap]
+        indices = codes.values[row, : int(codes.lengths[row])]
+        entry.codes[coded.tap] = indices.cpu().numpy().astype(np.uint8)
     if "nbest" in header.parts:
         entry.nbest = _hypotheses(_given(targets.nbest, "nbest"), row)
     return entry
@@ -149,7 +153,8 @@ def batch_of(entries: Sequence[Entry], place: int = 0) -> dict[str, Tensor]:
     Returns:
         ``frames`` (B,); of posteriors ``index``, ``log_probs`` (B, T, K) and ``tail``
         (B, T), padded by ``PAD`` and 0; ``labels`` (B, U) and hidden values (B, T, D)
-        with their ``lens`` (B,); ``nbest_*`` as the fields of ``NBest``.
+        with their ``lens`` (B,), codes (B, T, N) likewise; ``nbest_*`` as the fields of
+        ``NBest``.
     """
     kd = prefix(place)
     batch = {f"{kd}frames": torch.tensor([entry.frames for entry in entries])}
@@ -161,10 +166,12 @@ def batch_of(entries: Sequence[Entry], place: int = 0) -> dict[str, Tensor]:
         ]
         batch[f"{kd}labels"] = pad_sequence(labels, batch_first=True, padding_value=PAD)
         batch[f"{kd}labels_lens"] = torch.tensor([len(y) for y in labels])
-    for tap in entries[0].hidden:
-        values = [torch.from_numpy(e.hidden[tap].copy()) for e in entries]
-        batch[f"{kd}hidden.{tap}"] = pad_sequence(values, batch_first=True)
-        batch[f"{kd}hidden_lens.{tap}"] = torch.tensor([len(v) for v in values])
+    for name in ("hidden", "codes"):
+        for tap in getattr(entries[0], name):
+            arrays = [getattr(entry, name)[tap] for entry in entries]
+            values = [torch.from_numpy(array.copy()) for array in arrays]
+            batch[f"{kd}{name}.{tap}"] = pad_sequence(values, batch_first=True)
+            batch[f"{kd}{name}_lens.{tap}"] = torch.tensor([len(v) for v in values])
     if entries[0].nbest is not None:
         nbest = NBest.of([_given(entry.nbest, "nbest") for entry in entries])
         batch |= {f"{kd}nbest_{name}": value for name, value in vars(nbest).items()}
@@ -221,6 +228,10 @@ def targets_of(
     for tap in header.taps:
         lengths = batch[f"{kd}hidden_lens.{tap}"]
         targets.hidden[tap] = Hidden(batch[f"{kd}hidden.{tap}"].float(), lengths)
+    for coded in header.codebooks:
+        lengths = batch[f"{kd}codes_lens.{coded.tap}"]
+        indices = batch[f"{kd}codes.{coded.tap}"].long()
+        targets.codes[coded.tap] = Codes(indices, lengths, coded.centroids)
     if f"{kd}nbest_tokens" in batch:
         fields = ("tokens", "lengths", "log_probs")
         targets.nbest = NBest(*(batch[f"{kd}nbest_{name}"] for name in fields))

@@ -16,11 +16,43 @@ from espnet_kd.model.table import OUTPUTS, lasting_posterior_rows
 VERSION = 2
 # What may be in a cache beside hidden representations, and in which precision.
 POSTERIORS = tuple(row.name for row in lasting_posterior_rows())
-PARTS = (*POSTERIORS, "nbest")
+PARTS = (*POSTERIORS, "nbest", "codebooks")
 DTYPES = ("float16", "float32")
 HEADER = "header.json"
 INDEX = "targets.scp"
+# An index has one byte.
+MOST_CENTROIDS = 256
 LISTS = ("token_list", "ctc_token_list", "parts", "taps", "widths")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Codebooks whose indices are in a cache.
+
+    Attributes:
+        tap: The teacher's layer that they are of.
+        count: How many codebooks, so many bytes a frame.
+        centroids: How many each of them has.
+        digest: Of the codebooks, so that indices into others are not taken for these.
+        error: Part of the layer's variance that they leave out.
+    """
+
+    tap: str
+    count: int
+    centroids: int
+    digest: str
+    error: float
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every field is what it should be."""
+        counts = (self.count, self.centroids)
+        return (
+            all(isinstance(text, str) for text in (self.tap, self.digest))
+            and all(type(count) is int and count > 0 for count in counts)
+            and self.centroids <= MOST_CENTROIDS
+            and 0 <= self.error < inf
+        )
 
 
 @dataclass(frozen=True)
@@ -32,7 +64,7 @@ class Header:
         teacher_hash: Of its configuration and weights.
         token_list: Its tokens.
         blank_id: CTC's blank.
-        parts: Some of ``ctc``, ``decoder``, ``nbest``.
+        parts: Some of ``ctc``, ``decoder``, ``nbest``, ``codebooks``.
         taps: Hidden representations.
         widths: Their widths.
         nbest: Hypotheses for each utterance.
@@ -45,6 +77,7 @@ class Header:
         ctc_token_list: Tokens of CTC where they are others, as in speech translation.
         layers: Of the teacher's encoder, for rules that pair them; 0 if there are none.
         hears: The stream that the teacher heard where that is not the student's ``speech``.
+        codebooks: What the indices are of, a layer each; none without that part.
         version: Of this format.
     """
 
@@ -65,6 +98,7 @@ class Header:
     ctc_token_list: tuple[str, ...] = ()
     layers: int = 0
     hears: str = ""
+    codebooks: tuple[Coded, ...] = ()
     version: int = VERSION
 
     @property
@@ -121,6 +155,7 @@ def read_header(path: Path) -> Header:
         )
     try:
         raw |= {name: tuple(raw[name]) for name in LISTS}
+        raw["codebooks"] = tuple(Coded(**own) for own in raw.get("codebooks", ()))
         raw["temperatures"] = {k: tuple(v) for k, v in raw["temperatures"].items()}
         header = Header(**raw)
         sound = _is_sound(header)
@@ -149,6 +184,8 @@ def _is_sound(header: Header) -> bool:
         and {*header.parts} <= {*PARTS}
         and header.temperatures.keys() <= {*header.parts}
         and header.dtype in DTYPES
+        and all(coded.is_sound for coded in header.codebooks)
+        and ("codebooks" in header.parts) == bool(header.codebooks)
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from espnet_kd.cache.codec import Entry, Rows
-from espnet_kd.cache.header import Header
+from espnet_kd.cache.header import Coded, Header
 from espnet_kd.model.table import OUTPUTS
 
 # Encoder frames of an utterance: more than ten hours of speech.
@@ -21,7 +21,9 @@ def faults_of(entry: Entry, header: Header) -> Iterator[str]:
         yield f"{entry.frames} frames"
         return
     posteriors = {part for part in header.parts if OUTPUTS[part].posterior}
-    if entry.rows.keys() != posteriors or tuple(entry.hidden) != header.taps:
+    coded = tuple(own.tap for own in header.codebooks)
+    names = (tuple(entry.hidden), tuple(entry.codes))
+    if entry.rows.keys() != posteriors or names != (header.taps, coded):
         yield "other parts than the header lists"
         return
     if ("decoder" in posteriors) != (entry.labels is not None):
@@ -40,6 +42,15 @@ def faults_of(entry: Entry, header: Header) -> Iterator[str]:
         values = entry.hidden[tap]
         if values.ndim != 2 or values.shape[1] != width or values.dtype.kind != "f":
             yield f"{tap} of another shape"
+    for own in header.codebooks:
+        yield from _of_codes(own, entry.codes[own.tap])
+
+
+def _of_codes(coded: Coded, codes: np.ndarray) -> Iterator[str]:
+    if codes.ndim != 2 or codes.shape[1] != coded.count or codes.dtype != np.uint8:
+        yield f"codes of {coded.tap} of another shape or type"
+    elif codes.size and int(codes.max()) >= coded.centroids:
+        yield f"codes of {coded.tap} beyond the codebooks' {coded.centroids} centroids"
 
 
 def _of_rows(part: str, rows: Rows, entry: Entry, header: Header) -> Iterator[str]:

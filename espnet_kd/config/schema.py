@@ -65,6 +65,8 @@ class TeacherConfig:
             many times there.
         precision: What it computes in.
         schedule: How its weight among several develops; None for one that stays.
+        codebooks: Files of ``espnet_kd.bin.train_codebooks``, of layers that are learned
+            as indices.
     """
 
     exp: str = ""
@@ -79,6 +81,7 @@ class TeacherConfig:
     every: Ordinal = 1
     precision: Precision = "float32"
     schedule: ScheduleConfig | None = None
+    codebooks: tuple[str, ...] = ()
 
     @property
     def manner(self) -> dict[str, Any]:

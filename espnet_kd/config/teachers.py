@@ -11,7 +11,7 @@ from espnet_kd.registry import NAME
 # What a teacher may be, and what may be said of each kind.
 HEARS = ("view", "hears", "when_missing", "every", "precision")
 KEYS = {
-    "exp": ("exp", "file", "weight", "schedule", "name", *HEARS),
+    "exp": ("exp", "file", "weight", "schedule", "name", "codebooks", *HEARS),
     "lm": ("lm", "file", "weight", "schedule"),
     "ema": ("ema", "weight", "schedule", "name", *HEARS),
 }
@@ -97,6 +97,9 @@ def check_beside_cache(check: Check, teachers: tuple[TeacherConfig, ...]) -> Non
         elif teacher.precision != "float32":
             text = f"is '{teacher.precision}', and the teacher of cached targets does not"
             below.add("precision", f"{text} compute; remove it, or use 'targets: live'")
+        elif teacher.codebooks:
+            text = "are of a live teacher, and cached targets hold indices already; remove"
+            below.add("codebooks", f"{text} them, or use 'targets: live'")
 
 
 def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
@@ -122,6 +125,7 @@ def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
         every=check.at_least("every", given.get("every", 1), 1),
         precision=_read_precision(check, given),
         schedule=read_schedule(check, given["schedule"]) if "schedule" in given else None,
+        codebooks=_read_files(check, "codebooks", given.get("codebooks", ())),
     )
 
 
@@ -183,6 +187,15 @@ def _check_several(check: Check, teachers: tuple[TeacherConfig, ...]) -> None:
     if len(teachers) > 1 and heard and heard[0].weight == 0:
         text = "the first one's 'weight' is 0, and lattices, hypotheses and what taps"
         check.add("teachers", f"{text} without a name are the first one's; reorder them")
+
+
+def _read_files(check: Check, name: str, given: object) -> tuple[str, ...]:
+    """The name of a file, or a list of such names."""
+    listed = [given] if isinstance(given, str) else given
+    if isinstance(listed, list | tuple) and all(isinstance(f, str) and f for f in listed):
+        return tuple(listed)
+    check.add(name, f"must be a file or a list of files, got {given!r}")
+    return ()
 
 
 def _say_what_is_needed(check: Check, given: Mapping[str, object]) -> None:

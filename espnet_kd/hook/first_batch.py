@@ -25,6 +25,8 @@ from espnet_kd.teachers.ema import EMATeacher
 from espnet_kd.teachers.live import LiveTeacher
 
 LOG = logging.getLogger(__name__)
+# Parts that are counted in frames and are no posteriors.
+BY_FRAME = ("joint", "codebooks")
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def reads_frames(request: Request) -> bool:
     """Whether a request is for something of a teacher that is counted in frames."""
     of_frames = [tap for tap in request.listed("taps") if not is_label_tap(tap)]
     rows = rows_of(request)
-    return bool(of_frames) or any(row.by_frame or row.name == "joint" for row in rows)
+    return bool(of_frames) or any(row.by_frame or row.name in BY_FRAME for row in rows)
 
 
 def is_same_model(student: nn.Module, teacher: Teacher | None) -> bool:

@@ -60,7 +60,8 @@ def takes_features(model: nn.Module, batch: Mapping[str, Any]) -> bool:
 
 def _tapped(request: Request) -> Request:
     """What of a request has to run for its taps."""
-    return Request(decoder="decoder" in request, taps=request.listed("taps"))
+    listed = {name: request.listed(name) for name in ("taps", "codebooks")}
+    return Request(decoder="decoder" in request, **listed)
 
 
 def _example(model: nn.Module) -> dict[str, Tensor]:

@@ -106,3 +106,27 @@ def _refuse_pickles(file: str, places: Sequence[_Place]) -> None:
                     f"{place.head} is a pickle in {file}, which could run code when it is "
                     "read; refused. Get the data from a source you trust"
                 )
+
+
+def as_speech(data: Sequence[str], hears: str) -> list[str]:
+    """Name a stream of some data their speech, in its place.
+
+    Args:
+        data: ``PATH,NAME,TYPE`` each.
+        hears: The stream's name; empty leaves the data as they are.
+
+    Raises:
+        KDError: If that is not among them.
+    """
+    if not hears:
+        return list(data)
+    named = [(text, *text.rsplit(",", 2)) for text in data]
+    found = [parts for parts in named if len(parts) == 4 and parts[2] == hears]
+    if not found:
+        raise KDError(
+            f"--hears {hears}: none of the data has that name; add "
+            f"--data_path_and_name_and_type PATH,{hears},sound"
+        )
+    _, path, _, kind = found[0]
+    others = [text for text, *rest in named if rest[1:2] not in (["speech"], [hears])]
+    return [f"{path},speech,{kind}", *others]

@@ -11,6 +11,7 @@ import pkgutil
 
 from espnet_kd.losses.attention import attention_kl, relation_kl
 from espnet_kd.losses.base import LOSSES, DistillationLoss, Needs
+from espnet_kd.losses.codebook import codebook_ce
 from espnet_kd.losses.consistency import (
     cr_ctc,
     mode_consistency,
@@ -48,6 +49,7 @@ __all__ = [
     "Needs",
     "Projection",
     "attention_kl",
+    "codebook_ce",
     "cr_ctc",
     "ctc_frame_kl",
     "ctc_guided",

@@ -46,6 +46,21 @@ class Hidden:
 
 
 @dataclass(frozen=True)
+class Codes:
+    """Which centroid of each codebook is nearest to a teacher's layer, frame by frame.
+
+    Attributes:
+        values: Indices from 0 to ``centroids`` - 1, (B, T, N) of N codebooks.
+        lengths: Real frames, (B,).
+        centroids: How many each codebook has.
+    """
+
+    values: Tensor
+    lengths: Tensor
+    centroids: int
+
+
+@dataclass(frozen=True)
 class NBest:
     """The best hypotheses of each utterance, best first.
 
@@ -121,6 +136,7 @@ class ModelOutputs:
         decode: Runs the attention decoder, with its graph, along other prefixes.
         hidden: Hidden representations by the tap that names them; a layer that was
             dropped in this pass is absent.
+        codes: A teacher's hidden representations as indices into codebooks, by tap.
         doubled: Whether the second half of the batch is the first once more.
         blank_id: Index of blank.
         sos_id: Index of the start of a sentence.
@@ -145,6 +161,7 @@ class ModelOutputs:
     nbest: NBest | None = None
     decode: Decode | None = None
     hidden: dict[str, Hidden] = field(default_factory=dict)
+    codes: dict[str, Codes] = field(default_factory=dict)
     doubled: bool = False
     blank_id: int = 0
     sos_id: int = -1

@@ -163,6 +163,11 @@ OUTPUTS: dict[str, Row] = {
             records=hidden.tapped,
             collect=hidden.collect_hidden,
         ),
+        Row(
+            "codebooks",
+            "codes",
+            student=False,
+        ),
     )
 }
 

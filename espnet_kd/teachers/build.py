@@ -18,6 +18,7 @@ from espnet_kd.host.experiment import open_experiment
 from espnet_kd.model.forward import fork_rng
 from espnet_kd.teachers.base import Teacher
 from espnet_kd.teachers.cached import CachedTeacher
+from espnet_kd.teachers.codebooks import read_codebooks
 from espnet_kd.teachers.ema import EMATeacher
 from espnet_kd.teachers.ensemble import Ensemble
 from espnet_kd.teachers.language_model import LanguageModelTeacher
@@ -101,8 +102,14 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
             if config.lm:
                 model = experiment.model(language_model_task())
                 return LanguageModelTeacher(model, settings["token_list"], **named)
+            owner = (config.place, experiment.digest) if config.codebooks else ()
+            codebooks = [read_codebooks(path, *owner) for path in config.codebooks]
             return LiveTeacher(
-                experiment.model(task), settings=settings, **config.manner, **named
+                experiment.model(task),
+                codebooks=codebooks,
+                settings=settings,
+                **config.manner,
+                **named,
             )
 
 

@@ -9,12 +9,13 @@ from torch import nn
 from espnet_kd.cache.entries import check_labels, prefix, targets_of
 from espnet_kd.cache.reader import Cache
 from espnet_kd.errors import KDError
-from espnet_kd.model.outputs import Hidden, TeacherTargets
+from espnet_kd.model.outputs import Codes, Hidden, TeacherTargets
 from espnet_kd.model.request import Request
 from espnet_kd.model.table import rows_of
 from espnet_kd.model.taps import check_rule_alone, check_unowned
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.codebooks import check_codebooks
 from espnet_kd.teachers.vocabulary import (
     TokenMaps,
     Vocabulary,
@@ -91,7 +92,8 @@ class CachedTeacher:
                 "change with every update and are in no cache; use 'targets: live', or "
                 "'prefix: transcript'"
             )
-        wanted = [row.name for row in rows_of(request) if row.name != "taps"]
+        by_layer = ("taps", "codebooks")
+        wanted = [row.name for row in rows_of(request) if row.name not in by_layer]
         missing = [name for name in wanted if name not in self.header.parts]
         if missing or request.count("nbest") > self.header.nbest:
             has = ", ".join(self.header.parts) or "none"
@@ -100,6 +102,8 @@ class CachedTeacher:
                 f"{has}; nbest {self.header.nbest}); write it again with --parts and "
                 "--nbest as needed"
             )
+        coded = {own.tap: own for own in self.header.codebooks}
+        check_codebooks(request, coded, "the cache")
         self._check_temperatures(request)
         check_unowned(request.listed("taps"))
         taps = [tap for tap in request.listed("taps") if tap not in self.header.taps]
@@ -144,7 +148,11 @@ class CachedTeacher:
         widths = dict(zip(self.header.taps, self.header.widths, strict=True))
         taps = question.request.listed("taps")
         hidden = {tap: Hidden(torch.zeros(1, 1, widths[tap]), one) for tap in taps}
-        return TeacherTargets(one, hidden=hidden)
+        codes = {
+            own.tap: Codes(one.new_zeros(1, 1, own.count), one, own.centroids)
+            for own in self.header.codebooks
+        }
+        return TeacherTargets(one, hidden=hidden, codes=codes)
 
     def training_parts(self) -> list[TrainingPart]:
         """Nothing of what was written changes."""
@@ -153,7 +161,8 @@ class CachedTeacher:
     def describe(self) -> list[str]:
         """Who wrote it, where it lies, and what it holds."""
         places = ", ".join(map(str, self.cache.directories))
-        held = ", ".join((*self.header.parts, *self.header.taps))
+        codes = (f"of {own.tap}" for own in self.header.codebooks)
+        held = ", ".join((*self.header.parts, *codes, *self.header.taps))
         held += f", hears: {self.header.hears}" if self.header.hears else ""
         lines = [f"teacher {self.header.teacher}, from {places}: {held}"]
         return lines + self._tokens.describe()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.config.schema import Precision
+from espnet_kd.errors import TeacherError, utterance_name
 
 
 def freeze(model: nn.Module) -> nn.Module:
@@ -49,3 +50,28 @@ def in_precision(precision: Precision, device: torch.device) -> AbstractContextM
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def too_short(name: str, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
+    """What is said of an utterance that a teacher's subsampling leaves nothing of."""
+    shortest = int(batch["speech_lengths"].argmin())
+    return TeacherError(
+        f"teacher {name}: utterance "
+        f"{utterance_name(shortest, batch.get('utt_id'))} is shorter than its "
+        f"subsampling needs ({error}). Drop such utterances, by --min_seconds in "
+        "stage 4 of the recipe."
+    )
+
+
+def cannot_take(
+    name: str, whose: str, error: Exception, batch: Mapping[str, Any]
+) -> TeacherError:
+    """What is said of a batch in which a teacher's own code failed."""
+    shape = ", ".join(map(str, batch["speech"].shape))
+    what, *_ = str(error).splitlines() or [""]
+    return TeacherError(
+        f"teacher {name}: it cannot take {whose} of {shape} "
+        f"({type(error).__name__}: {what}). It needs what it was trained on: audio, or "
+        "features of as many dimensions. Train the student on the same, or name a "
+        "teacher that was trained on the student's"
+    )

@@ -1,6 +1,6 @@
 """A live teacher: frozen, always evaluating, outside the student, on its own RNG."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -23,11 +23,19 @@ from espnet_kd.model.table import OUTPUTS, check_model
 from espnet_kd.model.taps import check_rule_alone
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question, some_of
+from espnet_kd.teachers.codebooks import (
+    Codebooks,
+    check_all_read,
+    check_codebooks,
+    codes_of,
+)
 from espnet_kd.teachers.finite import first_broken
 from espnet_kd.teachers.guest import (
+    cannot_take,
     features_of,
     freeze,
     in_precision,
+    too_short,
     without_front_end,
 )
 from espnet_kd.teachers.lessons import Lessons
@@ -54,6 +62,7 @@ class LiveTeacher:
             float32 again.
         origin: Which of its files it was loaded from, for the log.
         settings: What its experiment's config says; None for one that has no experiment.
+        codebooks: Of its layers, for losses that learn indices into them.
     """
 
     def __init__(
@@ -68,6 +77,7 @@ class LiveTeacher:
         name: str = "",
         origin: str = "",
         settings: Mapping[str, Any] | None = None,
+        codebooks: Sequence[Codebooks] = (),
     ) -> None:
         self.model = freeze(model)
         self.view = view
@@ -78,6 +88,7 @@ class LiveTeacher:
         self.lessons = Lessons(every) if every > 1 else None
         self.origin = origin
         self.settings = settings
+        self.codebooks = {own.tap: own for own in codebooks}
         self.vocabulary = vocabulary_of(model)
         self._tokens = TokenMaps()
         self._front_ends_agree = False
@@ -122,8 +133,12 @@ class LiveTeacher:
         """Answer for every utterance of a batch."""
         self._follow(question.batch["speech"])
         self._check_input(question)
-        outputs = self._run(question)
+        coded = question.request.listed("codebooks")
+        taps = dict.fromkeys((*question.request.listed("taps"), *coded))
+        request = question.request.changed(taps=tuple(taps))
+        outputs = self._run(replace(question, request=request))
         self._check_finite(outputs, question.batch.get("utt_id"))
+        outputs.codes = codes_of(self.codebooks, outputs, request)
         if count := question.request.count("nbest"):
             with torch.no_grad(), fork_rng(question.batch["speech"].device):
                 outputs.nbest = find_nbest(self.model, outputs, count)
@@ -150,6 +165,8 @@ class LiveTeacher:
             KDError: Naming the first that is missing and what to do.
         """
         check_model(self.model, parts_of(self.model), request, "teacher")
+        check_codebooks(request, self.codebooks, "the teacher")
+        check_all_read(request, self.codebooks)
         if "nbest" in request and not can_search(self.model):
             raise KDError(
                 f"the teacher ({type(self.model).__name__}) has no beam search here; "
@@ -200,6 +217,7 @@ class LiveTeacher:
         file = f" ({self.origin})" if self.origin else ""
         kind = f"{type(self.model).__name__}, {count:,} parameters"
         lines = [f"teacher {self.name}{file}: {kind}, {self.heard}"]
+        lines += [f"  {own.describe()}" for own in self.codebooks.values()]
         return lines + self._tokens.describe()
 
     @property
@@ -226,8 +244,9 @@ class LiveTeacher:
             raise
         except Exception as error:
             if is_too_short(error):
-                raise self._too_short(error, question.batch) from None
-            raise self._failed(error, question.batch) from error
+                raise too_short(self.name, error, question.batch) from None
+            whose = f"'{self.stream.name}'" if self.stream else "the student's batch"
+            raise cannot_take(self.name, whose, error, question.batch) from error
         return (
             said if self.precision == "float32" else changed_tensors(said, widened_if_real)
         )
@@ -241,26 +260,6 @@ class LiveTeacher:
         with fork_rng(question.batch["speech"].device):
             feats, lens = features_of(self.model, question.batch)
             return question.warp(feats, lens, question.rows)
-
-    def _too_short(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
-        shortest = int(batch["speech_lengths"].argmin())
-        return TeacherError(
-            f"teacher {self.name}: utterance "
-            f"{utterance_name(shortest, batch.get('utt_id'))} is shorter than its "
-            f"subsampling needs ({error}). Drop such utterances, by --min_seconds in "
-            "stage 4 of the recipe."
-        )
-
-    def _failed(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
-        shape = ", ".join(map(str, batch["speech"].shape))
-        what, *_ = str(error).splitlines() or [""]
-        whose = f"'{self.stream.name}'" if self.stream else "the student's batch"
-        return TeacherError(
-            f"teacher {self.name}: it cannot take {whose} of {shape} "
-            f"({type(error).__name__}: {what}). It needs what it was trained on: audio, or "
-            "features of as many dimensions. Train the student on the same, or name a "
-            "teacher that was trained on the student's"
-        )
 
     def _check_input(self, question: Question) -> None:
         batch = question.batch

@@ -10,6 +10,7 @@ from espnet_kd.alignment.frames import (
     bridge_frames,
     check_frame_counts,
     compared_lens,
+    frames_of_spans,
 )
 from espnet_kd.errors import AlignmentError
 
@@ -138,3 +139,17 @@ def test_frames_that_only_padding_made_are_compared_with_nothing():
     student = torch.tensor([12, 14, 10, 12, 24, 3])
     teacher = torch.tensor([12, 12, 12, 16, 12, 4])
     assert compared_lens(student, teacher).tolist() == [12, 12, 10, 12, 24, 3]
+
+
+def test_frames_of_a_span_stand_side_by_side():
+    """Four frames for two, three for one; padding has none; of one rate each is alone."""
+    codes = torch.tensor([[[1], [2], [3], [4]], [[5], [6], [7], [0]]])
+    found = frames_of_spans(
+        codes, student_lens=torch.tensor([2, 1]), teacher_lens=torch.tensor([4, 3])
+    )
+    assert found[0, ..., 0].tolist() == [[1, 2, -1], [3, 4, -1]]
+    assert found[1, ..., 0].tolist() == [[5, 6, 7], [-1, -1, -1]]
+    same = frames_of_spans(
+        codes, student_lens=torch.tensor([4, 3]), teacher_lens=torch.tensor([4, 3])
+    )
+    assert same[..., 0].tolist() == [[[1], [2], [3], [4]], [[5], [6], [7], [-1]]]

@@ -1,6 +1,10 @@
 """Step time with a teacher, live or cached, against the parts that cannot be saved.
 
-    python tests/benchmarks/step_time.py [--targets cache] [--frames 800] [--repeats 15]
+    python tests/benchmarks/step_time.py [--targets cache] [--terms posteriors]
+
+    posteriors  ctc_frame_kl and token_kl
+    hidden      hidden_l1_cosine between middle layers
+    codebooks   codebook_ce between them, 8 codebooks of 256 centroids
 
 One process, one thread unless --threads says more, the two interleaved, medians:
 
@@ -41,12 +45,20 @@ from espnet_kd.cache.writer import Shard, merge
 from espnet_kd.host.compat import versions
 from espnet_kd.model.request import Labels, Request
 from espnet_kd.teachers.base import Question
+from espnet_kd.teachers.codebooks import Codebooks
 from espnet_kd.teachers.live import LiveTeacher
 
-TERMS = [
-    {"type": "ctc_frame_kl", "weight": 0.15},
-    {"type": "token_kl", "weight": 0.35, "temperature": 2.0},
-]
+TEACHERS_LAYER = "encoder.encoders.5"
+LAYERS = {"student": "encoder.encoders.2", "teacher": TEACHERS_LAYER}
+TERMS = {
+    "posteriors": [
+        {"type": "ctc_frame_kl", "weight": 0.15},
+        {"type": "token_kl", "weight": 0.35, "temperature": 2.0},
+    ],
+    "hidden": [{"type": "hidden_l1_cosine", "weight": 0.3, **LAYERS}],
+    "codebooks": [{"type": "codebook_ce", "weight": 0.1, **LAYERS}],
+}
+WIDTH, CODEBOOKS, CENTROIDS = 256, 8, 256
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -54,6 +66,7 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--targets", choices=("live", "cache"), default="live")
+    parser.add_argument("--terms", choices=tuple(TERMS), default="posteriors")
     parser.add_argument("--vocabulary", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--frames", type=int, default=800)
@@ -130,27 +143,60 @@ def prefix(teacher: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple:
 
 
 @torch.no_grad()
-def run_teacher(teacher: torch.nn.Module, batch: dict[str, torch.Tensor]) -> None:
+def run_teacher(
+    teacher: torch.nn.Module, batch: dict[str, torch.Tensor], terms: str
+) -> None:
     """The teacher's parts that the losses read, and nothing else."""
     out, lens = teacher.encode(batch["speech"].clone(), batch["speech_lengths"])
-    teacher.ctc.ctc_lo(out)
-    teacher.decoder(out, lens, *prefix(teacher, batch))
+    if terms == "posteriors":
+        teacher.ctc.ctc_lo(out)
+        teacher.decoder(out, lens, *prefix(teacher, batch))
+
+
+def codebooks() -> Codebooks:
+    """Random ones of the right size: what they say costs as much."""
+    gen = torch.Generator().manual_seed(0)
+    rotation = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=gen))[0]
+    shape = (CODEBOOKS, CENTROIDS, WIDTH // CODEBOOKS)
+    means = torch.randn(*shape, generator=gen)
+    return Codebooks(TEACHERS_LAYER, "t", "t", torch.zeros(WIDTH), rotation, means, 0.5)
+
+
+# What a cache holds for the terms; of the posteriors random ones have no likely tokens, so
+# that as many are kept as of a trained teacher.
+PARTS = {
+    "posteriors": {
+        "parts": ("ctc", "decoder"),
+        "max_k": 32,
+        "temperatures": {"decoder": (1.0, 2.0)},
+    },
+    "hidden": {"parts": (), "taps": (TEACHERS_LAYER,), "widths": (WIDTH,)},
+    "codebooks": {"parts": ("codebooks",)},
+}
+REQUESTS = {
+    "posteriors": Request(ctc=True, decoder=True),
+    "hidden": Request(taps=(TEACHERS_LAYER,)),
+    "codebooks": Request(codebooks=(TEACHERS_LAYER,)),
+}
+
+
+def guest(teacher: torch.nn.Module, terms: str) -> LiveTeacher:
+    """The live teacher, with codebooks where they are asked for."""
+    own = [codebooks()] if terms == "codebooks" else []
+    return LiveTeacher(teacher, codebooks=own)
 
 
 def write_cache(
-    folder: Path, teacher: torch.nn.Module, batch: dict[str, torch.Tensor]
+    folder: Path, teacher: torch.nn.Module, batch: dict[str, torch.Tensor], terms: str
 ) -> dict[str, torch.Tensor]:
     """What the data workers bring along; an untrained teacher fills it to the brim."""
     ys_in, lens = prefix(teacher, batch)
-    request = Request(ctc=True, decoder=True)
-    said = LiveTeacher(teacher)(Question(batch, request, Labels(ys_in, lens)))
+    live = guest(teacher, terms)
+    said = live(Question(batch, REQUESTS[terms], Labels(ys_in, lens)))
     said.ys_in_pad, said.ys_in_lens = ys_in, lens
-    tokens = teacher.token_list
-    # Random posteriors have no likely tokens: as many are kept as of a trained teacher.
-    softened = {"decoder": (1.0, 2.0)}
-    header = Header(
-        "t", "t", tuple(tokens), 0, ("ctc", "decoder"), max_k=32, temperatures=softened
-    )
+    coded = tuple(own.coded for own in live.codebooks.values())
+    held = PARTS[terms] | ({"codebooks": coded} if coded else {})
+    header = Header("t", "t", tuple(teacher.token_list), 0, **held)
     utts = [f"u{row}" for row in range(len(ys_in))]
     shard = Shard(folder, 1, header)
     for entry in entries_of(said, utts, header):
@@ -164,7 +210,7 @@ def cheaper(
     args: argparse.Namespace, student: torch.nn.Module, teacher: torch.nn.Module
 ) -> None:
     """Measure a teacher that costs less beside one that does not, and print."""
-    batch, conf = make_batch(args), {"losses": TERMS, "task_weight": 0.5}
+    batch, conf = make_batch(args), {"losses": TERMS[args.terms], "task_weight": 0.5}
     stock, plain, less = (Step(copy.deepcopy(student)) for _ in range(3))
     espnet_kd.attach(plain.student, conf, LiveTeacher(teacher))
     guest = LiveTeacher(teacher, every=args.every, precision=args.precision)
@@ -199,24 +245,25 @@ def main() -> None:
     print(f"{versions()}; {args.device}, {args.threads} thread(s)")
     print(f"B={args.batch} frames={args.frames} V={args.vocabulary}")
     student = model(128, 6, args.vocabulary, seed=0).to(args.device)
-    teacher = model(256, 12, args.vocabulary, seed=1).to(args.device).eval()
+    teacher = model(WIDTH, 12, args.vocabulary, seed=1).to(args.device).eval()
     if args.every > 1 or args.precision != "float32":
         cheaper(args, student, teacher)
         return
     batch, stock = make_batch(args), Step(copy.deepcopy(student))
-    conf, given = {"losses": TERMS, "task_weight": 0.5}, batch
+    conf, given = {"losses": TERMS[args.terms], "task_weight": 0.5}, batch
+    example = {key: batch[key] for key in ("speech", "speech_lengths")}
     with TemporaryDirectory() as folder:
         if args.targets == "cache":
-            given = batch | write_cache(Path(folder), teacher, batch)
-            espnet_kd.attach(student, conf | {"targets": folder})
+            given = batch | write_cache(Path(folder), teacher, batch, args.terms)
+            espnet_kd.attach(student, conf | {"targets": folder}, example=example)
         else:
-            espnet_kd.attach(student, conf, teacher)
+            espnet_kd.attach(student, conf, guest(teacher, args.terms), example=example)
     distilled = Step(student)
 
     def parts() -> None:
         stock(batch)
         if args.targets == "live":
-            run_teacher(teacher, batch)
+            run_teacher(teacher, batch, args.terms)
 
     works = {"distilled": lambda: distilled(given), "parts": parts}
     took = seconds(works, args.repeats, device=args.device)

@@ -38,6 +38,7 @@ def run(program, *options):
             ["--tokens", "4", "--precision", "bfloat16", "--every", "2"],
             "teaching ",
         ),
+        ("step_time", ["--tokens", "4", "--terms", "codebooks"], "ratio "),
     ],
 )
 def test_it_runs(program, options, said):

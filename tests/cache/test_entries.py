@@ -7,11 +7,14 @@ import pytest
 import torch
 from targets import HEADER_OF, V, targets
 
+from espnet_kd.cache.codec import decode, encode
 from espnet_kd.cache.entries import batch_of, check_labels, entries_of, prefix, targets_of
+from espnet_kd.cache.header import Coded
 from espnet_kd.cache.reader import Cache
+from espnet_kd.cache.sound import faults_of
 from espnet_kd.cache.sparse import PAD
 from espnet_kd.errors import KDError
-from espnet_kd.model.outputs import Hidden, TeacherTargets
+from espnet_kd.model.outputs import Codes, Hidden, TeacherTargets
 
 ONLY_CTC = replace(HEADER_OF, parts=("ctc",), taps=(), widths=())
 
@@ -84,6 +87,22 @@ def test_hidden_values_beyond_half_precision_stay_finite():
     hidden = {"encoder": Hidden(torch.tensor([[[1e9, -1e9, 1.5]]]), one)}
     (entry,) = entries_of(TeacherTargets(one, hidden=hidden), ["a"], header)
     assert entry.hidden["encoder"].tolist() == [[65504, -65504, 1.5]]
+
+
+def test_codes_are_a_byte_each_and_come_back_padded():
+    coded = Coded("encoder", 2, 256, "d", 0.3)
+    header = replace(ONLY_CTC, parts=("codebooks",), codebooks=(coded,))
+    lens = torch.tensor([2, 1])
+    codes = torch.tensor([[[255, 0], [7, 9]], [[1, 2], [3, 4]]])
+    said = TeacherTargets(lens, codes={"encoder": Codes(codes, lens, 256)})
+    entries = entries_of(said, ["a", "b"], header)
+    assert [entry.codes["encoder"].nbytes for entry in entries] == [4, 2]
+    assert all(not list(faults_of(entry, header)) for entry in entries)
+    again = [decode(encode(entry), entry.utt) for entry in entries]
+    read = targets_of(batch_of(again), header).codes["encoder"]
+    assert read.values.tolist() == [[[255, 0], [7, 9]], [[1, 2], [0, 0]]]
+    assert read.lengths.tolist() == [2, 1]
+    assert read.centroids == 256
 
 
 @pytest.mark.parametrize("part", ["ctc", "decoder", "nbest"])

@@ -1,12 +1,13 @@
 """A cache's header: what is written is read, and nothing else is."""
 
+import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from targets import HEADER_OF
 
-from espnet_kd.cache.header import HEADER, read_header, write_header
+from espnet_kd.cache.header import HEADER, Coded, read_header, write_header
 from espnet_kd.errors import KDError
 
 
@@ -29,6 +30,21 @@ def test_temperatures_and_tokens_of_each_part(tmp_path):
     assert back.tokens_of("ctc") == ("_", "x")
     assert back.tokens_of("decoder") == HEADER_OF.token_list
     assert HEADER_OF.tokens_of("ctc") == HEADER_OF.token_list
+
+
+CODED = Coded("encoder", 8, 256, "d", 0.3)
+
+
+def test_codebooks_are_read_back_and_older_headers_have_none(tmp_path):
+    header = replace(HEADER_OF, parts=("ctc", "codebooks"), codebooks=(CODED,))
+    write_header(tmp_path / HEADER, header)
+    assert read_header(tmp_path / HEADER) == header
+    raw = asdict(HEADER_OF)
+    del raw["codebooks"]
+    text = json.dumps(raw, sort_keys=True).encode()
+    raw["digest"] = hashlib.sha256(text).hexdigest()
+    (tmp_path / HEADER).write_text(json.dumps(raw))
+    assert read_header(tmp_path / HEADER) == HEADER_OF
 
 
 def test_what_a_shard_has_of_it():
@@ -79,7 +95,12 @@ def test_what_is_no_json_cannot_be_read(tmp_path):
         *({"parts": ("ctc", "x")}, {"parts": ([],)}, {"dtype": "int8"}, {"teacher": 5}),
         *({"temperatures": {"ctc": (0.0,)}}, {"temperatures": {"x": (1.0,)}}),
         *({"nbest": 0.5}, {"widths": ()}, {"tolerance": float("nan")}),
-        {"temperatures": {"ctc": ("x",)}},
+        *({"temperatures": {"ctc": ("x",)}}, {"parts": ("codebooks",)}),
+        *({"codebooks": (CODED,)}, {"parts": ("codebooks",), "codebooks": ("x",)}),
+        *(
+            {"parts": ("codebooks",), "codebooks": (replace(CODED, **wrong),)}
+            for wrong in ({"count": 0}, {"centroids": 257}, {"error": -1.0}, {"tap": 1})
+        ),
     ],
 )
 def test_a_header_that_makes_no_sense_is_damaged(tmp_path, change):

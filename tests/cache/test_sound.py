@@ -7,6 +7,7 @@ import pytest
 from targets import HEADER_OF, targets
 
 from espnet_kd.cache.entries import entries_of
+from espnet_kd.cache.header import Coded
 from espnet_kd.cache.sound import faults_of
 
 
@@ -39,6 +40,22 @@ def test_posteriors_that_make_no_sense_are_told(entry, part, name, value, fault)
     wrong = replace(entry.rows[part], **{name: value(getattr(entry.rows[part], name))})
     entry.rows[part] = wrong
     assert any(fault in found for found in faults_of(entry, HEADER_OF))
+
+
+@pytest.mark.parametrize(
+    ("codes", "fault"),
+    [
+        (np.zeros((5, 3), np.uint8), "codes of encoder of another shape or type"),
+        (np.zeros((5, 2), np.int64), "codes of encoder of another shape or type"),
+        (np.full((5, 2), 4, np.uint8), "codes of encoder beyond the codebooks' 4 cent"),
+        (None, "other parts than the header lists"),
+    ],
+)
+def test_codes_that_make_no_sense_are_told(entry, codes, fault):
+    coded = Coded("encoder", 2, 4, "d", 0.3)
+    header = replace(HEADER_OF, codebooks=(coded,))
+    entry.codes = {} if codes is None else {"encoder": codes}
+    assert any(fault in found for found in faults_of(entry, header))
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,8 @@ def test_two_terms_of_one_name_must_be_told_apart():
             "teachers[0].when_missing",
             "did you mean 'skip'",
         ),
+        ({"teachers": [{"exp": "a", "codebooks": 1}]}, "teachers[0].codebooks", "a file"),
+        ({"teachers": [{"ema": 0.9, "codebooks": "c"}]}, "teachers[0].codebooks", "unkno"),
         (
             {"teachers": [{"exp": "a", "hears": "b", "view": "same"}]},
             "teachers[0].hears",
@@ -320,6 +322,12 @@ FADING = {"schedule": {"decay": "linear", "decay_steps": 9}}
             "teachers[0].when_missing",
             "is of a teacher that hears another stream than the student; add 'hears' or "
             "remove it",
+        ),
+        (
+            CACHED | {"teachers": [{"exp": "a", "codebooks": "c.npz"}]},
+            "teachers[0].codebooks",
+            "are of a live teacher, and cached targets hold indices already; remove them, "
+            "or use 'targets: live'",
         ),
         (
             BALANCED | {"task_weight": 0},

@@ -8,6 +8,7 @@ import yaml
 from conftest import SHARED
 from training import SPECAUG, module
 
+from espnet_kd.bin import train_codebooks
 from espnet_kd.losses import LOSSES
 
 pytestmark = [
@@ -42,6 +43,7 @@ HYBRID = [
     {"type": "hidden_mse", "weight": 0.1, **ENDS},
     {"type": "hidden_cosine", "weight": 0.1, **ENDS},
     {"type": "hidden_l1_cosine", "weight": 0.1, **ENDS},
+    {"type": "codebook_ce", "weight": 0.1, **ENDS},
     {"type": "hidden_cka", "weight": 5.0, **ENDS},
     {"type": "similarity", "weight": 100.0, **ENDS},
     {"type": "rkd", "weight": 10.0, **ENDS},
@@ -146,7 +148,12 @@ def test_all_of_a_hybrid_student(an4, teacher):
     layers = {"interctc_layer_idx": [2]}
     models = {"ctc_weight": 0.3, "interctc_weight": 0.3}
     student = config(48, 3, epochs=3, encoder_conf=layers, model_conf=models)
-    epochs = train(an4, "hybrid", student, teacher | {"losses": HYBRID})
+    exp, file = str(an4 / "loss_teacher"), f"{an4}/codebooks.npz"
+    line = ["--exp", exp, "--tap", "encoder", "--output", file, "--centroids", "64"]
+    data = f"{an4}/train/feats.scp,speech,kaldi_ark"
+    train_codebooks.main([*line, "--data_path_and_name_and_type", data, "--drawn", "100"])
+    kd = {"teachers": [{"exp": exp, "codebooks": file}], "losses": HYBRID}
+    epochs = train(an4, "hybrid", student, kd)
     check(epochs, HYBRID)
     assert epochs[-1]["kd_spike_hit"] > epochs[0]["kd_spike_hit"]
     assert epochs[-1]["kd_agree_att"] > epochs[0]["kd_agree_att"]

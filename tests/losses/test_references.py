@@ -641,6 +641,32 @@ def test_relation_kl():
     assert_agree(fast, slow, noise(0, 2, B, T, V))
 
 
+# --- codebooks --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["batch", "token"])
+def test_codebook_ce(reduction):
+    books, centroids, spans = 2, 3, 2
+    gen = torch.Generator().manual_seed(1)
+    codes = torch.randint(0, centroids, (B, T, spans, books), generator=gen)
+    codes[:, ::2, 1] = -1  # every other frame stands for one alone
+    weights = torch.tensor([1.0, 0.5, 2.0]).double()
+
+    def slow(student):
+        total = 0
+        for b, t in positions():
+            for n in range(books):
+                q = softmax(student[b, t, n])
+                own = [c for c in codes[b, t, :, n].tolist() if c >= 0]
+                found = sum(-q[c].log() for c in own) / len(own)
+                total = total + weights[b] * found / books
+        return total / (B if reduction == "batch" else sum(LENGTHS))
+
+    options = {"reduction": reduction, "weights": weights}
+    student = noise(0, B, T, books, centroids)
+    assert_agree(lambda z: kd.codebook_ce(z, codes, LENS, **options), slow, student)
+
+
 # --- consistency ------------------------------------------------------------------
 
 

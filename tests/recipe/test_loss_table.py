@@ -133,12 +133,12 @@ def test_an_unknown_row_and_a_missing_control_are_named(played):
 
 
 def test_every_loss_has_a_row_that_the_parser_takes(tmp_path):
-    """All but those of a transducer, and of a streaming student."""
+    """All but those of a transducer, and those that stand apart."""
     rows = table_rows.rows("encoder.encoders.0", "encoder.encoders.0")
     assert len({row.name for row in rows}) == len(rows)
     told = {row.name for row in rows}
     others = {n for n in LOSSES.names() if n.startswith("transducer_")}
-    assert {*LOSSES.names()} - others - {"mode_consistency"} <= told
+    assert {*LOSSES.names()} - others - {*table_rows.APART} <= told
     place = Place("run", tmp_path, "t", "untagged", ("dev", "test"), ("beam",))
     for row in rows:
         conf = row.kd_conf(0.3)

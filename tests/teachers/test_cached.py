@@ -1,9 +1,12 @@
 """A teacher that was written down: what it cannot say is named."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from targets import write_shard
 
+from espnet_kd.cache.header import Coded
 from espnet_kd.cache.reader import Cache
 from espnet_kd.cache.writer import merge
 from espnet_kd.errors import AlignmentError, KDError
@@ -29,6 +32,20 @@ def test_what_a_cache_lacks_is_named(cached):
     ):
         with pytest.raises(KDError, match=text):
             cached.check(request)
+
+
+def test_codebooks_of_another_layer_are_named(cached):
+    with pytest.raises(KDError, match="of the teacher's 'encoder', and the cache has none"):
+        cached.check(Request(codebooks=("encoder",)))
+    coded = (Coded("encoder.encoders.2", 8, 256, "d", 0.3),)
+    cached.header = replace(cached.header, codebooks=coded)
+    cached.check(Request(codebooks=("encoder.encoders.2",)))
+    with pytest.raises(
+        KDError, match=r"the cache has those of 'encoder\.encoders\.2'; name"
+    ):
+        cached.check(Request(codebooks=("encoder",)))
+    probed = cached.probe(Question({}, Request())).codes["encoder.encoders.2"]
+    assert (probed.values.shape, probed.centroids) == ((1, 1, 8), 256)
 
 
 def test_the_wrong_tokens_are_refused(cached):

@@ -15,6 +15,8 @@ from espnet_kd.losses import LOSSES
 TEACHER = {"exp": "exp/asr_teacher_s1"}  # asr_kd.sh sets it
 # Hypotheses are searched once, not in every step.
 SEARCHED = ("ctc_nbest", "token_nbest")
+# These want a streaming student, and codebooks that are trained first.
+APART = ("mode_consistency", "codebook_ce")
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def _single(student_layer: str, teacher_layer: str) -> Iterator[Row]:
         **{name: outputs for name in LOSSES.names() if name.startswith("hidden_")},
     }
     for name in LOSSES.names():
-        if name.startswith("transducer_") or name == "mode_consistency":
-            continue  # these want transducers on both sides, or a streaming student
+        if name.startswith("transducer_") or name in APART:
+            continue  # of transducers on both sides
         term = {"type": name, **taps.get(name, {})}
         cached = ("--cache_targets", "true", "--cache_args", "--parts nbest --nbest 4")
         yield Row(
