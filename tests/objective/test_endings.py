@@ -123,6 +123,7 @@ def test_when_all_have_ended_the_teacher_is_not_asked(student, teacher, batch):
     assert len(ran) == 3, "two validations and one pass of training"
 
 
+@pytest.mark.slow
 def test_a_training_ends_a_term_and_a_resume_knows(features, tmp_path):
     """Nothing is learned at a rate of 0, so that the second epoch gains nothing."""
     from espnet_kd.tasks.variants import KDASRTask
