@@ -32,6 +32,8 @@ CASES = {
     "taylor": {"losses": [CTC, TOKEN], "prune": PRUNE | {"importance": "taylor"}},
     "gradients": {"losses": [CTC, TOKEN], "gradients": {"every": 1, "balance": True}},
     "cached": {"losses": [CTC, TOKEN]},
+    "rarely": {"losses": [CTC, HIDDEN]},
+    "missing": {"losses": [CTC, TOKEN, HIDDEN]},
     "fires on one": {"losses": [CTC | {"frames": "nonblank"}, TOKEN]},
     "fires nowhere": {"losses": [CTC | {"frames": "nonblank"}, TOKEN]},
 }
@@ -45,6 +47,8 @@ PARTS = {
 FRAMES = [60, 60, 60, 60, 45, 33, 51]
 LABELS = [4, 3, 1, 2, 3, 2, 4]
 STEPS_AN_EPOCH = 5
+# Utterances without the stream that the teacher of a case hears; one process has no other.
+MISSING = [1, 6]
 
 
 def batches() -> list[dict]:
@@ -133,6 +137,10 @@ def attached(case: str, cache: Path) -> Attachment:
         return espnet_kd.attach(student, conf | {"targets": str(cache)})
     if case == "average":
         return espnet_kd.attach(student, conf)
+    if case == "rarely":
+        teacher = LiveTeacher(teacher, every=2)
+    if case == "missing":
+        teacher = LiveTeacher(teacher, hears="clean", skips=True)
     if case.startswith("fires"):
         say_blank(teacher, but_in_one=case == "fires on one")
     return espnet_kd.attach(student, conf, teacher, example=example)
@@ -154,11 +162,20 @@ def epochs(case: str, cache: Path, part: list[int]) -> list[list[dict]]:
     joint = batches()
     if case.startswith("fires"):
         joint = joint[:1] * STEPS_AN_EPOCH
+    if case == "missing":
+        joint = [batch | heard_apart(batch) for batch in joint]
     mine = [rows(batch, part) for batch in joint]
     if case == "cached":
         reader = Cache([cache])
         mine = [batch | batch_of(reader.read(batch["utt_id"])) for batch in mine]
     return [mine, mine]
+
+
+def heard_apart(batch: dict) -> dict:
+    """A second stream of a batch, which some of its utterances lack."""
+    lengths = batch["speech_lengths"].clone()
+    lengths[MISSING] = 0
+    return {"clean": batch["speech"].flip(2), "clean_lengths": lengths}
 
 
 def trained(case: str, accum_grad: int, cache: Path, part: list[int]) -> dict:

@@ -107,6 +107,10 @@ def _check_together(check: Check, config: KDConfig) -> None:
         text = "weighs the terms by the gradient of the task's loss, and 'task_weight: 0'"
         check.add("gradients.balance", f"{text} leaves it none; remove one of the two")
     lasting = [t.weight * (t.schedule or config.schedule).last for t in config.losses]
+    ends = config.losses and all(t.until for t in config.losses if t.weight)
+    if not config.task_weight and ends and not check.problems:
+        text = "is 0, and every term may end by its 'until': nothing would be learned"
+        check.add("task_weight", f"{text} then; give it or a term a weight that stays")
     if not config.task_weight and not any(lasting) and not check.problems:
         text = "is 0, and so is every term at the end of its schedule: nothing would be"
         check.add("task_weight", f"{text} learned; give it or a term a weight that stays")

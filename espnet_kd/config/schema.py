@@ -9,9 +9,12 @@ from espnet_kd.config.options import NotNegative, Ordinal, SomeUpdates, Updates
 
 View = Literal["clean", "same"]
 WhenMissing = Literal["error", "skip"]
+Until = Literal["no_gain"]
 Precision = Literal["float32", "bfloat16"]
 Combination = Literal["mean", "log_mean", "confidence", "draw"]
 Rounding = Literal["none", "int8"]
+# Validations without a gain after which a term ends, if it is not said.
+PATIENCE = 3
 
 
 def _part(check: Check, name: str, value: object) -> None:
@@ -130,6 +133,9 @@ class LossTermConfig:
         options: Keyword arguments of the loss.
         confidence: Each utterance counts by the teacher's confidence to this power.
         schedule: Its own schedule; None for the common one.
+        until: ``no_gain`` ends the term when a validation shows no gain any more; empty
+            for one that goes on.
+        patience: Validations without a gain, one after the other, that end it.
     """
 
     type: str
@@ -138,6 +144,8 @@ class LossTermConfig:
     options: Mapping[str, Any]
     confidence: float = 0.0
     schedule: ScheduleConfig | None = None
+    until: str = ""
+    patience: int = PATIENCE
 
 
 @dataclass(frozen=True)

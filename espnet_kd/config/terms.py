@@ -6,7 +6,8 @@ from inspect import Parameter
 from typing import Any, Protocol
 
 from espnet_kd.config.check import Check
-from espnet_kd.config.schema import LossTermConfig, ScheduleConfig
+from espnet_kd.config.options import check_value
+from espnet_kd.config.schema import PATIENCE, LossTermConfig, ScheduleConfig, Until
 from espnet_kd.config.sections import read_schedule
 from espnet_kd.errors import ArgumentsError, KDError
 from espnet_kd.registry import NAME, Registry
@@ -81,6 +82,7 @@ class TermReader:
         name = str(options.pop("name", kind))
         confidence = check.not_negative("confidence", options.pop("confidence", 0))
         schedule = _schedule(check, options.pop("schedule", None))
+        until, patience = _until(check, options, weight)
         if weight is None:
             check.add("weight", "is missing; a weight has no default")
         else:
@@ -90,10 +92,14 @@ class TermReader:
         loss = self._build(check, kind, options)
         if confidence and loss is not None:
             _check_confidence(check, kind, loss)
+        if until and loss is not None and _doubles(loss):
+            text = f"reads the term's value in validations, where '{kind}' has none;"
+            check.add("until", f"{text} remove it")
         if weight == 0 and loss is not None and _doubles(loss):
             text = f"is 0, and '{kind}' needs every batch twice: it cannot be watched only"
             check.add("weight", f"{text}; give it a weight, or remove the term")
-        return LossTermConfig(kind, weight or 0.0, name, options, confidence, schedule)
+        said = (confidence, schedule, until, patience)
+        return LossTermConfig(kind, weight or 0.0, name, options, *said)
 
     def _build(self, check: Check, kind: str, options: Mapping[str, Any]) -> Loss | None:
         """Bind the options to the constructor, and try it."""
@@ -127,6 +133,21 @@ def _doubles(loss: Loss) -> bool:
 
 def _schedule(check: Check, raw: object) -> ScheduleConfig | None:
     return None if raw is None else read_schedule(check, raw)
+
+
+def _until(check: Check, options: dict[str, Any], weight: object) -> tuple[str, int]:
+    """When a term ends, taken out of its options."""
+    until, patience = options.pop("until", None), options.pop("patience", None)
+    if until is not None:
+        check_value(check, "until", until, Until)
+        if weight == 0:
+            text = "ends a term that trains, and this one's 'weight' is 0; remove it"
+            check.add("until", text)
+    elif patience is not None:
+        check.add("patience", "belongs to 'until: no_gain'; add that, or remove it")
+    if patience is not None:
+        patience = check.at_least("patience", patience, 1, "validations")
+    return str(until or ""), PATIENCE if patience is None else patience
 
 
 def _binds(

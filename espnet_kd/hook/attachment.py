@@ -261,6 +261,8 @@ class Attachment:
     ) -> TeacherTargets | None:
         if self.teacher is None:
             return None
+        if training_pass.learns and self.objective.is_over:
+            return TeacherTargets(torch.zeros_like(student.encoder_out_lens), scale=0.0)
         batch = training_pass.batch
         feats: Any = None
         if self._augmented and calls["specaug"]:

@@ -156,6 +156,7 @@ def _term(term: LossTermConfig, common: ScheduleConfig) -> str:
     confidence = f", confidence {term.confidence:g}" if term.confidence else ""
     given = f" ({options})" if options else ""
     schedule = _schedule(term, common) if term.weight else ""
+    schedule += f"; until: {term.until}" if term.until else ""
     return f"{term.type}{name}: {weight}{given}{confidence}{schedule}"
 
 

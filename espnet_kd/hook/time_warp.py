@@ -67,17 +67,18 @@ class SharedWarp(OnTimeWarp):
         """Warp other features of the same batch as the student's were.
 
         Args:
-            feats: (N, T, D).
-            feats_lens: Frames of each utterance, (N,), the same as the student's.
-            rows: Which utterances of the batch they are, (N,); None for all, in order.
+            feats: (B, T, D).
+            feats_lens: Frames of each utterance, (B,), the same as the student's.
+            rows: Which of them are truly of the batch's utterances; the others stay as
+                they are. None for all.
 
         Raises:
             TeacherError: If there are other numbers of frames.
         """
         if self._random is None or self._lens is None:
             return feats, feats_lens
-        lens = self._lens if rows is None else self._lens[rows.cpu()]
-        if not torch.equal(feats_lens.cpu(), lens):
+        kept = slice(None) if rows is None else rows.cpu()
+        if not torch.equal(feats_lens.cpu()[kept], self._lens[kept]):
             raise TeacherError(
                 "SpecAugment's time warp moves the student's frames, and the teacher's "
                 "features have another number of them, so that they cannot be moved alike. "
@@ -88,9 +89,12 @@ class SharedWarp(OnTimeWarp):
             return self._warped(feats.clone(), feats_lens), feats_lens
         # Each warp is drawn in its turn and by its length: the others are drawn as well.
         whole = self._lens.to(feats_lens)
-        blank = feats.new_zeros(len(whole), int(whole.max()), feats.shape[2])
-        blank[rows, : feats.shape[1]] = feats
-        return self._warped(blank, whole)[rows, : feats.shape[1]], feats_lens
+        width = max(int(whole.max()), feats.shape[1])
+        blank = feats.new_zeros(len(whole), width, feats.shape[2])
+        blank[rows, : feats.shape[1]] = feats[rows]
+        warped = feats.clone()
+        warped[rows] = self._warped(blank, whole)[rows, : feats.shape[1]]
+        return warped, feats_lens
 
     def _warped(self, feats: Tensor, feats_lens: Tensor) -> Tensor:
         """The whole batch; of two views both have the first one's warp."""

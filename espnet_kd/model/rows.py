@@ -38,18 +38,3 @@ def rows_of(outputs: Outputs, rows: Tensor) -> Outputs:
     if decode is not None:
         some = replace(some, decode=lambda ys, lens, at: decode(ys, lens, rows[at]))
     return some
-
-
-def spread(outputs: Outputs, rows: Tensor, size: int) -> Outputs:
-    """Put what is said about some utterances into a batch's order; the others get zeros.
-
-    Args:
-        outputs: Of N utterances.
-        rows: Their places in the batch, (N,).
-        size: B, the batch's utterances.
-    """
-
-    def put(tensor: Tensor) -> Tensor:
-        return tensor.new_zeros(size, *tensor.shape[1:]).index_copy(0, rows, tensor)
-
-    return changed_tensors(outputs, put)

@@ -18,6 +18,7 @@ from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.request import Request
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.objective.diagnostics import diagnose
+from espnet_kd.objective.endings import Endings
 from espnet_kd.objective.gradients import GradientMeter
 from espnet_kd.objective.observed import has_parameters, observed
 from espnet_kd.objective.schedule import schedule_scale
@@ -64,6 +65,7 @@ class Objective:
         self.schedule = config.schedule
         self.diagnostics = config.diagnostics
         self.meter = GradientMeter(config.gradients)
+        self.endings = Endings(config.losses)
         self.terms = [
             Term(term, LOSSES.get(term.type)(**term.options)) for term in config.losses
         ]
@@ -103,7 +105,14 @@ class Objective:
 
     def training_parts(self) -> list[TrainingPart]:
         """What of the objective changes while the student trains."""
-        return [self.meter] if self.meter.config.balance else []
+        parts: list[TrainingPart] = [self.meter] if self.meter.config.balance else []
+        return [*parts, self.endings] if self.endings.patience else parts
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every term has ended from which the student learns of a teacher."""
+        taught = [t for t in self.terms if t.is_trained and t.loss.needs().teacher]
+        return bool(taught) and {t.config.name for t in taught} <= self.endings.ended
 
     def build(self, student: ModelOutputs, teacher: TeacherTargets) -> None:
         """Let each term learn the widths from example outputs of both models.
@@ -154,11 +163,13 @@ class Objective:
             teacher that may leave some out) and ``grad_<name>`` (see ``GradientMeter``).
         """
         values = self._values(student, teacher)
+        if not torch.is_grad_enabled():
+            self.endings.note(values, weight)
         counted = values | self._resting(student, values)
         loss = loss_task if self.task_weight == 1.0 else self.task_weight * loss_task
         if torch.is_grad_enabled() and self.meter.is_due(step):
             trained = [term.config.name for term in self.terms if term.is_trained]
-            measured = {name: values[name] for name in trained}
+            measured = {name: values[name] for name in trained if name in values}
             self.meter.measure(loss, measured, parameters, step, weight)
         weights = self._weights(step, 1.0 if teacher is None else teacher.scale)
         parts = [weights[name] * counted[name] for name in weights]
@@ -188,7 +199,8 @@ class Objective:
 
         Every process of a distributed training must call it, and each finds the same.
         """
-        trained = [term for term in self.terms if term.is_trained]
+        ended = self.endings.ended
+        trained = [t for t in self.terms if t.is_trained and t.config.name not in ended]
         fired = _anywhere([term.fired for term in trained])
         return [t.config.name for t, did in zip(trained, fired, strict=True) if not did]
 
@@ -213,17 +225,17 @@ class Objective:
     def _weights(self, step: int, scale: float) -> dict[str, float]:
         """What each trained term's value is multiplied by, in an update or a validation.
 
-        Args:
-            step: Updates made so far.
-            scale: How many times the terms count that read a teacher.
+        Those that read a teacher count ``scale`` times.
         """
         learns = torch.is_grad_enabled()
         if not self._counts_terms:
             return {}
         weights = {}
+        ended = self.endings.ended if learns else set[str]()
         for term in self.terms:
             name, schedule = term.config.name, term.config.schedule or self.schedule
             part = schedule_scale(schedule, step) if learns else schedule.last
+            part *= name not in ended
             part *= scale if term.loss.needs().teacher else 1.0
             if term.is_trained:
                 weights[name] = term.config.weight * part * self.meter.factor(name)

@@ -11,6 +11,7 @@ from lightning.pytorch.strategies import (
     DeepSpeedStrategy,
     SingleDeviceStrategy,
 )
+from lightning.pytorch.trainer.states import TrainerFn
 
 from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.hook.attachment import Attachment
@@ -99,6 +100,16 @@ class DistillationCallback(Callback):
         self._count(trainer)
         if trainer.is_last_batch:
             self.attachment.objective.check_fired()
+
+    def on_validation_end(self, trainer: lightning.Trainer, *_args: Any) -> None:
+        """End the terms by which nothing is gained any more; of a fit's validations."""
+        if self._attachment is None:
+            return
+        endings = self._attachment.objective.endings
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            endings.forget()
+        else:
+            endings.judge()
 
     def on_train_end(self, *_args: Any) -> None:
         """Stop a run that ends within an epoch likewise."""

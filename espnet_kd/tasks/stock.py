@@ -72,6 +72,10 @@ if TYPE_CHECKING:
             """Train an epoch; whether all of its steps were invalid."""
 
         @classmethod
+        def validate_one_epoch(cls, *, model: nn.Module, **kwargs: Any) -> None:
+            """Validate after an epoch."""
+
+        @classmethod
         def plot_attention(cls, *, model: nn.Module, **kwargs: Any) -> None:
             """Draw the model's attention."""
 

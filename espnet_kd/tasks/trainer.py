@@ -54,6 +54,12 @@ class KDTrainer(StockTrainer):
         return invalid
 
     @classmethod
+    def validate_one_epoch(cls, *, model: nn.Module, **kwargs: Any) -> None:
+        """Validate; end the terms by which nothing is gained any more."""
+        super().validate_one_epoch(model=model, **kwargs)
+        _attachment(model).objective.endings.judge()
+
+    @classmethod
     def plot_attention(cls, *, model: nn.Module, **kwargs: Any) -> None:
         """Draw the student's attention without asking the teacher."""
         with _attachment(model).paused():

@@ -1,14 +1,13 @@
 """What every kind of teacher can do: live, cached, a language model, several as one."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.request import Labels, Request
-from espnet_kd.model.rows import changed_tensors
 from espnet_kd.model.training_part import TrainingPart, Warp
 
 
@@ -24,7 +23,8 @@ class Question:
         feats: The student's augmented features and their lengths, for ``view: same``.
         warp: The student's time warp, for features of the teacher's own.
         is_features: Whether ``speech`` is (B, T, D) features, not audio.
-        rows: Which utterances of the student's batch these are, (B,); None for all.
+        rows: Which utterances ``speech`` is truly of, the others hearing a stand-in; None
+            for all.
     """
 
     batch: Mapping[str, Any]
@@ -34,22 +34,6 @@ class Question:
     warp: Warp | None = None
     is_features: bool = False
     rows: Tensor | None = None
-
-
-def some_of(question: Question, rows: Tensor) -> Question:
-    """The same question about some utterances of its batch, (N,) places of them."""
-
-    def kept(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value[rows]
-        return [value[at] for at in rows.tolist()] if isinstance(value, list) else value
-
-    return replace(
-        question,
-        batch={key: kept(value) for key, value in question.batch.items()},
-        labels=changed_tensors(question.labels, lambda labels: labels[rows]),
-        rows=rows,
-    )
 
 
 class Teacher(Protocol):

@@ -116,16 +116,6 @@ class Ensemble(TrainingPart):
             for teacher in self.teachers:
                 teacher.check(request)
             return
-        for place, teacher in enumerate(self.teachers):
-            part = self._part(place, request)
-            if not part and not self.weights[place]:
-                raise KDError(
-                    f"the teacher named '{self.names[place]}' has 'weight: 0', and no loss "
-                    f"taps its layers, '{self.names[place]}:encoder' for one; remove it"
-                )
-            teacher.check(part)
-            if any(map(is_label_tap, part.listed("taps"))):
-                self._forced.add(place)
         for row in posterior_rows():
             if row.name not in request:
                 continue
@@ -133,6 +123,13 @@ class Ensemble(TrainingPart):
                 raise KDError(nobody_has(row))
             if not any(self._mixes(place, row.name) for place in self._lasting()):
                 raise KDError(nobody_keeps(row))
+        for place, teacher in enumerate(self.teachers):
+            part = self._part(place, request)
+            if not part:
+                raise KDError(self._idle(place))
+            teacher.check(part)
+            if any(map(is_label_tap, part.listed("taps"))):
+                self._forced.add(place)
 
     def match_vocabulary(self, student: nn.Module, lists: Collection[str]) -> None:
         """Let every teacher whose tokens count speak in the student's."""
@@ -212,6 +209,17 @@ class Ensemble(TrainingPart):
         seed = zlib.crc32(f"{torch.initial_seed()} {names}".encode())
         random = torch.Generator().manual_seed(seed)
         return int(torch.multinomial(self.shares, 1, generator=random))
+
+    def _idle(self, place: int) -> str:
+        """What to say of a teacher that nobody asks for anything."""
+        name = self.names[place]
+        who = f"the teacher named '{name}'" if name else f"teacher number {place + 1}"
+        weightless = "" if self.weights[place] else " has 'weight: 0' and"
+        way = f"tap them, '{name}:encoder' for one," if name else "give it a 'name' to tap"
+        return (
+            f"{who}{weightless} is asked for nothing: no loss reads posteriors that it "
+            f"gives, nor taps its layers; {way} or remove it"
+        )
 
     def _place(self, name: str) -> int:
         """Where the teacher of a name stands; the first for an empty one.

@@ -18,11 +18,11 @@ from espnet_kd.model.hidden import layer_count
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import has_recurrent_encoder, parts_of
 from espnet_kd.model.request import Request
-from espnet_kd.model.rows import changed_tensors, rows_of, spread
+from espnet_kd.model.rows import changed_tensors
 from espnet_kd.model.table import OUTPUTS, check_model
 from espnet_kd.model.taps import check_rule_alone
 from espnet_kd.model.training_part import TrainingPart
-from espnet_kd.teachers.base import Question, some_of
+from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.codebooks import (
     Codebooks,
     check_all_read,
@@ -109,25 +109,16 @@ class LiveTeacher:
         return replace(said(question), scale=scale)
 
     def _hear(self, stream: OwnStream, question: Question) -> TeacherTargets:
-        """Answer about the utterances that have the stream."""
-        question = stream.of(question, self.name)
-        rows, size = stream.rows(question), len(question.batch["speech"])
-        if rows is None:
-            targets = self._answer(question)
-        elif len(rows):
-            targets = spread(self._answer(some_of(question, rows)), rows, size)
-        else:  # a stand-in is heard, and nothing that is said about it is taught
-            one = some_of(question, rows.new_zeros(1))
-            speech, lens = stream.noise(one)
-            heard = {**one.batch, "speech": speech, "speech_lengths": lens}
-            said = self._answer(replace(one, batch=heard, warp=None))
-            targets = spread(rows_of(said, rows), rows, size)
+        """Answer about the stream; what is said of a stand-in is not taught."""
+        heard = stream.of(question, self.name)
+        said = self._answer(heard)
         if not stream.skips:
-            return targets
+            return said
+        here = question.batch[f"{stream.name}_lengths"] > 0
         request = question.request
         names = [*(n for n in request if n != "taps"), *request.listed("taps")]
-        here = question.batch["speech_lengths"] > 0
-        return replace(targets, taught=dict.fromkeys(names, here))
+        taught = dict.fromkeys(names, here)
+        return replace(said, encoder_out_lens=said.encoder_out_lens * here, taught=taught)
 
     def _answer(self, question: Question) -> TeacherTargets:
         """Answer for every utterance of a batch."""

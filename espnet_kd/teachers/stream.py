@@ -62,32 +62,46 @@ class OwnStream:
                 f"of {len(batch['speech'])}; both streams have to come from one list of "
                 "utterances"
             )
-        if not self.skips and bool((lens == 0).any()):
+        empty = lens == 0
+        if not bool(empty.any()):
+            return self._about(question, speech, lens)
+        if not self.skips:
             raise self._empty(lens, batch, teacher)
-        return self._about(question, speech, lens)
-
-    def rows(self, question: Question) -> Tensor | None:
-        """Utterances that have the stream, of a question that ``of`` gave; None for all."""
-        lens = question.batch["speech_lengths"]
-        return None if bool((lens > 0).all()) else (lens > 0).nonzero()[:, 0]
+        return self._filled(question, speech, lens)
 
     def example(self, question: Question) -> Question:
         """The question about an example of this stream, made up if there is none."""
         if f"{self.name}_lengths" in question.batch:
             return question
-        noise, lens = self.noise(question)
+        noise, lens = self.noise(question.batch["speech"])
         more = {self.name: noise, f"{self.name}_lengths": lens}
         return replace(question, batch={**question.batch, **more})
 
-    def noise(self, question: Question) -> tuple[Tensor, Tensor]:
+    def noise(self, speech: Tensor, *channels: int) -> tuple[Tensor, Tensor]:
         """Something that the teacher can hear in place of ``speech``, and its lengths."""
-        speech = question.batch["speech"]
         width = self.input_size if self.input_size is not None else speech.shape[-1]
-        shape = (SAMPLES,) if self.takes_audio else (FRAMES, width)
+        shape = (SAMPLES, *channels) if self.takes_audio else (FRAMES, width)
         noise = torch.zeros(len(speech), *shape)
         noise.normal_(generator=torch.Generator().manual_seed(0))
         lens = torch.full((len(speech),), shape[0])
         return noise.to(speech), lens.to(speech.device)
+
+    def _filled(self, question: Question, speech: Tensor, lens: Tensor) -> Question:
+        """Let utterances without the stream hear another's, that a batch stays a batch.
+
+        It is the one before, so that lengths go on to fall where they do; noise where no
+        utterance of the batch has the stream.
+        """
+        here = lens > 0
+        if not bool(here.any()):
+            channels = speech.shape[2:] if self.takes_audio else ()
+            noise, lens = self.noise(speech, *channels)
+            return replace(self._about(question, noise, lens), warp=None)
+        places = torch.arange(len(lens), device=lens.device)
+        before = places.where(here, -1).cummax(0).values
+        source = before.where(before >= 0, here.nonzero()[0, 0])
+        heard = self._about(question, speech[source], lens[source])
+        return replace(heard, rows=here.nonzero()[:, 0])
 
     def _about(self, question: Question, speech: Tensor, lens: Tensor) -> Question:
         batch = {**question.batch, "speech": speech, "speech_lengths": lens}

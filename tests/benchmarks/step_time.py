@@ -27,6 +27,7 @@ import copy
 import functools
 import statistics
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,6 +49,7 @@ from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.codebooks import Codebooks
 from espnet_kd.teachers.live import LiveTeacher
 
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 TEACHERS_LAYER = "encoder.encoders.5"
 LAYERS = {"student": "encoder.encoders.2", "teacher": TEACHERS_LAYER}
 TERMS = {
@@ -75,6 +77,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--device", default="cpu")
     return parser
 
@@ -222,7 +225,7 @@ def cheaper(
             step(batch)
 
     works = {name: functools.partial(several, step) for name, step in steps.items()}
-    took = seconds(works, args.repeats, device=args.device)
+    took = seconds(works, args.repeats, device=args.device, clock=CLOCKS[args.clock])
     for name, value in medians(took).items():
         print(f"{name:10s} {value / args.every * 1e3:9.1f} ms")
     ratios = [
@@ -266,7 +269,7 @@ def main() -> None:
             run_teacher(teacher, batch, args.terms)
 
     works = {"distilled": lambda: distilled(given), "parts": parts}
-    took = seconds(works, args.repeats, device=args.device)
+    took = seconds(works, args.repeats, device=args.device, clock=CLOCKS[args.clock])
     ratios = [a / b for a, b in zip(*took.values(), strict=True)]
     for name, value in medians(took).items():
         print(f"{name:10s} {value * 1e3:9.1f} ms")

@@ -56,6 +56,7 @@ SETTINGS = (
         },
     ),
     Setting("schedule", "own_schedule", term={"schedule": {"warmup_steps": 2}}),
+    Setting("until", "until", term={"until": "no_gain", "patience": 1}),
     Setting("gradients", "balance", kd={"gradients": {"every": 1, "balance": True}}),
     Setting("gradients", "measure", kd={"gradients": {"every": 2}}),
     Setting("specaug", "warp", train={"specaug": "specaug", "specaug_conf": SPECAUG}),

@@ -157,7 +157,7 @@ def wanted(draw: Draw) -> tuple[set[str], set[str]]:
     return parts if parts or taps else {"ctc"}, taps
 
 
-TERM = ("type", "weight", "name", "confidence", "schedule")
+TERM = ("type", "weight", "name", "confidence", "schedule", "until", "patience")
 
 
 def stock_fails_too(draw: Draw, world: World, folder: Path, error: BaseException) -> bool:

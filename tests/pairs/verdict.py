@@ -26,7 +26,7 @@ def refusal(error: KDError, watch: Watch) -> str:
     if NEVER_FIRED in text:
         names = text.partition(":")[0].split(", ")
         trained = [stats for phase, stats in watch.passes if phase == "train"]
-        if all(not stats[f"loss_kd_{name}"] for name in names for stats in trained):
+        if all(not stats.get(f"loss_kd_{name}") for name in names for stats in trained):
             return text
     if watch.updates:
         raise OutcomeError(f"refused after {watch.updates} updates: {text}") from error
@@ -55,9 +55,11 @@ def check_passes(draw: Draw, watch: Watch) -> Iterator[str]:
     if {phase for phase, _ in watch.passes} != {"train", "valid"}:
         yield "no training or no validation"
     for phase, stats in watch.passes:
-        rests = phase == "train" and "every" in draw.target.each and not stats["loss_kd"]
-        for name in () if rests else draw.names:
-            if f"loss_kd_{name}" not in stats:
+        # A teacher of every n-th batch leaves its terms out of the others.
+        rests = phase == "train" and "every" in draw.target.each
+        told = {key for at, of in watch.passes if at == phase for key in of}
+        for name in draw.names:
+            if f"loss_kd_{name}" not in (told if rests else stats):
                 yield f"{phase}: no loss_kd_{name}"
         for key, value in stats.items():
             if "loss" in key and not abs(value) < float("inf"):

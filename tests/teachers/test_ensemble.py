@@ -266,15 +266,16 @@ def test_a_teacher_of_layers_alone_may_have_other_tokens(student, batch):
         (hidden("big:encoder"), "mean", (1, 1), "no teacher has the 'name: big'; did"),
         (hidden("other:encoder"), "draw", (1, 1), "'other:encoder' is of one teacher"),
         (hidden(), "draw", (1, 0), "'weight: 0' is of one teacher's layers"),
-        (hidden(), "mean", (1, 0), "'other' has 'weight: 0', and no loss taps its"),
+        (hidden(), "mean", (1, 0), "'other' has 'weight: 0' and is asked for nothing"),
         (hidden("other:encoder.x"), "mean", (1, 1), "no module 'encoder.x'"),
     ],
 )
 def test_layers_that_nobody_gives_are_refused(student, batch, term, how, shares, text):
     guests, _ = two()
     both = Ensemble(guests, shares, how, names=("bit", "other"))
+    conf = {"losses": [hidden(name="first"), term]}
     with pytest.raises(ConfigError, match=text):
-        espnet_kd.attach(student, {"losses": [term]}, both, example=example_of(batch))
+        espnet_kd.attach(student, conf, both, example=example_of(batch))
 
 
 def test_one_teacher_alone_has_no_name_in_front(student, teacher, batch):
@@ -366,3 +367,14 @@ def test_the_log_tells_shares_that_move(student, batch, caplog):
     _, stats, _ = student.train()(**clone(batch))
     assert stats["kd_share_0"].item() == pytest.approx(0.75)
     assert stats["kd_share_other"].item() == pytest.approx(0.25)
+
+
+def test_a_teacher_that_nobody_asks_for_anything_is_named(student, batch):
+    """Of a CTC only teacher no decoder is read, and what has no name is not tapped."""
+    guests = [
+        LiveTeacher(build_asr(seed=1)),
+        LiveTeacher(build_asr(seed=2, ctc_weight=1.0)),
+    ]
+    said = "teacher number 2 is asked for nothing: .*; give it a 'name' to tap or remove it"
+    with pytest.raises(ConfigError, match=said):
+        espnet_kd.attach(student, {"losses": TERMS[1:]}, Ensemble(guests, (1.0, 1.0)))

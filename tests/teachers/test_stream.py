@@ -161,6 +161,37 @@ def test_an_utterance_without_the_stream_is_not_taught(student, teacher, clean):
     assert grads.isfinite().all()
 
 
+@pytest.mark.parametrize("missing", [(0,), (1,), (0, 1), (0, 2)])
+def test_what_is_taught_of_some_and_of_the_others_is_what_is_taught_of_all(
+    student, teacher, clean, missing
+):
+    """Whichever lack it, that with the longest transcript and that of the first place."""
+    lens = torch.full((3,), 60)
+    clean = clean | {"speech_lengths": lens, "clean_lengths": lens}
+    others = [row for row in range(3) if row not in missing]
+    terms = TERMS[:3]
+    some, rest, whole = (
+        passed(student, guest(teacher), gap_in(clean, *rows), terms)
+        for rows in (missing, others, ())
+    )
+    torch.testing.assert_close(some[0] + rest[0], whole[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(some[2] + rest[2], whole[2], rtol=1e-4, atol=1e-5)
+    for term in terms:
+        name = f"loss_kd_{term['type']}"
+        parts = some[1][name] + rest[1][name]
+        torch.testing.assert_close(parts, whole[1][name], rtol=1e-5, atol=1e-6)
+    assert some[1]["kd_taught"].item() == pytest.approx(1 - len(missing) / 3)
+
+
+def test_a_recurrent_teacher_hears_falling_lengths(student, batch, clean):
+    """A stand-in is as long as the utterance before, or the first that there is."""
+    rnn = {"rnn_type": "lstm", "num_layers": 1, "hidden_size": 8, "output_size": 8}
+    teacher = build_asr(seed=2, encoder="rnn", encoder_conf=rnn)
+    for missing in ((0,), (1,), (0, 2)):
+        stats = passed(student, guest(teacher), gap_in(clean, *missing), CTC)[1]
+        assert stats["loss_kd_ctc_frame_kl"] > 0
+
+
 def test_where_nobody_has_the_stream_nothing_is_taught(student, teacher, clean):
     loss, stats, grads = passed(student, guest(teacher), gap_in(clean, 0, 1, 2))
     assert loss.item() == 0

@@ -120,7 +120,7 @@ def test_a_layer_that_was_not_written_is_named_with_its_option(
     student, batch, teachers, cached
 ):
     term = LOSSES[3] | {"teacher": "other:encoder.encoders.2"}
-    conf = {"teachers": teachers, "losses": [term], "targets": cached[0]}
+    conf = {"teachers": teachers, "losses": [LOSSES[0], term], "targets": cached[0]}
     with pytest.raises(
         KDError, match=r"no hidden 'encoder.encoders.2' .*--tap encoder\.en"
     ):
