@@ -192,8 +192,10 @@ def _written(kind: Kind, output: Path, int8: bool) -> list[str]:
 def _check_distance(found: GraphDistance | ChunkComparison, tolerance: float) -> None:
     distance = found if isinstance(found, GraphDistance) else found.distance
     if not distance.largest <= tolerance:
-        text = f"the graph is {distance.largest:.2g} from PyTorch, more than {tolerance}"
-        raise KDError(f"{text}; this encoder cannot be exported")
+        raise KDError(
+            f"the graph is {distance.largest:.2g} from PyTorch, more than {tolerance}; "
+            "this encoder cannot be exported"
+        )
 
 
 def _features(
