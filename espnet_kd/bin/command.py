@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
@@ -161,6 +162,30 @@ def add_inference_config(parser: argparse.ArgumentParser) -> None:
     """Declare ``--inference_config``, a decoding configuration of ESPnet's recipes."""
     text = "YAML file with options of ESPnet's asr_inference, such as conf/decode.yaml."
     parser.add_argument("--inference_config", type=Path, default=None, help=text)
+
+
+def add_frame_shift(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--frame_shift``, which features do not tell."""
+    text = "Milliseconds from one frame of feats.scp to the next."
+    parser.add_argument("--frame_shift", type=float, default=10.0, help=text)
+
+
+def frame_shift_of(args: argparse.Namespace) -> float:
+    """Read the argument of ``add_frame_shift``.
+
+    Raises:
+        KDError: If it is no time.
+    """
+    shift: float = args.frame_shift
+    if not 0 < shift < inf:
+        raise KDError("--frame_shift is a number of milliseconds above 0, such as 10")
+    return shift
+
+
+def add_sample_rate(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--fs``, which features do not tell either."""
+    text = "Samples a second of the audio that feats.scp was made of."
+    parser.add_argument("--fs", type=_positive, default=16000, help=text)
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

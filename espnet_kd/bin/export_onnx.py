@@ -5,10 +5,19 @@ features (B, T, D) and lengths as the front end gives them, normalisation is ins
 model that takes waveforms, what its own front end makes of them. A graph that does not
 compute what PyTorch computes is not left behind. Without data the check is on random
 features.
+
+Of the encoders contextual_block_conformer and contextual_block_transformer it writes
+ctc.streaming.onnx and ctc.streaming.int8.onnx: a chunk of features (1, T, D) and a state
+in, the log-probabilities of what is complete and the next state out. Their metadata tell
+all that is needed to run them. They are compared with ESPnet's own encoder at every chunk,
+and their time with PyTorch's.
 """
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,16 +26,27 @@ from torch import Tensor
 from espnet_kd.bin.command import (
     YES_OR_NO,
     add_experiment,
+    add_frame_shift,
     add_measured_speech,
+    add_sample_rate,
     command_parser,
+    frame_shift_of,
     run_command,
 )
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import task_class
 from espnet_kd.host.experiment import Experiment, open_experiment
+from espnet_kd.host.front_end import input_hop, sample_rate, takes_features
+from espnet_kd.streaming.blocks import DEFAULTS, ENCODERS, check_streams
+from espnet_kd.streaming.comparison import (
+    ChunkComparison,
+    compare_chunks,
+    random_utterances,
+)
+from espnet_kd.streaming.export import Heard, export_streaming
 from espnet_kd.student.compress import comparison_speech
-from espnet_kd.student.distance import graph_distance
-from espnet_kd.student.export import EncoderCTC, export_onnx, quantize_onnx
+from espnet_kd.student.distance import GraphDistance, graph_distance
+from espnet_kd.student.export import EncoderCTC, export_onnx, keep, quantize_onnx
 
 EXAMPLE = """
 python -m espnet_kd.bin.export_onnx --exp exp/asr_student \\
@@ -34,7 +54,26 @@ python -m espnet_kd.bin.export_onnx --exp exp/asr_student \\
 """
 # Between two float32 programs, in log-probability.
 TOLERANCE = 1e-3
+CHUNK_TOLERANCE = 1e-4
 RANDOM_LENGTHS = (203, 150, 97, 64)
+STREAMING = (*YES_OR_NO, "auto")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of graph.
+
+    Attributes:
+        name: Its file.
+        write: Writes it.
+        compare: Compares a file with PyTorch.
+        tolerance: How far a log-probability may be from PyTorch's.
+    """
+
+    name: str
+    write: Callable[[Path], None]
+    compare: Callable[[Path], GraphDistance | ChunkComparison]
+    tolerance: float
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -46,6 +85,13 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, default=None, help=text)
     text = "Whether a graph of 8-bit integers is written as well."
     parser.add_argument("--int8", default="true", choices=YES_OR_NO, help=text)
+    text = (
+        "Whether the graph is fed chunk by chunk (ctc.streaming.onnx, not ctc.onnx); auto "
+        "asks whether the encoder has blocks."
+    )
+    parser.add_argument("--streaming", default="auto", choices=STREAMING, help=text)
+    add_sample_rate(parser)
+    add_frame_shift(parser)
     return parser
 
 
@@ -65,40 +111,118 @@ def run(args: argparse.Namespace) -> str:
         raise KDError(f"{args.exp} is no directory to write to: say --output_dir DIR")
     task = task_class(args.task)
     with open_experiment(args.exp, args.file) as experiment:
+        hears_chunks = _hears_chunks(args, experiment.settings)
         model = experiment.model(task)
         feats = _features(args, task, experiment, model)
-    return "\n".join(_written(EncoderCTC(model), output, feats, args.int8 == "true"))
+        heard = _heard(args, experiment.settings, model)
+    kind = (_of_chunks if hears_chunks else _of_whole)(EncoderCTC(model), feats, heard)
+    return "\n".join(_written(kind, output, args.int8 == "true"))
 
 
-def _written(model: EncoderCTC, output: Path, feats: list[Tensor], int8: bool) -> list[str]:
-    """Write the graph and, if asked, its 8-bit form; give a line about each."""
-    float_path, int8_path = output / "ctc.onnx", output / "ctc.int8.onnx"
-    export_onnx(model, feats[0], float_path)
-    distance = graph_distance(model, float_path, feats)
-    if not distance.largest <= TOLERANCE:
-        float_path.unlink()
-        text = f"the graph is {distance.largest:.2g} from PyTorch, more than {TOLERANCE}"
-        raise KDError(f"{text}; this encoder cannot be exported")
-    lines = [f"{_size(float_path)}; {distance}"]
-    if int8:
-        quantize_onnx(float_path, int8_path)
-        lines.append(f"{_size(int8_path)}; {graph_distance(model, int8_path, feats)}")
+def _hears_chunks(args: argparse.Namespace, settings: dict[str, Any]) -> bool:
+    """Whether the graph is one of chunks.
+
+    Raises:
+        KDError: If the model has not the graph that was asked for.
+    """
+    conf = DEFAULTS | (settings.get("encoder_conf") or {})
+    has_blocks = settings.get("encoder") in ENCODERS and conf["block_size"] != 0
+    if args.streaming == "true" or (args.streaming == "auto" and has_blocks):
+        check_streams(args.exp, settings)
+        return True
+    if has_blocks:
+        raise KDError(
+            f"{args.exp} hears blocks, as many as an utterance has, which a graph of whole "
+            "utterances cannot follow; leave out --streaming false: a graph of chunks "
+            "hears an utterance whole if that is one chunk"
+        )
+    return False
+
+
+def _of_whole(graph: EncoderCTC, feats: list[Tensor], heard: Heard) -> Kind:
+    noise = torch.Generator().manual_seed(0)
+    feats = feats or [
+        torch.randn(1, frames, heard.size, generator=noise) for frames in RANDOM_LENGTHS
+    ]
+    return Kind(
+        "ctc.onnx",
+        write=lambda path: export_onnx(graph, feats[0], path),
+        compare=lambda path: graph_distance(graph, path, feats),
+        tolerance=TOLERANCE,
+    )
+
+
+def _of_chunks(graph: EncoderCTC, feats: list[Tensor], heard: Heard) -> Kind:
+    feats = feats or random_utterances(graph.model.encoder, heard.size)
+    return Kind(
+        "ctc.streaming.onnx",
+        write=lambda path: export_streaming(graph, heard, path),
+        compare=lambda path: compare_chunks(graph, path, feats, heard.shift_ms),
+        tolerance=CHUNK_TOLERANCE,
+    )
+
+
+def _written(kind: Kind, output: Path, int8: bool) -> list[str]:
+    """Write the graph and, if asked, its 8-bit form; give a line about each.
+
+    Each takes its place when it was compared; what stood there before is no graph of this
+    model, and goes if there is none.
+    """
+    path = output / kind.name
+    small = path.with_suffix(".int8.onnx")
+    with TemporaryDirectory() as folder:
+        made, made_small = Path(folder) / path.name, Path(folder) / small.name
+        try:
+            kind.write(made)
+            found = kind.compare(made)
+            _check_distance(found, kind.tolerance)
+        except KDError:
+            path.unlink(missing_ok=True)
+            raise
+        keep(made, path)
+        lines = [f"{_size(path)}; {found}"]
+        if int8:
+            quantize_onnx(made, made_small)
+            found = kind.compare(made_small)
+            keep(made_small, small)
+            lines.append(f"{_size(small)}; {found}")
     return lines
+
+
+def _check_distance(found: GraphDistance | ChunkComparison, tolerance: float) -> None:
+    distance = found if isinstance(found, GraphDistance) else found.distance
+    if not distance.largest <= tolerance:
+        raise KDError(
+            f"the graph is {distance.largest:.2g} from PyTorch, more than {tolerance}; "
+            "this encoder cannot be exported"
+        )
 
 
 def _features(
     args: argparse.Namespace, task: type[Any], experiment: Experiment, model: Any
 ) -> list[Tensor]:
-    """Features (1, T, D) of the data's first utterances; random ones without data."""
-    data, settings = args.data_path_and_name_and_type, experiment.settings
-    if speech := comparison_speech(experiment, task, data, args.utterances):
-        with torch.no_grad():
-            lens = [torch.tensor([audio.shape[1]]) for audio in speech]
-            pairs = zip(speech, lens, strict=True)
-            return [model._extract_feats(x, n)[0] for x, n in pairs]
-    width = settings.get("input_size") or model.frontend.output_size()
-    noise = torch.Generator().manual_seed(0)
-    return [torch.randn(1, frames, width, generator=noise) for frames in RANDOM_LENGTHS]
+    """Features (1, T, D) of the data's first utterances; none without data."""
+    data = args.data_path_and_name_and_type
+    speech = comparison_speech(experiment, task, data, args.utterances)
+    with torch.no_grad():
+        lens = [torch.tensor([audio.shape[1]]) for audio in speech]
+        pairs = zip(speech, lens, strict=True)
+        return [model._extract_feats(x, n)[0] for x, n in pairs]
+
+
+def _heard(args: argparse.Namespace, settings: dict[str, Any], model: Any) -> Heard:
+    """What the model's features are.
+
+    Raises:
+        KDError: If the arguments say what cannot be.
+    """
+    shift = frame_shift_of(args)
+    if takes_features(settings):
+        return Heard(settings["input_size"], args.fs, shift)
+    rate = sample_rate(settings)
+    shift = 1000.0 * input_hop(settings) / rate
+    frontend = {"kind": settings.get("frontend")} | (settings.get("frontend_conf") or {})
+    return Heard(model.frontend.output_size(), rate, shift, frontend)
 
 
 def _size(path: Path) -> str:

@@ -26,9 +26,11 @@ from espnet_kd.bin.command import (
     YES_OR_NO,
     add_data,
     add_experiment,
+    add_frame_shift,
     add_inference_config,
     add_threads,
     command_parser,
+    frame_shift_of,
     run_command,
 )
 from espnet_kd.errors import KDError
@@ -80,8 +82,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--repetition_detection", default="true", choices=YES_OR_NO, help=text)
     text = "Milliseconds given at a time; without a number, the hop of the model's blocks."
     add("--chunk_ms", type=float, default=None, help=text)
-    text = "Milliseconds from one frame of feats.scp to the next."
-    add("--frame_shift", type=float, default=10.0, help=text)
+    add_frame_shift(parser)
     add_threads(parser)
     return parser
 
@@ -137,9 +138,7 @@ class Measurement:
         self.driver = open_driver(*opened)
         self.to_text = detokeniser(self.settings)
         self.to_labels = tokeniser(self.task, self.settings)
-        if not 0 < args.frame_shift < inf:
-            raise KDError("--frame_shift is a number of milliseconds above 0, such as 10")
-        self.rate = input_rate(self.settings, 1000.0 / args.frame_shift)
+        self.rate = input_rate(self.settings, 1000.0 / frame_shift_of(args))
         hop, encoder = input_hop(self.settings), self.driver.model.encoder
         frame: int = encoder.subsample * hop
         sizes = (encoder.block_size, encoder.hop_size, encoder.look_ahead)

@@ -83,7 +83,7 @@ def check_streams(name: str, settings: Mapping[str, Any]) -> None:
     encoder = settings.get("encoder")
     if settings.get("decoder") == "transducer" or "joint_network_conf" in settings:
         raise KDError(
-            f"{name} is a transducer, whose latency is not measured here; name a model "
+            f"{name} is a transducer, which is not fed in chunks here; name a model "
             f"of CTC and attention with one of the encoders {' and '.join(ENCODERS)}"
         )
     if encoder not in ENCODERS:

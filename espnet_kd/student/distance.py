@@ -1,6 +1,7 @@
 """How far a changed model is from the model that it was made of."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,22 @@ class GraphDistance:
     agreement: float
     frames: int
 
+    @classmethod
+    def of(
+        cls, model_log_probs: Sequence[Tensor], graph_log_probs: Sequence[Tensor]
+    ) -> "GraphDistance":
+        """Compare log-probabilities, (T, V) a piece, of at least one frame in all."""
+        model_all = torch.cat(list(model_log_probs)).double()
+        graph_all = torch.cat(list(graph_log_probs)).double()
+        apart = model_all - graph_all
+        same = model_all.argmax(-1) == graph_all.argmax(-1)
+        return cls(
+            largest=float(apart.abs().max()),
+            kl=float((model_all.exp() * apart).sum(-1).mean()),
+            agreement=float(same.double().mean()),
+            frames=len(apart),
+        )
+
     def __str__(self) -> str:
         """The distance as a sentence fragment that names PyTorch."""
         return (
@@ -74,22 +91,11 @@ def graph_distance(model: EncoderCTC, path: Path, feats: list[Tensor]) -> GraphD
         KDError: If the two do not even agree in the number of frames.
     """
     session = open_onnx(path)
-    pairs = [_both(model, session, utterance, path) for utterance in feats]
-    model_log_probs = torch.cat([pair[0] for pair in pairs]).double()
-    graph_log_probs = torch.cat([pair[1] for pair in pairs]).double()
-    apart = model_log_probs - graph_log_probs
-    same = model_log_probs.argmax(-1) == graph_log_probs.argmax(-1)
-    return GraphDistance(
-        largest=float(apart.abs().max()),
-        kl=float((model_log_probs.exp() * apart).sum(-1).mean()),
-        agreement=float(same.double().mean()),
-        frames=len(apart),
-    )
+    pairs = [_both(model, session, utterance) for utterance in feats]
+    return GraphDistance.of([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
-def _both(
-    model: EncoderCTC, session: Any, feats: Tensor, path: Path
-) -> tuple[Tensor, Tensor]:
+def _both(model: EncoderCTC, session: Any, feats: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities (T, V) of the model and of its graph for one utterance."""
     lens = torch.tensor([feats.shape[1]])
     with torch.no_grad():
@@ -97,7 +103,7 @@ def _both(
     graph_log_probs, graph_frames = run_onnx(session, feats, lens)
     if not torch.equal(model_frames, graph_frames):
         raise KDError(
-            f"{path} gives {int(graph_frames)} frames where PyTorch gives "
+            f"the graph gives {int(graph_frames)} frames where PyTorch gives "
             f"{int(model_frames)}"
         )
     return model_log_probs[0], graph_log_probs[0]

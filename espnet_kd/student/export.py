@@ -3,8 +3,9 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +24,21 @@ OUTPUTS = ("ctc_log_probs", "encoder_out_lens")
 OPSET = 18
 # Convolutions stay in float: as integers they are slower than before.
 ROUNDED = ("MatMul", "Gemm")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How a graph's inputs and outputs are called.
+
+    Attributes:
+        inputs: Names of the inputs.
+        outputs: Names of the outputs.
+        axes: By name, the axes of any length and what they are called.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    axes: Mapping[str, Mapping[int, str]]
 
 
 class EncoderCTC(nn.Module):
@@ -81,26 +97,68 @@ def export_onnx(graph: EncoderCTC, example: Tensor, path: Path) -> None:
     lens = torch.tensor([example.shape[1]])
     axes = {name: {0: "batch"} for name in (*INPUTS, *OUTPUTS)}
     axes["feats"][1], axes["ctc_log_probs"][1] = "time", "frames"
-    _onnx()
-    with TemporaryDirectory() as folder, _without_remarks(), torch.no_grad():
+    onnx_package()
+    with TemporaryDirectory() as folder:
         traced = Path(folder) / "traced.onnx"
         try:
-            torch.onnx.export(
-                *(graph, (example, lens), traced),
-                input_names=INPUTS,
-                output_names=OUTPUTS,
-                dynamic_axes=axes,
-                opset_version=OPSET,
-                # torch.export cannot follow ESPnet's masks, which depend on values.
-                dynamo=False,
-            )
+            trace(graph, (example, lens), traced, Signature(INPUTS, OUTPUTS, axes))
         except Exception as error:
             # Encoders of the zoo raise errors of many kinds; the user needs the name.
             kind = type(graph.model.encoder).__name__
             text = f"{kind} cannot be exported ({type(error).__name__}: {error})"
             raise KDError(text) from None
-        _describe(graph.model, traced)
-        _keep(traced, path)
+        content = onnx_package().load(traced)
+        write_onnx(content, facts_of(graph.model), path)
+
+
+def trace(
+    module: nn.Module, example: tuple[Tensor, ...], path: Path, signature: Signature
+) -> None:
+    """Write what a module does with an example as an ONNX file.
+
+    Args:
+        module: In evaluation mode.
+        example: Its arguments.
+        path: The file.
+        signature: How its inputs and outputs are called.
+    """
+    with _without_remarks(), torch.no_grad():
+        torch.onnx.export(
+            *(module, example, path),
+            input_names=signature.inputs,
+            output_names=signature.outputs,
+            dynamic_axes=signature.axes,
+            opset_version=OPSET,
+            # torch.export cannot follow ESPnet's masks, which depend on values.
+            dynamo=False,
+        )
+
+
+def facts_of(model: Any) -> dict[str, str]:
+    """What the metadata of every graph of a model say: tokens, blank, encoder."""
+    return {
+        "token_list": json.dumps(list(model.token_list)),
+        "blank_id": str(parts_of(model).blank_id),
+        "encoder": type(model.encoder).__name__,
+    }
+
+
+def write_onnx(content: Any, facts: dict[str, str], path: Path) -> None:
+    """Check a graph, give it metadata, and write it whole or not at all.
+
+    Args:
+        content: An ``onnx.ModelProto``.
+        facts: The metadata.
+        path: The file.
+
+    Raises:
+        KDError: If the file cannot be written.
+    """
+    onnx = onnx_package()
+    onnx.helper.set_model_props(content, facts)
+    onnx.checker.check_model(content)
+    with whole_file(path, "wb") as file:
+        file.write(content.SerializeToString())
 
 
 def quantize_onnx(source: Path, path: Path) -> None:
@@ -113,7 +171,7 @@ def quantize_onnx(source: Path, path: Path) -> None:
     Raises:
         KDError: If onnxruntime is missing, or the file cannot be written.
     """
-    _onnx()
+    onnx_package()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with TemporaryDirectory() as folder, _without_advice():
@@ -123,8 +181,10 @@ def quantize_onnx(source: Path, path: Path) -> None:
             per_channel=True,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=list(ROUNDED),
+            # A streaming graph's encoder is a branch, run where a block is complete.
+            extra_options={"EnableSubgraph": True},
         )
-        _keep(made, path)
+        keep(made, path)
 
 
 def run_onnx(session: Any, feats: Tensor, feats_lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,7 +209,7 @@ def open_onnx(path: Path) -> Any:
     Raises:
         KDError: If onnx or onnxruntime is missing.
     """
-    _onnx()
+    onnx_package()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -157,25 +217,22 @@ def open_onnx(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _describe(model: Any, path: Path) -> None:
-    onnx = _onnx()
-    content = onnx.load(path)
-    facts = {
-        "token_list": json.dumps(list(model.token_list)),
-        "blank_id": str(parts_of(model).blank_id),
-        "encoder": type(model.encoder).__name__,
-    }
-    onnx.helper.set_model_props(content, facts)
-    onnx.checker.check_model(content)
-    onnx.save(content, path)
+def keep(made: Path, path: Path) -> None:
+    """Copy a finished graph to its place, whole or not at all.
 
-
-def _keep(made: Path, path: Path) -> None:
+    Raises:
+        KDError: If the file cannot be written.
+    """
     with whole_file(path, "wb") as file:
         file.write(made.read_bytes())
 
 
-def _onnx() -> Any:
+def onnx_package() -> Any:
+    """Give the package ``onnx``, where onnxruntime is there as well.
+
+    Raises:
+        KDError: If one of them is missing.
+    """
     try:
         import onnx
         import onnxruntime  # noqa: F401

@@ -56,6 +56,13 @@ def test_what_a_student_saves():
     assert answer.stdout.count("SQNR") == 2
 
 
+@pytest.mark.slow
+def test_what_a_chunk_costs():
+    answer = run("streaming_chunk", "--vocabulary", "50", "--layers", "2")
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    assert answer.stdout.count("a chunk of 640 ms takes") == 2
+
+
 def test_a_soak_tells_a_leak_from_what_the_stock_run_does():
     """Of the 10 lines after the 200th update, two make a quarter: at 350 and at 1,150."""
     updates = np.arange(1, 13) * 100.0

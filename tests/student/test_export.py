@@ -76,14 +76,14 @@ def test_other_loggers_speak_while_a_graph_is_quantised(
     graph, tmp_path, caplog, monkeypatch
 ):
     """A graph is quantised: only onnxruntime's advice is dropped."""
-    real = export._keep
+    real = export.keep
 
     def kept(made, path):
         logging.warning("a message by the root logger")
         logging.getLogger("somebody.else").warning("a message of another logger")
         real(made, path)
 
-    monkeypatch.setattr(export, "_keep", kept)
+    monkeypatch.setattr(export, "keep", kept)
     before = (logging.root.manager.disable, list(logging.root.filters))
     with caplog.at_level(logging.INFO):
         quantize_onnx(graph, tmp_path / "int8.onnx")

@@ -4,12 +4,13 @@
 set -euo pipefail
 
 pack_students() {
-    local seed dir tool
+    local seed dir
     for seed in ${seeds}; do
         dir=$(distilled_exp "${seed}")
         pack "${dir}"
         if "${deploy}"; then
-            for tool in quantize export_onnx; do convert "${tool}" "${dir}"; done
+            convert "${dir}" quantize
+            convert "${dir}" export_onnx --fs "${fs}"
         fi
     done
 }
@@ -26,14 +27,15 @@ pack() {
     mv "$1/packed.zip.partial.zip" "$1/packed.zip"
 }
 
-# convert TOOL MODEL_DIR: quantize, export_onnx
+# convert MODEL_DIR TOOL [OPTION...]: quantize, export_onnx
 convert() {
-    local tool=$1 dir=$2 key
+    local dir=$1 tool=$2 key
+    shift 2
     key=("${dir}/${tool}.done" "${dir}/${inference_model}")
     if is_fresh "${key[@]}"; then log "${tool} ${dir##*/}: is there"; return; fi
     log "Stage 16: ${tool} ${dir##*/}; log: ${dir}/${tool}.log"
     "${python}" -m "espnet_kd.bin.${tool}" --exp "${dir}" --file "${inference_model}" \
-        --data_path_and_name_and_type "$(features "${valid_set}")" \
+        --data_path_and_name_and_type "$(features "${valid_set}")" "$@" \
         > "${dir}/${tool}.log" 2>&1 || { tail -n 5 "${dir}/${tool}.log" >&2; exit 1; }
     mark_fresh "${key[@]}"
 }
