@@ -77,8 +77,20 @@ class FirstBatch:
         teacher: ModelOutputs | None,
         *,
         is_same: bool,
+        is_own: bool = False,
     ) -> "FirstBatch":
-        """Take it from what a pass of the student gave."""
+        """Take it from what a pass of the student gave.
+
+        Args:
+            objective: The terms.
+            stats: Their values.
+            student: The student's side.
+            teacher: The teacher's.
+            is_same: Whether the student has the teacher's weights.
+            is_own: Whether the models are asked by their own forward pass.
+        """
+        # Frames are told of models whose encoder makes them out of audio.
+        teacher_lens = None if teacher is None or is_own else teacher.encoder_out_lens
         own = Part(TASK, objective.task_weight, float(stats["loss_task"]))
         terms = [
             Part(name, term.config.weight, float(stats[f"loss_kd_{name}"]))
@@ -88,7 +100,7 @@ class FirstBatch:
         return cls(
             (own, *terms),
             student.encoder_out_lens.detach().clone(),
-            None if teacher is None else teacher.encoder_out_lens.detach().clone(),
+            None if teacher_lens is None else teacher_lens.detach().clone(),
             reads_frames(objective.teacher_request),
             objective.meter.config.balance,
             is_same,

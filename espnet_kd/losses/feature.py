@@ -15,11 +15,8 @@ from espnet_kd.losses.base import LOSSES, Needs
 from espnet_kd.losses.measured import MeasuredLoss, PairMeasure
 from espnet_kd.masking import (
     Reduction,
-    check_pair,
-    keep_rows,
-    length_mask,
+    kept_pair,
     reduce_positions,
-    widened,
 )
 from espnet_kd.model.hidden import check_rows
 from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
@@ -125,10 +122,7 @@ def kept(
     student: Tensor, teacher: Tensor, lengths: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Both sides' real positions, (N, D) each in one dtype, and their (B, T) mask."""
-    check_pair(student, teacher, lengths, "hidden")
-    mask = length_mask(lengths, student.shape[1])  # (B, T)
-    student = widened(keep_rows(student, mask))
-    return student, keep_rows(teacher.detach(), mask).to(student.dtype), mask
+    return kept_pair(student, teacher, lengths, "hidden")
 
 
 class Projection(nn.Linear):

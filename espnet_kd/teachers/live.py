@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from espnet_kd.errors import KDError, TeacherError, utterance_name
 from espnet_kd.host.compat import is_too_short
-from espnet_kd.model.forward import fork_rng, run_guest
+from espnet_kd.model.families import family_of
+from espnet_kd.model.forward import TRANSCRIPT, fork_rng, run_guest, stream_of
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import has_recurrent_encoder, parts_of
 from espnet_kd.model.request import Request
@@ -20,6 +21,16 @@ from espnet_kd.teachers.finite import first_broken
 from espnet_kd.teachers.search import can_search, find_nbest
 from espnet_kd.teachers.stream import OwnStream
 from espnet_kd.teachers.vocabulary import TokenMaps, match_vocabularies, vocabulary_of
+
+# Attributes of models by which they count errors and losses, or remember what they said.
+ERRANDS: dict[str, Any] = {
+    "error_calculator": None,
+    "error_calculator_trans": None,
+    "asr_error_calculator": None,
+    "mt_error_calculator": None,
+    "loss_wrappers": (),
+    "log_epoch_metrics": False,
+}
 
 
 class LiveTeacher:
@@ -55,6 +66,7 @@ class LiveTeacher:
         self.name = name or type(model).__name__
         self.origin = origin
         self.settings = settings
+        self.family = family_of(model)
         self.vocabulary = vocabulary_of(model)
         self._tokens = TokenMaps()
         self._front_ends_agree = False
@@ -69,7 +81,7 @@ class LiveTeacher:
         """
         if self.stream is not None:
             question = self.stream.of(question, self.name)
-        self._follow(question.batch["speech"])
+        self._follow(question.batch)
         self._check_input(question)
         outputs = self._run(question)
         self._check_finite(outputs, question.batch.get("utt_id"))
@@ -113,7 +125,7 @@ class LiveTeacher:
         """
         if self.view != "same" or self._front_ends_agree:
             return
-        self._follow(batch["speech"])
+        self._follow(batch)
         student_feats, teacher_feats = (
             _features(m, batch)[0] for m in (student, self.model)
         )
@@ -148,11 +160,11 @@ class LiveTeacher:
         return f"hears: {self.stream.name}" if self.stream else f"view: {self.view}"
 
     def _run(self, question: Question) -> ModelOutputs:
-        inputs = {key: question.batch[key] for key in ("speech", "speech_lengths")}
+        inputs = self._inputs(question)
         front_end: Any = nullcontext()
         feats = self._prepared(question)
         if feats is not None:
-            inputs = dict(zip(inputs, feats, strict=True))
+            inputs |= dict(zip(("speech", "speech_lengths"), feats, strict=True))
             front_end = _without_front_end(self.model)
         labels = self._tokens.to_teacher(question.labels)
         try:
@@ -165,6 +177,14 @@ class LiveTeacher:
                 raise self._too_short(error, question.batch) from None
             raise self._failed(error, question.batch) from error
 
+    def _inputs(self, question: Question) -> dict[str, Any]:
+        """What of the batch it is given: all of it for its own forward pass."""
+        if self.family is not None:
+            return self._tokens.read_by_teacher(question.batch)
+        heard = {key: question.batch[key] for key in ("speech", "speech_lengths")}
+        words = {key: question.batch[key] for key in TRANSCRIPT if key in question.batch}
+        return heard | words
+
     def _prepared(self, question: Question) -> tuple[Tensor, Tensor] | None:
         """Features that the student's pass decides on; None for the teacher's own."""
         if self.view == "same" and question.feats is not None:
@@ -174,6 +194,12 @@ class LiveTeacher:
         with fork_rng(question.batch["speech"].device):
             feats, lens = _features(self.model, question.batch)
             return question.warp(feats, lens)
+
+    def _stream_of(self, batch: Mapping[str, Any]) -> Tensor:
+        if self.family is not None:
+            return stream_of(self.model, batch)
+        speech: Tensor = batch["speech"]
+        return speech
 
     def _too_short(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
         shortest = int(batch["speech_lengths"].argmin())
@@ -185,7 +211,7 @@ class LiveTeacher:
         )
 
     def _failed(self, error: Exception, batch: Mapping[str, Any]) -> TeacherError:
-        shape = ", ".join(map(str, batch["speech"].shape))
+        shape = ", ".join(map(str, self._stream_of(batch).shape))
         what, *_ = str(error).splitlines() or [""]
         whose = f"'{self.stream.name}'" if self.stream else "the student's batch"
         return TeacherError(
@@ -197,6 +223,8 @@ class LiveTeacher:
 
     def _check_input(self, question: Question) -> None:
         batch = question.batch
+        if self.family is not None:
+            return
         if question.is_features and getattr(self.model, "frontend", None) is not None:
             raise TeacherError(
                 f"teacher {self.name}: it takes audio, and the student is trained on "
@@ -210,8 +238,9 @@ class LiveTeacher:
                 "but 'unsorted'), and without cr_ctc"
             )
 
-    def _follow(self, speech: Tensor) -> None:
+    def _follow(self, batch: Mapping[str, Any]) -> None:
         """Move to where the batch is: ESPnet moves the student after building it."""
+        speech = self._stream_of(batch)
         parameter = next(self.model.parameters(), None)
         dtype = speech.dtype if speech.is_floating_point() else None
         if parameter is None or parameter.device != speech.device:
@@ -235,9 +264,9 @@ class LiveTeacher:
 def freeze(model: nn.Module) -> nn.Module:
     """Make a model a silent guest: evaluating, without gradients or side errands."""
     model.eval().requires_grad_(False)
-    for name in ("error_calculator", "error_calculator_trans", "asr_error_calculator"):
+    for name, silent in ERRANDS.items():
         if hasattr(model, name):
-            setattr(model, name, None)
+            setattr(model, name, silent)
     ctc: Any = getattr(model, "ctc", None)
     if ctc is not None:
         ctc.dropout_rate = 0.0  # ESPnet applies it in evaluation as well

@@ -1,0 +1,84 @@
+"""Whole trainings of ESPnet's tasks beside recognition, by its own trainers."""
+
+import math
+
+import pytest
+from kind_runs import command, distil, kd_conf, stats_of, write_corpus, write_teacher
+from training import equal, weights
+
+from espnet_kd.host.compat import task_class
+from espnet_kd.host.known_tasks import TASKS
+
+
+def tapped(kind, tap):
+    return {"type": kind, "student": tap, "teacher": tap}
+
+
+TERMS = {
+    "lm": [{"type": "token_kl"}, tapped("hidden_mse", "lm.encoder")],
+    "tts": [
+        {"type": "spectrum_l1"},
+        {"type": "duration_mse"},
+        tapped("hidden_mse", "tts.decoder"),
+    ],
+    "enh": [
+        {"type": "waveform_si_snr"},
+        {"type": "spectrum_l1"},
+        {"type": "mask_mse"},
+        tapped("hidden_mse", "separator.rnn"),
+    ],
+    "spk": [{"type": "class_kl"}, tapped("hidden_cosine", "projector")],
+    "slu": [
+        {"type": "ctc_frame_kl", "frames": "all"},
+        {"type": "token_kl"},
+        tapped("hidden_mse", "encoder"),
+    ],
+    "mt": [{"type": "token_kl"}, tapped("hidden_mse", "encoder")],
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("kinds") / "corpus")
+
+
+def distilled(corpus, root, task, name, weight=1.0, **more):
+    conf = kd_conf(root / f"{name}.yaml", root / "teacher", TERMS[task], weight)
+    distil(task, command(corpus, task, root / name, **more), conf)
+
+
+def test_a_language_model_learns_by_its_stock_command(corpus, tmp_path):
+    write_teacher(corpus, "lm", tmp_path / "teacher")
+    distilled(corpus, tmp_path, "lm", "student")
+    stats = stats_of(tmp_path / "student")
+    assert stats["loss_kd_token_kl"] > 0
+    assert stats["loss_kd_hidden_mse"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TERMS)
+def test_a_task_trains_with_its_teacher(corpus, tmp_path, task):
+    write_teacher(corpus, task, tmp_path / "teacher")
+    task_class(task).main(cmd=command(corpus, task, tmp_path / "stock"))
+    distilled(corpus, tmp_path, task, "kd")
+    first, last = (stats_of(tmp_path / "kd", epoch) for epoch in (1, 2))
+    for term in TERMS[task]:
+        name = f"loss_kd_{term['type']}"
+        assert math.isfinite(last[name])
+        assert last[name] > 0
+    if task != "spk":  # whose crops differ from epoch to epoch
+        assert last["loss_kd"] < first["loss_kd"]
+    stock, student = weights(tmp_path / "stock"), weights(tmp_path / "kd")
+    assert list(stock) == list(student)
+    assert not equal(stock, student)
+    # All weights 0: the stock run, bit for bit.
+    distilled(corpus, tmp_path, task, "watched", weight=0.0)
+    assert equal(weights(tmp_path / "watched"), stock)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_its_option(task):
+    from espnet_kd.tasks import variants
+
+    parser = getattr(variants, f"KD{TASKS[task][1]}").get_parser()
+    assert "--kd_conf" in parser._option_string_actions
