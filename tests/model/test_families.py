@@ -1,13 +1,15 @@
 """Models asked by their own forward pass: what they are, and how long what they give is."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import build_asr, clone
 from kinds import batch_of, build
 
-from espnet_kd.errors import KDError
+import espnet_kd
+from espnet_kd.errors import ConfigError, KDError
 from espnet_kd.model.families import FAMILIES, family_of
 from espnet_kd.model.forward import evaluating, run_guest
 from espnet_kd.model.lengths import AXES
@@ -65,6 +67,30 @@ def test_a_model_is_known_by_what_it_has_and_its_taps_by_their_axes(task):
         assert hidden.values.shape[1] >= max(lengths), tap
         assert hidden.values.shape[2] == width, tap
         assert not hidden.values.requires_grad, tap
+
+
+def test_a_classifier_of_sounds(monkeypatch):
+    """Its metrics are of a package that ESPnet does not require; they stand aside."""
+    from espnet2.cls import espnet_model
+
+    metrics = SimpleNamespace(
+        multiclass_accuracy=lambda *_, **__: torch.zeros(()),
+        multiclass_precision=lambda *_, **__: torch.zeros(()),
+    )
+    monkeypatch.setattr(espnet_model, "torcheval_import_error", None)
+    monkeypatch.setattr(espnet_model, "EvalFunction", metrics, raising=False)
+    student, teacher, batch = build("cls", 8), build("cls", 12), batch_of("cls")
+    assert family_of(student).title == "classifier"
+    terms = [{"type": "class_kl", "weight": 1.0}]
+    terms += [{"type": "rkd", "weight": 1.0, "student": "encoder", "teacher": "encoder"}]
+    espnet_kd.attach(student, {"losses": terms}, teacher, example=batch)
+    _, stats, _ = student.train()(**batch)
+    assert stats["loss_kd_class_kl"].item() > 0
+    assert stats["loss_kd_rkd"].item() > 0
+    student.classification_type = "multi-label"
+    espnet_kd.detach(student)
+    with pytest.raises(ConfigError, match="says of each class by itself"):
+        espnet_kd.attach(student, {"losses": terms[:1]}, teacher)
 
 
 def test_two_frames_a_step_of_the_decoder():

@@ -6,6 +6,7 @@ import pytest
 from kind_runs import command, distil, kd_conf, stats_of, write_corpus, write_teacher
 from training import equal, weights
 
+from espnet_kd.config.read import read_kd_conf
 from espnet_kd.host.compat import task_class
 from espnet_kd.host.known_tasks import TASKS
 
@@ -14,20 +15,20 @@ def tapped(kind, tap):
     return {"type": kind, "student": tap, "teacher": tap}
 
 
-TERMS = {
-    "lm": [{"type": "token_kl"}, tapped("hidden_mse", "lm.encoder")],
-    "tts": [
-        {"type": "spectrum_l1"},
-        {"type": "duration_mse"},
-        tapped("hidden_mse", "tts.decoder"),
-    ],
+# The configuration that is shipped for a task, and what else it learns by here.
+SHIPPED = {
+    "lm": "language_model_student",
+    "tts": "synthesis",
+    "enh": "enhancement",
+    "spk": "speaker",
+}
+FURTHER = {
+    "lm": [tapped("hidden_mse", "lm.encoder")],
     "enh": [
-        {"type": "waveform_si_snr"},
         {"type": "spectrum_l1"},
         {"type": "mask_mse"},
         tapped("hidden_mse", "separator.rnn"),
     ],
-    "spk": [{"type": "class_kl"}, tapped("hidden_cosine", "projector")],
     "slu": [
         {"type": "ctc_frame_kl", "frames": "all"},
         {"type": "token_kl"},
@@ -35,6 +36,12 @@ TERMS = {
     ],
     "mt": [{"type": "token_kl"}, tapped("hidden_mse", "encoder")],
 }
+LEARNING = sorted(SHIPPED.keys() | FURTHER.keys())
+
+
+def terms_of(task):
+    shipped = read_kd_conf(SHIPPED[task])["losses"] if task in SHIPPED else []
+    return [*shipped, *FURTHER.get(task, [])]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +50,7 @@ def corpus(tmp_path_factory):
 
 
 def distilled(corpus, root, task, name, weight=1.0, **more):
-    conf = kd_conf(root / f"{name}.yaml", root / "teacher", TERMS[task], weight)
+    conf = kd_conf(root / f"{name}.yaml", root / "teacher", terms_of(task), weight)
     distil(task, command(corpus, task, root / name, **more), conf)
 
 
@@ -56,13 +63,13 @@ def test_a_language_model_learns_by_its_stock_command(corpus, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TERMS)
+@pytest.mark.parametrize("task", LEARNING)
 def test_a_task_trains_with_its_teacher(corpus, tmp_path, task):
     write_teacher(corpus, task, tmp_path / "teacher")
     task_class(task).main(cmd=command(corpus, task, tmp_path / "stock"))
     distilled(corpus, tmp_path, task, "kd")
     first, last = (stats_of(tmp_path / "kd", epoch) for epoch in (1, 2))
-    for term in TERMS[task]:
+    for term in terms_of(task):
         name = f"loss_kd_{term['type']}"
         assert math.isfinite(last[name])
         assert last[name] > 0
