@@ -65,6 +65,26 @@ def check_pair(student: Tensor, teacher: Tensor, lengths: Tensor, what: str) -> 
         )
 
 
+def kept_pair(
+    student: Tensor, teacher: Tensor, lengths: Tensor, what: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Both sides' real positions, (N, D) each in one dtype, and their (B, L) mask.
+
+    Args:
+        student: (B, L, D), widened to float32.
+        teacher: Same shape; its gradient ends here.
+        lengths: Real positions, (B,).
+        what: Name of both in messages.
+
+    Raises:
+        ValueError: If shapes or lengths do not fit.
+    """
+    check_pair(student, teacher, lengths, what)
+    mask = length_mask(lengths, student.shape[1])
+    student = widened(keep_rows(student, mask))
+    return student, keep_rows(teacher.detach(), mask).to(student.dtype), mask
+
+
 def reduce_positions(
     values: Tensor, keep: Tensor, reduction: Reduction, weights: Tensor | None = None
 ) -> Tensor:

@@ -12,13 +12,15 @@ import sys
 
 from espnet_kd.bin.command import command_parser
 from espnet_kd.errors import KDError, suggest
-from espnet_kd.host.compat import TRAININGS
+from espnet_kd.host.known_tasks import TRAININGS
 from espnet_kd.host.release import explained_absence
 
 EXAMPLE = """
 python -m espnet_kd.bin.check -m espnet2.bin.asr_train --config conf/student.yaml ... \\
     --kd_conf recommended --kd_conf teachers.0.exp=exp/asr_teacher
 """
+# Tasks whose errors can be counted on their transcripts.
+CHECKED = ("asr", "asr_transducer", "st")
 WELL = "This training works."
 UNWISE = "This training works; what is unwise about it:"
 BROKEN = "This training will not work:"
@@ -68,11 +70,12 @@ def task_name(module: str) -> str:
     Raises:
         KDError: If it is no training module of a task that has distillation.
     """
-    if module not in TRAININGS:
+    checked = {name: task for name, task in TRAININGS.items() if task in CHECKED}
+    if module not in checked:
         raise KDError(
-            f"'{module}' is no training that can be checked; {suggest(module, TRAININGS)}"
+            f"'{module}' is no training that can be checked; {suggest(module, checked)}"
         )
-    return TRAININGS[module]
+    return checked[module]
 
 
 if __name__ == "__main__":

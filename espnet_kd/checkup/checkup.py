@@ -12,7 +12,7 @@ from espnet_kd.checkup.examination import Examination, Findings
 from espnet_kd.checkup.reading import SPLITS, data_problems, distributed_option
 from espnet_kd.checkup.reasons import Reasons, functions_passed, one_line, reasons_of
 from espnet_kd.checkup.rehearsal import Prepared, on_one_cpu, rehearse
-from espnet_kd.host.compat import TASKS
+from espnet_kd.host.known_tasks import TASKS
 from espnet_kd.tasks import variants
 
 UNREAD = "the arguments cannot be read ({why}); mend the file that --config names"

@@ -50,7 +50,8 @@ def attach(
         teacher: A trained model, frozen in place; None loads ``teachers`` of the
             configuration.
         example: A batch to try both models on, needed only for hidden losses on a
-            model that takes features (no front end).
+            model that takes features (no front end), or that is asked by its own forward
+            pass (language models, synthesis, enhancement, speakers, ...).
         task: ESPnet task class that can build the teacher; the ASR task by default.
 
     Returns:
@@ -111,7 +112,8 @@ def _parts(config: KDConfig, attachment: Attachment) -> list[PartOf]:
     if needs.two_modes:
         taps = attachment.student_request.listed("taps")
         parts.append(partial(TwoModes, taps=taps))
-    if attachment.teacher is not None and time_warp_of(attachment.model) is not None:
+    warps = attachment.family is None and time_warp_of(attachment.model) is not None
+    if attachment.teacher is not None and warps:
         parts.append(SharedWarp)
     return parts
 

@@ -11,11 +11,13 @@ from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.hook.first_batch import FirstBatch, is_same_model
+from espnet_kd.hook.pairing import pair_problems
 from espnet_kd.hook.probe import can_probe, probe, takes_features
 from espnet_kd.hook.projections import PROJECTIONS, Projections
 from espnet_kd.hook.triple import Triple
 from espnet_kd.model.context import check_blocks
-from espnet_kd.model.forward import fork_rng, outputs_of_pass, recorder
+from espnet_kd.model.families import family_of
+from espnet_kd.model.forward import fork_rng, kept, outputs_of_pass, recorder
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import parts_of
 from espnet_kd.model.request import Labels
@@ -27,9 +29,6 @@ from espnet_kd.teachers.base import Question, Teacher
 from espnet_kd.teachers.build import live_teacher
 
 ATTRIBUTE = "_espnet_kd"
-# What a student may overwrite in its own batch: features when it has no front end
-# (time warp, masks, normalisation), lengths when a language token is put in front.
-CLONED = ("speech", "speech_lengths", "text_lengths")
 
 Calls = Mapping[str, list[Call]]
 # Makes a part of training of a student.
@@ -70,7 +69,11 @@ class Attachment:
         self._updates = 0
         self.parts: list[TrainingPart] = teacher.training_parts() if teacher else []
         self.parts += objective.training_parts()
+        self.family = family_of(model)
         self.student_request = objective.student_request
+        if self.family is not None:
+            # Its teacher is not forced along labels: it reads them itself.
+            self.student_request = self.student_request.changed(forced=False)
         self.teacher_request = objective.teacher_request
         same = teacher is not None and teacher.view == "same"
         augments = getattr(model, "specaug", None) is not None
@@ -98,7 +101,8 @@ class Attachment:
         checks += [partial(term.loss.meet, self.model) for term in self.objective.terms]
         if self.teacher is not None:
             checks.append(partial(self.teacher.check, self.teacher_request))
-        problems = []
+        texts = pair_problems(self.model, self.teacher, self.teacher_request)
+        problems = [Problem("teachers", text) for text in texts]
         for check in checks:
             try:
                 check()
@@ -117,6 +121,8 @@ class Attachment:
         lists = token_lists(self.teacher_request)
         if "forced" in self.student_request:
             lists.add("text")
+        if self.family is not None:
+            lists |= set(self.family.tokens)
         if self.teacher is not None and lists:
             self.teacher.match_vocabulary(self.model, lists)
 
@@ -131,7 +137,7 @@ class Attachment:
         if is_needed:
             self.objective.build(student, teacher)
         # Of another stream than the student's no example tells the frame rate.
-        if live is not None and live.stream is None:
+        if live is not None and live.stream is None and self.family is None:
             self.frames = (student.encoder_out_lens, teacher.encoder_out_lens)
 
     def connect(self, parts: Sequence[PartOf] = ()) -> None:
@@ -221,7 +227,7 @@ class Attachment:
         for part in self.parts:
             part.before_pass(self._pass)
         given = self._pass.batch
-        self._pass.batch = _kept(given)
+        self._pass.batch = kept(model, given)
         self._taps.start(model)
         return None if given is kwargs else (args, given)
 
@@ -249,7 +255,9 @@ class Attachment:
         if training_pass.learns and answered and self.first_batch is None:
             is_same = is_same_model(model, self.teacher)
             heard = (student, teacher)
-            self.first_batch = FirstBatch.of(self.objective, stats, *heard, is_same=is_same)
+            self.first_batch = FirstBatch.of(
+                self.objective, stats, *heard, is_same=is_same, is_own=bool(self.family)
+            )
             self.first_batch.tell(rates=self.frames is None)
         self._count(training_pass.learns)
         for part in self.parts:
@@ -289,9 +297,3 @@ class Attachment:
         if learns:
             self.passes += 1
             self.step = self._updates + self.passes // self.accum_grad
-
-
-def _kept(batch: dict[str, Any]) -> dict[str, Any]:
-    """The batch as it came in, whatever the student is going to do to its own."""
-    cloned = {k: v.clone() for k in CLONED if isinstance(v := batch.get(k), Tensor)}
-    return {**batch, **cloned}

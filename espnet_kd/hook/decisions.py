@@ -77,6 +77,9 @@ def delay_doubts(attachment: Attachment) -> Iterator[str]:
 def _beside(attachment: Attachment, teacher: Teacher) -> Iterator[str]:
     """Tokens and frames of both models side by side, and what the teacher costs."""
     request, size = attachment.teacher_request, len(vocabulary_of(attachment.model).text)
+    if attachment.family is not None:
+        yield f"cost of a step: {_cost(request, teacher)}"
+        return
     if lists := token_lists(request):
         kinds = " and ".join(sorted(lists))
         yield f"vocabulary: {size:,} tokens, the same in both models (compared: {kinds})"
@@ -97,6 +100,8 @@ def _cost(request: Request, teacher: Teacher) -> str:
     live = [one for one in several if isinstance(one, LiveTeacher)]
     size = sum(_size(one.model) for one in live)
     parts = ["encoder", *(row.name for row in rows_of(request) if row.name != "taps")]
+    if any(one.family is not None for one in live):
+        parts = ["all of it"]
     whose = "the student's average" if isinstance(teacher, EMATeacher) else "the teacher"
     whose = f"each of {len(live)} teachers" if len(live) > 1 else whose
     return f"a pass of {whose} without gradient ({', '.join(parts)}; {size:,} parameters)"

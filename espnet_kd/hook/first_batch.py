@@ -79,9 +79,20 @@ class FirstBatch:
         teacher: ModelOutputs | None,
         *,
         is_same: bool,
+        is_own: bool = False,
     ) -> "FirstBatch":
-        """Take it from what a pass of the student gave."""
-        compared = _lens(student, teacher)
+        """Take it from what a pass of the student gave.
+
+        Args:
+            objective: The terms.
+            stats: Their values.
+            student: The student's side.
+            teacher: The teacher's.
+            is_same: Whether the student has the teacher's weights.
+            is_own: Whether the models are asked by their own forward pass.
+        """
+        # Frames are told of models whose encoder makes them out of audio.
+        compared = _lens(student, None if is_own else teacher)
         own = Part(TASK, objective.task_weight, float(stats["loss_task"]))
         terms = [
             Part(name, term.config.weight, float(stats[f"loss_kd_{name}"]))

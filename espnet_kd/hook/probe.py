@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
+from espnet_kd.model.families import family_of
 from espnet_kd.model.forward import evaluating, fork_rng, run_guest
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
-from espnet_kd.model.parts import parts_of
+from espnet_kd.model.parts import parts_of, reads_transcript
 from espnet_kd.model.request import Labels, Request
 from espnet_kd.teachers.base import Question, Teacher
 
@@ -27,7 +28,8 @@ def probe(
         teacher: The teacher, if there is one.
         requests: What the losses ask of student and teacher.
         example: ``speech`` and ``speech_lengths``, and the stream that a teacher hears if
-            it is another; None for a second of noise.
+            it is another; of a model that is asked by its own forward pass all that it
+            takes; None for a second of noise.
 
     Raises:
         KDError: If there must be an example, because the model takes features.
@@ -50,12 +52,16 @@ def probe(
 
 def can_probe(model: nn.Module, example: Mapping[str, Tensor] | None) -> bool:
     """Whether there is something to try a model on: an example, or audio of any kind."""
+    if family_of(model) is not None or (example is None and reads_transcript(model)):
+        return False  # a pass that needs a whole batch is made only for what it shows
     return example is not None or getattr(model, "frontend", None) is not None
 
 
 def takes_features(model: nn.Module, batch: Mapping[str, Any]) -> bool:
     """Whether a student is given features: (B, T, D) without a front end for channels."""
-    return getattr(model, "frontend", None) is None and batch["speech"].dim() == 3
+    if family_of(model) is not None or getattr(model, "frontend", None) is not None:
+        return False
+    return bool(batch["speech"].dim() == 3)
 
 
 def _tapped(request: Request) -> Request:
@@ -66,6 +72,16 @@ def _tapped(request: Request) -> Request:
 
 def _example(model: nn.Module) -> dict[str, Tensor]:
     """A second of noise for a model that takes audio."""
+    if (family := family_of(model)) is not None:
+        raise KDError(
+            f"taps of a {family.title} need a trial pass, which takes a batch of the "
+            "training: call attach(..., example=batch) with all that the model takes"
+        )
+    if reads_transcript(model):
+        raise KDError(
+            "hidden losses need a trial pass, and this model reads a transcript: call "
+            "attach(..., example=batch) with a batch of the training"
+        )
     if getattr(model, "frontend", None) is None:
         raise KDError(
             "hidden losses need a trial pass to learn both widths, and this model "
@@ -79,6 +95,8 @@ def _example(model: nn.Module) -> dict[str, Tensor]:
 
 def _labels(model: nn.Module, batch: Mapping[str, Tensor]) -> Labels:
     """One label for each utterance of the example."""
+    if family_of(model) is not None:
+        return Labels()  # it reads its own
     size, device = len(batch["speech"]), batch["speech"].device
     eos = parts_of(model).eos_id
     start = torch.full((size, 2), max(eos, 1), dtype=torch.long, device=device)

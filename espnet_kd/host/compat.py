@@ -15,19 +15,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from espnet_kd.errors import KDError, suggest
+from espnet_kd.host.known_tasks import TASKS
 from espnet_kd.host.quiet import quiet_import
+from espnet_kd.host.tokens import name_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-# Task name -> (module, class) of the stock task; tasks.variants has KDclass of each.
-TASKS = {
-    "asr": ("espnet2.tasks.asr", "ASRTask"),
-    "asr_transducer": ("espnet2.tasks.asr_transducer", "ASRTransducerTask"),
-    "st": ("espnet2.tasks.st", "STTask"),
-}
-# ESPnet's module that trains a task -> the task's name.
-TRAININGS = {f"espnet2.bin.{name}_train": name for name in TASKS}
 
 
 @dataclass(frozen=True)
@@ -79,8 +72,7 @@ def task_class(name: str) -> type[Any]:
 
 def language_model_task() -> type[Any]:
     """Import the stock task class of language models."""
-    stock: type[Any] = quiet_import("espnet2.tasks.lm").LMTask
-    return stock
+    return task_class("lm")
 
 
 def stock_class(task: type[Any]) -> type[Any]:
@@ -138,6 +130,7 @@ def build_model(task: type[Any], config: Mapping[str, Any]) -> nn.Module:
         from espnet2.layers.create_adapter import create_adapter
 
         create_adapter(model, args.adapter, args.adapter_conf)
+    name_tokens(model, vars(args))
     return model
 
 

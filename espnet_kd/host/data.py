@@ -22,6 +22,7 @@ def stream(
     *,
     batch_size: int,
     keys: Sequence[str] | None = None,
+    train: bool = False,
 ) -> Iterator[tuple[list[str], dict[str, Any]]]:
     """Read batches of utterances in the order of their file.
 
@@ -31,6 +32,7 @@ def stream(
         data: ``PATH,NAME,TYPE`` each, as ESPnet's commands take them.
         batch_size: Utterances a batch.
         keys: Utterances wanted, in the order of their file; None for all.
+        train: Whether they are prepared as in a training: cut, augmented.
 
     Returns:
         The utterances' names and what the model's forward pass takes, batch by batch.
@@ -40,7 +42,8 @@ def stream(
     """
     triples = [check_source(text, keys) for text in data]
     with _key_file(keys) as key_file, _named_gaps(triples):
-        yield from _batches(stock_class(task), settings, triples, batch_size, key_file)
+        found = (stock_class(task), settings, triples, batch_size, key_file)
+        yield from _batches(*found, train=train)
 
 
 def _batches(
@@ -49,6 +52,8 @@ def _batches(
     data: Sequence[tuple[str, str, str]],
     batch_size: int,
     key_file: str | None,
+    *,
+    train: bool,
 ) -> Iterable[tuple[list[str], dict[str, Any]]]:
     """ESPnet's own iterator over data, with the preprocessing of the model."""
     namespace = argparse.Namespace(**settings)
@@ -58,8 +63,8 @@ def _batches(
         batch_size=batch_size,
         key_file=key_file,
         num_workers=0,
-        preprocess_fn=task.build_preprocess_fn(namespace, train=False),
-        collate_fn=task.build_collate_fn(namespace, train=False),
+        preprocess_fn=task.build_preprocess_fn(namespace, train=train),
+        collate_fn=task.build_collate_fn(namespace, train=train),
         allow_variable_data_keys=True,
         inference=True,
     )

@@ -21,6 +21,8 @@ def confidence(teacher: TeacherTargets) -> Tensor:
     if teacher.decoder_logits is not None:
         logits = teacher.decoder_logits
         keep = length_mask(given(teacher.ys_in_lens, "ys_in_lens"), logits.shape[1])
+        if teacher.prompt_lens is not None:
+            keep = keep & ~length_mask(teacher.prompt_lens, logits.shape[1])
     elif teacher.hyp_logits is not None:
         logits = teacher.hyp_logits
         keep = length_mask(given(teacher.hyp_in_lens, "hyp_in_lens"), logits.shape[1])

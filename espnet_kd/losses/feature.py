@@ -11,11 +11,8 @@ from espnet_kd.losses.layers import LayerLoss, Triple
 from espnet_kd.losses.measured import PairMeasure
 from espnet_kd.masking import (
     Reduction,
-    check_pair,
-    keep_rows,
-    length_mask,
+    kept_pair,
     reduce_positions,
-    widened,
 )
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 
@@ -119,10 +116,7 @@ def kept(
     student: Tensor, teacher: Tensor, lengths: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Both sides' real positions, (N, D) each in one dtype, and their (B, T) mask."""
-    check_pair(student, teacher, lengths, "hidden")
-    mask = length_mask(lengths, student.shape[1])  # (B, T)
-    student = widened(keep_rows(student, mask))
-    return student, keep_rows(teacher.detach(), mask).to(student.dtype), mask
+    return kept_pair(student, teacher, lengths, "hidden")
 
 
 class Projection(nn.Linear):

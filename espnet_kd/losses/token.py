@@ -18,6 +18,7 @@ from espnet_kd.masking import (
     reduce_positions,
 )
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets, given
+from espnet_kd.model.prefix import behind_prompt
 
 
 def token_kl(
@@ -170,10 +171,11 @@ class TokenLoss(MeasuredLoss, own=PrefixOptions):
         logits, lengths = "decoder_logits", "ys_in_lens"
         if self.own.prefix == "student":
             logits, lengths = "hyp_logits", "hyp_in_lens"
+        prompt, lens = student.prompt_lens, given(getattr(student, lengths), lengths)
         return self.bound(self.function)(
-            given(getattr(student, logits), logits),
-            given(getattr(teacher, logits), logits),
-            given(getattr(student, lengths), lengths),
+            behind_prompt(given(getattr(student, logits), logits), prompt),
+            behind_prompt(given(getattr(teacher, logits), logits), prompt),
+            lens if prompt is None else lens - prompt,
             weights=teacher.weights,
         )
 

@@ -1,8 +1,9 @@
 """Turn one pass of a model into ``ModelOutputs``: the student's recorded, a guest's run.
 
 The student's pass is ESPnet's own; its parts are recorded by taps. A guest (the teacher,
-or a model that is tried) is run here, through its encoder and decoder only: its full
-``forward`` would compute losses, error rates and, for transducers, a search.
+or a model that is tried) is run here: a model that is asked by parts through its encoder
+and decoder only, for its full ``forward`` would compute losses, error rates and, for
+transducers, a search; any other (``families``) by that ``forward``, its loss thrown away.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,23 +11,35 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from espnet_kd.errors import KDError
+from espnet_kd.model.families import family_of
 from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.joint import predict
+from espnet_kd.model.lengths import lengths_along
 from espnet_kd.model.outputs import ModelOutputs
-from espnet_kd.model.parts import Parts, parts_of
+from espnet_kd.model.parts import Parts, parts_of, reads_transcript
 from espnet_kd.model.posteriors import collect_decoder, collect_labels
 from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Labels, Request
 from espnet_kd.model.table import rows_of
-from espnet_kd.model.taps import Call, Taps, first_tensor
+from espnet_kd.model.taps import Call, Taps, first_tensor, has_module
+
+# What a student may overwrite in its own batch: features when it has no front end
+# (time warp, masks, normalisation), lengths when a language token is put in front.
+CLONED = ("speech", "speech_lengths", "text_lengths")
+
+# What models of spoken language understanding may be given beside the audio.
+TRANSCRIPT = ("transcript", "transcript_lengths")
 
 
 def recorder(model: nn.Module, request: Request) -> Taps:
     """Taps that record everything a request needs of the model's own pass."""
-    parts = parts_of(model)
+    parts, family = parts_of(model), family_of(model)
     paths: list[str | None] = [parts.encoder]
+    if family is not None:
+        paths = [path for path in family.reads if has_module(model, path)]
     for row in rows_of(request):
         paths += row.records(parts, request)
     if runs_along_labels(request):
@@ -53,7 +66,11 @@ def outputs_of_pass(
     """
     parts = parts_of(model)
     recorded = RecordedPass(model, parts, calls, request, batch or {})
-    encoder_out, lens = recorded.encoded()
+    family = family_of(model)
+    if family is None:
+        encoder_out, lens = recorded.encoded()
+    else:
+        encoder_out, lens = None, lengths_along(family.axis, recorded)
     outputs = ModelOutputs(
         lens,
         encoder_out=encoder_out,
@@ -75,30 +92,58 @@ def run_guest(
     request: Request,
     labels: Labels | None = None,
 ) -> ModelOutputs:
-    """Run a frozen model's encoder and, if asked, its decoder along given labels.
+    """Run a frozen model: its encoder and, if asked, its decoder along given labels.
 
     Args:
-        model: An ESPnet model with ``encode``.
-        batch: ``speech`` and ``speech_lengths``; left as they are.
+        model: An ESPnet model.
+        batch: ``speech`` and ``speech_lengths``, or, of a model that is asked by its own
+            forward pass, all that it takes; left as they are.
         request: What is wanted.
         labels: What the student's own decoder was given.
 
     Returns:
         Outputs without gradient.
     """
-    parts, taps = parts_of(model), recorder(model, request)
+    parts, taps, family = parts_of(model), recorder(model, request), family_of(model)
     labels = labels or Labels()
-    with torch.no_grad(), fork_rng(batch["speech"].device):
+    with torch.no_grad(), fork_rng(stream_of(model, batch).device):
         taps.start(model)
         try:
-            _run(model, parts, batch, request, labels)
+            if family is not None:
+                # Some models write into what they are given.
+                model(**kept(model, batch))
+            else:
+                _run(model, parts, batch, request, labels)
         finally:
             calls = taps.stop()
+        if family is not None:
+            return outputs_of_pass(model, calls, request, batch)
         texts = {}
         if labels.ys_pad is not None:
             texts = {parts.text: labels.ys_pad, f"{parts.text}_lengths": labels.ys_lens}
         texts |= {"hyp_in_pad": labels.hyp_in_pad, "hyp_in_lens": labels.hyp_in_lens}
         return outputs_of_pass(model, calls, request, texts)
+
+
+def stream_of(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+    """What a model hears or reads of a batch: ``speech``, or its family's stream.
+
+    Raises:
+        KDError: If the batch does not have it.
+    """
+    family = family_of(model)
+    name = "speech" if family is None else family.stream
+    stream = batch.get(name)
+    if not isinstance(stream, Tensor):
+        raise KDError(f"the batch has no '{name}', which the model takes")
+    return stream
+
+
+def kept(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The batch as it came in, whatever the model is going to do to its own."""
+    names = CLONED if family_of(model) is None else tuple(batch)
+    copies = {k: v.clone() for k in names if isinstance(v := batch.get(k), Tensor)}
+    return {**batch, **copies}
 
 
 def runs_along_labels(request: Request) -> bool:
@@ -136,7 +181,9 @@ def _run(
 ) -> None:
     espnet: Any = model
     # Without a front end the model normalises its input in place.
-    encoder_out, lens = espnet.encode(batch["speech"].clone(), batch["speech_lengths"])
+    words = [batch.get(name) for name in TRANSCRIPT] if reads_transcript(model) else []
+    heard = (batch["speech"].clone(), batch["speech_lengths"])
+    encoder_out, lens = espnet.encode(*heard, *words)
     encoder_out, lens = first_tensor(encoder_out), first_tensor(lens)
     if not runs_along_labels(request):
         return

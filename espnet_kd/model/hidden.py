@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
 from espnet_kd.model.blocks import in_time, is_in_blocks
+from espnet_kd.model.families import family_of
+from espnet_kd.model.lengths import laid_out
 from espnet_kd.model.outputs import Hidden, ModelOutputs
 from espnet_kd.model.parts import Parts
 from espnet_kd.model.recorded import RecordedPass
@@ -40,21 +42,34 @@ def tapped(_parts: Parts, request: Request) -> list[str]:
 
 
 def missing_tap(model: nn.Module, _parts: Parts, request: Request) -> str | None:
-    """Which tap leads nowhere."""
+    """Which tap leads nowhere, or to what has no lengths that are known."""
+    family = family_of(model)
     for path in tapped(_parts, request):
         try:
             check_unowned(request.listed("taps"))
             find_module(model, path)
         except KDError as error:
             return f": {error}"
+        if family is not None and family.rule_of(path) is None:
+            known = ", ".join(rule.path for rule in family.rules if rule.axis)
+            return (
+                f" is a {family.title}, in which the lengths of what '{path}' gives are "
+                f"not known; tap one of {known}, or a module inside of it"
+            )
     return None
 
 
 def collect_hidden(recorded: RecordedPass, outputs: ModelOutputs) -> None:
     """Take what the taps gave; a layer that was dropped in this pass gave nothing."""
+    family = family_of(recorded.model)
     for text in recorded.request.listed("taps"):
         tap = parse_tap(text)
         output = select(tap, recorded.calls[tap.path])
+        rule = family.rule_of(tap.path) if family is not None else None
+        if rule is not None:
+            found = laid_out(recorded, rule, text, output)
+            outputs.hidden |= {} if found is None else {text: found}
+            continue
         values = first_tensor(output)
         if values is not None:
             if LAYER.fullmatch(tap.path):

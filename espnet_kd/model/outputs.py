@@ -33,11 +33,11 @@ def given(value: Value | None, field_name: str) -> Value:
 
 @dataclass(frozen=True)
 class Hidden:
-    """A hidden representation of a batch.
+    """A representation of a batch: hidden, or an output that is no posterior.
 
     Attributes:
-        values: (B, L, D), L frames or label positions; (B, H, L, L') for the attention
-            maps of H heads.
+        values: (B, L, D), L frames, samples, label positions, or 1 of an utterance;
+            (B, H, L, L') for the attention maps of H heads.
         lengths: Real positions, (B,).
     """
 
@@ -117,13 +117,16 @@ class ModelOutputs:
     """What the losses compare, from either side.
 
     Attributes:
-        encoder_out_lens: Encoder frames of each utterance, (B,).
+        encoder_out_lens: Encoder frames of each utterance, (B,); of a model that is asked
+            by its own forward pass, what its family counts.
         encoder_out: The encoder's output, (B, T, D).
         ctc_logits: (B, T, V) before the softmax, or None if not asked for.
         interctc_logits: The same of intermediate CTC heads, by encoder layer.
         decoder_logits: (B, U+1, V) before the softmax, or None if not asked for.
         ys_in_pad: The prefix that the decoder was forced along, (B, U+1).
         ys_in_lens: Real label positions of both, (B,), start or end included.
+        prompt_lens: Positions of the decoder's prompt, (B,), which it does not predict;
+            None of models without one.
         ys_pad: The transcript, (B, U), padded arbitrarily.
         ys_lens: Its real labels, (B,).
         hyp_logits: As ``decoder_logits``, along the student's own hypothesis.
@@ -133,6 +136,14 @@ class ModelOutputs:
         joint_classes: Its log-probabilities of {label, blank, rest}, (B, T, U+1, 3).
         path: The best alignment of a transducer, with the joint output along it.
         nbest: Hypotheses of a beam search.
+        waveforms: What a separator or enhancer gives, (B, N, S), S sources in the order of
+            their references.
+        spectrum: A synthesiser's mel spectrum, (B, T, F), or the magnitudes of S
+            sources, (B, T, S F).
+        masks: A separator's masks, (B, T, S F), of complex ones both parts.
+        durations: Logarithms of predicted durations, (B, U+1, 1).
+        class_logits: Of a class an utterance, (B, 1, V), before the softmax.
+        class_lens: 1 for each utterance, (B,).
         decode: Runs the attention decoder, with its graph, along other prefixes.
         hidden: Hidden representations by the tap that names them; a layer that was
             dropped in this pass is absent.
@@ -150,6 +161,7 @@ class ModelOutputs:
     decoder_logits: Tensor | None = None
     ys_in_pad: Tensor | None = None
     ys_in_lens: Tensor | None = None
+    prompt_lens: Tensor | None = None
     ys_pad: Tensor | None = None
     ys_lens: Tensor | None = None
     hyp_logits: Tensor | None = None
@@ -159,6 +171,12 @@ class ModelOutputs:
     joint_classes: Tensor | None = None
     path: Path | None = None
     nbest: NBest | None = None
+    waveforms: Hidden | None = None
+    spectrum: Hidden | None = None
+    masks: Hidden | None = None
+    durations: Hidden | None = None
+    class_logits: Tensor | None = None
+    class_lens: Tensor | None = None
     decode: Decode | None = None
     hidden: dict[str, Hidden] = field(default_factory=dict)
     codes: dict[str, Codes] = field(default_factory=dict)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from espnet_kd.model.families import family_of
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -45,6 +47,8 @@ def parts_of(model: nn.Module) -> Parts:
     decoder = "decoder" if isinstance(getattr(model, "decoder", None), nn.Module) else None
     joint = _joint_path(model)
     eos_id = int(getattr(model, "eos", -1))
+    if (family := family_of(model)) is not None:
+        decoder = family.decoder
     return Parts(
         encoder="encoder" if post is None else "postencoder",
         ctc_lo=_ctc_path(model),
@@ -52,7 +56,7 @@ def parts_of(model: nn.Module) -> Parts:
         predictor=decoder if joint else None,
         joint=joint,
         interctc=tuple(getattr(encoder, "interctc_layer_idx", ())),
-        text="src_text" if hasattr(model, "src_vocab_size") else "text",
+        text=_ctc_text(model),
         blank_id=int(getattr(model, "blank_id", 0)),
         sos_id=int(getattr(model, "sos", eos_id)),
         eos_id=eos_id,
@@ -62,6 +66,12 @@ def parts_of(model: nn.Module) -> Parts:
 def has_recurrent_encoder(model: nn.Module) -> bool:
     """Whether utterances must come by falling length, as torch packs them for its RNNs."""
     return bool(_recurrences(model))
+
+
+def reads_transcript(model: nn.Module) -> bool:
+    """Whether a model of spoken language understanding is given the words as well."""
+    readers = ("postdecoder", "deliberationencoder")
+    return any(getattr(model, name, None) is not None for name in readers)
 
 
 def is_unidirectional(model: nn.Module) -> bool:
@@ -74,6 +84,13 @@ def _recurrences(model: nn.Module) -> list[nn.RNNBase]:
     encoder = getattr(model, "encoder", None)
     modules = encoder.modules() if isinstance(encoder, nn.Module) else ()
     return [module for module in modules if isinstance(module, nn.RNNBase)]
+
+
+def _ctc_text(model: nn.Module) -> str:
+    """Name of the transcript that CTC is over: of the source, or OWSM's of its own."""
+    if hasattr(model, "src_vocab_size"):
+        return "src_text"
+    return "text_ctc" if hasattr(model, "sop") else "text"
 
 
 def _ctc_path(model: nn.Module) -> str | None:

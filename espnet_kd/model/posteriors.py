@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from espnet_kd.alignment.ctc_best import best_path
 from espnet_kd.errors import KDError
+from espnet_kd.model.lengths import prefix_of
 from espnet_kd.model.outputs import Decode, ModelOutputs
 from espnet_kd.model.parts import Parts
-from espnet_kd.model.prefix import decoder_prefix
+from espnet_kd.model.prefix import decoder_prefix, prompt_lens
 from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Request
 from espnet_kd.model.taps import find_module, first_tensor
@@ -48,8 +49,13 @@ def missing_decoder(_model: nn.Module, parts: Parts, _request: Request) -> str |
     )
 
 
-def missing_best_path(_model: nn.Module, parts: Parts, _request: Request) -> str | None:
+def missing_best_path(model: nn.Module, parts: Parts, _request: Request) -> str | None:
     """Why there is no hypothesis of the student's own."""
+    if hasattr(model, "sop"):
+        return (
+            " begins its decoder with a prompt (language, task), which the best path of "
+            "its CTC does not hold; use 'prefix: transcript'"
+        )
     if parts.ctc_lo is not None:
         return None
     return (
@@ -77,12 +83,22 @@ def collect_labels(recorded: RecordedPass, outputs: ModelOutputs) -> None:
     text, batch = recorded.parts.text, recorded.batch
     if text in batch:
         outputs.ys_pad = batch[text]
-        outputs.ys_lens = batch[f"{text}_lengths"]
+        outputs.ys_lens = _transcribed(
+            recorded.model, batch[text], batch[f"{text}_lengths"]
+        )
     elif "labels" in recorded.request:
         raise KDError(
             f"a loss needs the transcript, and this batch has no '{text}'; train on "
             "transcribed audio, or remove the losses that read it (see the README)"
         )
+
+
+def _transcribed(model: nn.Module, labels: Tensor, lens: Tensor) -> Tensor:
+    """Lengths of the transcripts, 0 of those that OWSM's data mark as not available."""
+    absent = getattr(model, "na", None)
+    if absent is None:
+        return lens
+    return torch.where((labels == absent).any(1), torch.zeros_like(lens), lens)
 
 
 def collect_ctc(recorded: RecordedPass, outputs: ModelOutputs) -> None:
@@ -107,10 +123,12 @@ def collect_interctc(recorded: RecordedPass, outputs: ModelOutputs) -> None:
 
 def collect_decoder(recorded: RecordedPass, outputs: ModelOutputs) -> None:
     """Take the decoder's logits, and what it was forced along."""
-    calls = recorded.called(recorded.parts.decoder)
-    if calls:
+    prefix = prefix_of(recorded, recorded.parts.decoder)
+    if prefix is not None:
+        calls = recorded.called(recorded.parts.decoder)
         outputs.decoder_logits = first_tensor(calls[0].output)
-        outputs.ys_in_pad, outputs.ys_in_lens = calls[0].args[2:4]
+        outputs.ys_in_pad, outputs.ys_in_lens = prefix
+        outputs.prompt_lens = prompt_lens(recorded.model, prefix[0])
 
 
 def collect_best_path(recorded: RecordedPass, outputs: ModelOutputs) -> None:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from espnet_kd.errors import KDError, suggest
-from espnet_kd.model import hidden, joint, posteriors
+from espnet_kd.model import classes, hidden, joint, posteriors, separation, synthesis
+from espnet_kd.model.families import FAMILIES, family_of
 from espnet_kd.model.outputs import ModelOutputs
 from espnet_kd.model.parts import Parts
 from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Request
+from espnet_kd.model.spectrum import collect_spectrum, missing_spectrum
 
 Missing = Callable[[nn.Module, Parts, Request], str | None]
 Records = Callable[[Parts, Request], Iterable[str | None]]
@@ -70,11 +72,25 @@ class Row:
     lasting: bool = True
 
     @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return TITLES.get(self.name, self.name)
+
+    @property
     def by_frame(self) -> bool:
         """Whether its positions are encoder frames, whose rates may differ."""
         return self.lengths == "encoder_out_lens"
 
 
+TITLES = {
+    "ctc": "CTC posteriors",
+    "decoder": "decoder posteriors",
+    "joint": "joint output",
+    "labels": "transcript",
+    "classes": "class posteriors",
+}
+# What some models give that are asked by parts, and some that are not.
+SHARED = ("decoder",)
 OUTPUTS: dict[str, Row] = {
     row.name: row
     for row in (
@@ -157,6 +173,39 @@ OUTPUTS: dict[str, Row] = {
             tokens="text",
         ),
         Row(
+            "waveforms",
+            "waveforms",
+            missing=separation.missing_waveforms,
+            collect=separation.collect_waveforms,
+        ),
+        Row(
+            "spectrum",
+            "spectrum",
+            missing=missing_spectrum,
+            collect=collect_spectrum,
+        ),
+        Row(
+            "masks",
+            "masks",
+            missing=separation.missing_masks,
+            collect=separation.collect_masks,
+        ),
+        Row(
+            "durations",
+            "durations",
+            missing=synthesis.missing_durations,
+            collect=synthesis.collect_durations,
+        ),
+        Row(
+            "classes",
+            "class_logits",
+            missing=classes.missing_classes,
+            collect=classes.collect_classes,
+            posterior=True,
+            lengths="class_lens",
+            lasting=False,
+        ),
+        Row(
             "taps",
             "hidden",
             missing=hidden.missing_tap,
@@ -213,6 +262,19 @@ def check_model(model: nn.Module, parts: Parts, request: Request, side: str) -> 
         KDError: Naming the first missing part and what to do.
     """
     for row in rows_of(request):
-        reason = row.missing(model, parts, request)
+        reason = _foreign(model, row) or row.missing(model, parts, request)
         if reason is not None:
             raise KDError(f"the {side}{reason}")
+
+
+def _foreign(model: nn.Module, row: Row) -> str | None:
+    """Why models of a kind never give a part; None of parts that they may give."""
+    family = family_of(model)
+    if family is not None and row.name not in (*family.outputs, "taps"):
+        return (
+            f" is a {family.title}, which has no {row.title}; it learns by {family.losses}"
+        )
+    givers = [f.title for f in FAMILIES if row.name in f.outputs]
+    if family is None and givers and row.name not in SHARED:
+        return f" has no {row.title}, which models of other tasks have: {', '.join(givers)}"
+    return None

@@ -158,6 +158,15 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
     return module
 
 
+def has_module(model: nn.Module, path: str) -> bool:
+    """Whether there is a module of that path."""
+    try:
+        find_module(model, path)
+    except KDError:
+        return False
+    return True
+
+
 def select(tap: Tap, calls: list[Call]) -> Any:
     """Pick the output a tap means from the recorded calls of its module.
 

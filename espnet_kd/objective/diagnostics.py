@@ -6,6 +6,7 @@ from torch import Tensor
 from espnet_kd.alignment.frames import at_student_frames, compared_lens
 from espnet_kd.masking import length_mask
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
+from espnet_kd.model.prefix import behind_prompt
 
 # Frames around a teacher's spike in which the student's is looked for.
 WINDOW = 5
@@ -93,11 +94,15 @@ def _of_decoder(
 ) -> dict[str, Tensor]:
     if student.ys_in_pad is None or student.ys_in_lens is None:
         raise ValueError("decoder_logits come without ys_in_pad and ys_in_lens")
-    lengths = student.ys_in_lens
+    lengths, prompt = student.ys_in_lens, student.prompt_lens
+    student_logits = behind_prompt(student_logits, prompt)
+    teacher_logits = behind_prompt(teacher_logits, prompt)
+    ys_in = behind_prompt(student.ys_in_pad, prompt)
+    lengths = lengths if prompt is None else lengths - prompt
     student_best, teacher_best = student_logits.argmax(-1), teacher_logits.argmax(-1)
     real = length_mask(lengths, student_best.shape[1])
     # The label after each prefix: the next one of it, and the end behind the last.
-    labels = student.ys_in_pad.roll(-1, 1)
+    labels = ys_in.roll(-1, 1)
     last = (lengths - 1).clamp(min=0)[:, None]
     labels = labels.scatter(1, last, student.eos_id)
     return {

@@ -2,14 +2,14 @@
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from espnet_kd.cache.reader import CachedCollate
 from espnet_kd.config.schema import KDConfig
@@ -20,10 +20,13 @@ from espnet_kd.hook.judgement import judge_start
 from espnet_kd.hook.projections import projections_of
 from espnet_kd.host.compat import provide_rnnt_loss
 from espnet_kd.host.release import warn_of_untested_release
+from espnet_kd.host.tokens import name_tokens
+from espnet_kd.model.families import family_of
 from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.forms import load_compressed
 from espnet_kd.tasks.arguments import KDConfAction, kd_config
 from espnet_kd.tasks.cached import caches_in_use, in_use, open_for_training
+from espnet_kd.tasks.example import example_of
 from espnet_kd.tasks.start import starts_in_vain
 from espnet_kd.tasks.stock import StockTask
 from espnet_kd.tasks.trainer import with_distillation
@@ -41,8 +44,6 @@ class KDTask(StockTask):
 
     Without ``--kd_conf`` every method is the stock task's.
     """
-
-    distils = True
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -74,6 +75,7 @@ class KDTask(StockTask):
         provide_rnnt_loss()
         model = super().build_model(args)
         if _distils(args) and not _FROM_FILE.get():
+            name_tokens(model, vars(args))
             _attach(cls, model, args)
         return model
 
@@ -149,14 +151,19 @@ def _distils(args: argparse.Namespace) -> bool:
 
 def _attach(task: type, model: nn.Module, args: argparse.Namespace) -> Attachment:
     size, config = getattr(args, "input_size", None), kd_config(args)
-    attachment = attach_for_training(model, config, task, size)
+    example = example_of(task, model, args, config)
+    attachment = attach_for_training(model, config, task, size, example)
     for line in judge_start(starts_in_vain(args, model, attachment)):
         LOG.warning(line)
     return attachment
 
 
 def attach_for_training(
-    model: nn.Module, config: KDConfig, task: type | None, input_size: int | None
+    model: nn.Module,
+    config: KDConfig,
+    task: type | None,
+    input_size: int | None,
+    example: Mapping[str, Tensor] | None = None,
 ) -> Attachment:
     """Attach a model that is about to be trained by a command.
 
@@ -165,10 +172,11 @@ def attach_for_training(
         config: The validated ``kd_conf``.
         task: ESPnet task class of the student, and of its teachers.
         input_size: Width of the features, of a model without front end.
+        example: A batch to try both models on; None for one that is made up.
     """
     warn_of_untested_release()
-    example = None
-    if getattr(model, "frontend", None) is None and input_size:
+    no_front_end = getattr(model, "frontend", None) is None and family_of(model) is None
+    if example is None and no_front_end and input_size:
         frames = torch.zeros(1, 200, int(input_size))
         frames.normal_(generator=torch.Generator().manual_seed(0))
         example = {"speech": frames, "speech_lengths": torch.tensor([200])}

@@ -22,6 +22,8 @@ def starts_in_vain(
     """
     if attachment.teacher is None or getattr(args, "init_param", None):
         return False
+    if attachment.family is not None:
+        return False  # init_student knows the layers of those that are asked by parts
     teacher = next(iter(acoustic_teachers(attachment.teacher)), None)
     if not isinstance(teacher, LiveTeacher) or teacher.settings is None:
         return False

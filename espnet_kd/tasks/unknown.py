@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from espnet_kd.host.compat import TRAININGS
+from espnet_kd.host.known_tasks import REFUSED, TRAININGS
 
 # As argparse reports an option, and ESPnet a key of its training configuration.
 UNKNOWN = re.compile(r"unrecognized arguments: (.*\s)?(--)?kd_conf([\s=]|$)", re.DOTALL)
@@ -36,7 +36,9 @@ def explained_kd_conf() -> Iterator[None]:
 
 
 def _sentence(program: str) -> str:
+    why = REFUSED.get(program.removesuffix(".py"), "")
+    why = f" ({why})" if why else ""
     return (
-        f"{program} has no distillation, so that its kd_conf would be ignored; these "
+        f"{program} has no distillation, so that its kd_conf would be ignored{why}; these "
         f"have it: {', '.join(TRAININGS)}. Train one of them, or leave the kd_conf out"
     )

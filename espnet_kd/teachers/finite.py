@@ -4,10 +4,8 @@ import torch
 from torch import Tensor
 
 from espnet_kd.masking import length_mask
-from espnet_kd.model.outputs import ModelOutputs
+from espnet_kd.model.outputs import Hidden, ModelOutputs
 from espnet_kd.model.table import OUTPUTS
-
-NAMES = {"ctc": "CTC posteriors", "decoder": "decoder posteriors"}
 
 
 def first_broken(outputs: ModelOutputs) -> tuple[str, list[int]] | None:
@@ -43,7 +41,9 @@ def _checked(outputs: ModelOutputs) -> list[tuple[str, Tensor, Tensor]]:
         values = getattr(outputs, row.field)
         if row.lengths and values is not None:
             lengths = getattr(outputs, row.lengths)
-            found.append((NAMES.get(row.name, row.name), values, lengths))
+            found.append((row.title, values, lengths))
+        if isinstance(values, Hidden):
+            found.append((row.title, values.values, values.lengths))
     if outputs.joint_classes is not None:
         # -1e30 is right where a class has no probability; nan nowhere.
         broken = outputs.joint_classes.isnan().any(-1).any(-1, keepdim=True)

@@ -10,13 +10,23 @@ from torch import Tensor, nn
 from espnet_kd.config.schema import Precision
 from espnet_kd.errors import TeacherError, utterance_name
 
+# Attributes of models by which they count errors and losses, or remember what they said.
+ERRANDS: dict[str, Any] = {
+    "error_calculator": None,
+    "error_calculator_trans": None,
+    "asr_error_calculator": None,
+    "mt_error_calculator": None,
+    "loss_wrappers": (),
+    "log_epoch_metrics": False,
+}
+
 
 def freeze(model: nn.Module) -> nn.Module:
     """Make a model a silent guest: evaluating, without gradients or side errands."""
     model.eval().requires_grad_(False)
-    for name in ("error_calculator", "error_calculator_trans", "asr_error_calculator"):
+    for name, silent in ERRANDS.items():
         if hasattr(model, name):
-            setattr(model, name, None)
+            setattr(model, name, silent)
     ctc: Any = getattr(model, "ctc", None)
     if ctc is not None:
         ctc.dropout_rate = 0.0  # ESPnet applies it in evaluation as well
@@ -24,6 +34,16 @@ def freeze(model: nn.Module) -> nn.Module:
     if getattr(encoder, "dynamic_chunk_training", False):
         encoder.dynamic_chunk_training = False  # random chunks, also in evaluation
     return model
+
+
+def follow(model: nn.Module, heard: Tensor) -> None:
+    """Move a model to where its input is: ESPnet moves the student after building it."""
+    parameter = next(model.parameters(), None)
+    dtype = heard.dtype if heard.is_floating_point() else None
+    if parameter is None or parameter.device != heard.device:
+        model.to(device=heard.device)
+    if dtype is not None and parameter is not None and parameter.dtype != dtype:
+        model.to(dtype=dtype)
 
 
 @contextmanager
@@ -63,11 +83,9 @@ def too_short(name: str, error: Exception, batch: Mapping[str, Any]) -> TeacherE
     )
 
 
-def cannot_take(
-    name: str, whose: str, error: Exception, batch: Mapping[str, Any]
-) -> TeacherError:
+def cannot_take(name: str, whose: str, error: Exception, heard: Tensor) -> TeacherError:
     """What is said of a batch in which a teacher's own code failed."""
-    shape = ", ".join(map(str, batch["speech"].shape))
+    shape = ", ".join(map(str, heard.shape))
     what, *_ = str(error).splitlines() or [""]
     return TeacherError(
         f"teacher {name}: it cannot take {whose} of {shape} "

@@ -43,6 +43,7 @@ class LanguageModelTeacher(LiveTeacher):
         origin: str = "",
     ) -> None:
         super().__init__(model, name=name, origin=origin)
+        self.family = None  # it is asked along the prefixes, not by its own forward pass
         self.vocabulary = Vocabulary(tuple(token_list), tuple(token_list))
 
     def _run(self, question: Question) -> ModelOutputs:

@@ -13,7 +13,8 @@ from espnet_kd.config.schema import Precision
 from espnet_kd.errors import KDError, TeacherError, utterance_name
 from espnet_kd.host.compat import is_too_short
 from espnet_kd.masking import widened_if_real
-from espnet_kd.model.forward import fork_rng, run_guest
+from espnet_kd.model.families import family_of
+from espnet_kd.model.forward import TRANSCRIPT, fork_rng, run_guest, stream_of
 from espnet_kd.model.hidden import layer_count
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.parts import has_recurrent_encoder, parts_of
@@ -33,6 +34,7 @@ from espnet_kd.teachers.finite import first_broken
 from espnet_kd.teachers.guest import (
     cannot_take,
     features_of,
+    follow,
     freeze,
     in_precision,
     too_short,
@@ -89,6 +91,7 @@ class LiveTeacher:
         self.origin = origin
         self.settings = settings
         self.codebooks = {own.tap: own for own in codebooks}
+        self.family = family_of(model)
         self.vocabulary = vocabulary_of(model)
         self._tokens = TokenMaps()
         self._front_ends_agree = False
@@ -103,8 +106,9 @@ class LiveTeacher:
         """
         scale = self.lessons.weight if self.lessons else 1.0
         if not scale:
-            lens = question.batch["speech_lengths"]
-            return TeacherTargets(torch.zeros_like(lens), scale=scale)
+            heard = stream_of(self.model, question.batch)
+            lens = torch.zeros(len(heard), dtype=torch.long, device=heard.device)
+            return TeacherTargets(lens, scale=scale)
         said = self._answer if self.stream is None else partial(self._hear, self.stream)
         return replace(said(question), scale=scale)
 
@@ -122,7 +126,7 @@ class LiveTeacher:
 
     def _answer(self, question: Question) -> TeacherTargets:
         """Answer for every utterance of a batch."""
-        self._follow(question.batch["speech"])
+        follow(self.model, stream_of(self.model, question.batch))
         self._check_input(question)
         coded = question.request.listed("codebooks")
         taps = dict.fromkeys((*question.request.listed("taps"), *coded))
@@ -181,7 +185,7 @@ class LiveTeacher:
         """
         if self.view != "same" or self._front_ends_agree:
             return
-        self._follow(batch["speech"])
+        follow(self.model, stream_of(self.model, batch))
         student_feats, teacher_feats = (
             features_of(m, batch)[0] for m in (student, self.model)
         )
@@ -221,15 +225,16 @@ class LiveTeacher:
         return f"hears: {self.stream.name}{missing}{how}"
 
     def _run(self, question: Question) -> ModelOutputs:
-        inputs = {key: question.batch[key] for key in ("speech", "speech_lengths")}
+        inputs = self._inputs(question)
         front_end: Any = nullcontext()
         feats = self._prepared(question)
         if feats is not None:
-            inputs = dict(zip(inputs, feats, strict=True))
+            inputs |= dict(zip(("speech", "speech_lengths"), feats, strict=True))
             front_end = without_front_end(self.model)
         labels = self._tokens.to_teacher(question.labels)
+        device = stream_of(self.model, inputs).device
         try:
-            with front_end, in_precision(self.precision, inputs["speech"].device):
+            with front_end, in_precision(self.precision, device):
                 said = run_guest(self.model, inputs, question.request, labels)
         except (KDError, torch.OutOfMemoryError):
             raise
@@ -237,10 +242,19 @@ class LiveTeacher:
             if is_too_short(error):
                 raise too_short(self.name, error, question.batch) from None
             whose = f"'{self.stream.name}'" if self.stream else "the student's batch"
-            raise cannot_take(self.name, whose, error, question.batch) from error
+            heard = stream_of(self.model, question.batch)
+            raise cannot_take(self.name, whose, error, heard) from error
         return (
             said if self.precision == "float32" else changed_tensors(said, widened_if_real)
         )
+
+    def _inputs(self, question: Question) -> dict[str, Any]:
+        """What of the batch it is given: all of it for its own forward pass."""
+        if self.family is not None:
+            return self._tokens.read_by_teacher(question.batch)
+        heard = {key: question.batch[key] for key in ("speech", "speech_lengths")}
+        words = {key: question.batch[key] for key in TRANSCRIPT if key in question.batch}
+        return heard | words
 
     def _prepared(self, question: Question) -> tuple[Tensor, Tensor] | None:
         """Features that the student's pass decides on; None for the teacher's own."""
@@ -254,6 +268,8 @@ class LiveTeacher:
 
     def _check_input(self, question: Question) -> None:
         batch = question.batch
+        if self.family is not None:
+            return
         if question.is_features and getattr(self.model, "frontend", None) is not None:
             raise TeacherError(
                 f"teacher {self.name}: it takes audio, and the student is trained on "
@@ -266,15 +282,6 @@ class LiveTeacher:
                 "batch by falling length. Train with a 'batch_type' that sorts them (any "
                 "but 'unsorted'), and without cr_ctc"
             )
-
-    def _follow(self, speech: Tensor) -> None:
-        """Move to where the batch is: ESPnet moves the student after building it."""
-        parameter = next(self.model.parameters(), None)
-        dtype = speech.dtype if speech.is_floating_point() else None
-        if parameter is None or parameter.device != speech.device:
-            self.model.to(device=speech.device)
-        if dtype is not None and parameter is not None and parameter.dtype != dtype:
-            self.model.to(dtype=dtype)
 
     def _check_finite(self, outputs: ModelOutputs, utt_ids: list[str] | None) -> None:
         broken = first_broken(outputs)

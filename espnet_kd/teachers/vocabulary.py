@@ -1,6 +1,6 @@
 """What a teacher says in its tokens, in the student's."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
@@ -77,13 +77,19 @@ class TokenMaps:
             hyp_in_pad=_renamed(labels.hyp_in_pad, self.text, "teacher"),
         )
 
+    def read_by_teacher(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """A batch whose texts are in the teacher's indices, for its own forward pass."""
+        texts = {"text": self.text, "src_text": self.ctc}
+        names = [name for name in texts if isinstance(batch.get(name), Tensor)]
+        return {**batch, **{n: _renamed(batch[n], texts[n], "teacher") for n in names}}
+
     def to_student(self, targets: TeacherTargets) -> TeacherTargets:
         """What the teacher said, in the student's indices."""
         if not self:
             return targets
         maps = {"text": self.text, "ctc": self.ctc}
         changed: dict[str, Any] = {
-            row.field: _reordered(getattr(targets, row.field), maps[row.tokens])
+            row.field: _reordered(getattr(targets, row.field), maps.get(row.tokens))
             for row in posterior_rows()
         }
         path, nbest = targets.path, targets.nbest
@@ -141,8 +147,8 @@ def match_vocabulary(student: Sequence[str], teacher: Sequence[str]) -> TokenMap
         AlignmentError: If the tokens differ, with the first differences and the ways out.
     """
     student, teacher = list(student), list(teacher)
-    if student == teacher:
-        return None
+    if student == teacher or not student or not teacher:
+        return None  # some models do not say which tokens they know
     ends = [tokens[:1] + tokens[-1:] for tokens in (student, teacher)]
     unique = len(set(student)) == len(student)
     if ends[0] == ends[1] and unique and sorted(student) == sorted(teacher):

@@ -21,6 +21,7 @@ OPTIONS = {
     "relation_kl": TAPS | {"heads": 1},
     "codebook_ce": TAPS,
 }
+HIDDEN_FIELDS = ("waveforms", "spectrum", "masks", "durations")
 VARIANTS = [
     *((name, OPTIONS.get(name, {})) for name in LOSSES.names()),
     ("ctc_frame_kl", {"frames": "nonblank", "context": 1}),
@@ -40,6 +41,9 @@ VARIANTS = [
     ("transducer_fullsum", {"distance": "l2"}),
     ("hidden_mse", {**TAPS, "reduction": "token"}),
     ("codebook_ce", {**TAPS, "reduction": "token"}),
+    ("spectrum_l1", {"reduction": "batch"}),
+    ("waveform_si_snr", {"max_snr": 10.0}),
+    ("class_kl", {"temperature": 2.0}),
 ]
 # These learn from decisions of the teacher, not from its probabilities.
 DECISIONS = ("ctc_guided", "ctc_nbest", "token_nbest", "codebook_ce")
@@ -96,6 +100,9 @@ def side(kind, values, lengths=None, rows=(0, 1, 2)):
     outputs.hidden["layer:attn"] = Hidden(attention(values, lengths), lengths)
     outputs.doubled = kind is ModelOutputs
     outputs.decode = lambda ys_in, lens, at: values[at, :1] + ys_in[..., None] * 0.1
+    for field in HIDDEN_FIELDS:
+        setattr(outputs, field, Hidden(values, lengths))
+    outputs.class_logits, outputs.class_lens = values[:, :1], lengths.clamp(max=1)
     add_lattice(outputs, values)
     outputs.nbest = hypotheses(ys_pad, ys_lens)
     return outputs
@@ -263,5 +270,8 @@ def test_shapes_that_do_not_fit_are_named(loss, name):
         teacher.hidden[hidden] = Hidden(
             teacher.hidden[hidden].values, student.encoder_out_lens
         )
+    for field in HIDDEN_FIELDS:
+        values = getattr(teacher, field).values
+        setattr(teacher, field, Hidden(values, student.encoder_out_lens))
     with pytest.raises(ValueError, match=r"student_\w+ \(3, .*teacher_\w+"):
         loss(student, teacher)

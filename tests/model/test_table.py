@@ -28,14 +28,15 @@ def test_every_row_fills_a_field_and_names_its_lengths():
         assert row.field in FIELDS
         assert not row.lengths or row.lengths in FIELDS
         assert row.student or row.teacher
-        assert not row.posterior or (row.tokens and row.lengths)
+        assert not row.posterior or (row.lengths and (row.tokens or name == "classes"))
 
 
 def test_rows_come_in_the_order_of_the_table():
     wanted = Request(taps=("encoder",), decoder=True, ctc=True)
     assert [row.name for row in rows_of(wanted)] == ["ctc", "decoder", "taps"]
     fields = ["ctc_logits", "decoder_logits"]
-    assert [row.field for row in posterior_rows()] == [*fields, "hyp_logits"]
+    rest = ["hyp_logits", "class_logits"]
+    assert [row.field for row in posterior_rows()] == [*fields, *rest]
     # What follows the student's words changes with the student.
     assert [row.field for row in lasting_posterior_rows()] == fields
 

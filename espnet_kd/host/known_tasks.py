@@ -1,0 +1,55 @@
+"""ESPnet's tasks: those that distil, and why the others do not."""
+
+# Task name -> (module, class) of the stock task; tasks.variants has KDclass of each.
+TASKS = {
+    "asr": ("espnet2.tasks.asr", "ASRTask"),
+    "asr_transducer": ("espnet2.tasks.asr_transducer", "ASRTransducerTask"),
+    "st": ("espnet2.tasks.st", "STTask"),
+    "s2t": ("espnet2.tasks.s2t", "S2TTask"),
+    "slu": ("espnet2.tasks.slu", "SLUTask"),
+    "mt": ("espnet2.tasks.mt", "MTTask"),
+    "lm": ("espnet2.tasks.lm", "LMTask"),
+    "tts": ("espnet2.tasks.tts", "TTSTask"),
+    "enh": ("espnet2.tasks.enh", "EnhancementTask"),
+    "spk": ("espnet2.tasks.spk", "SpeakerTask"),
+    "diar": ("espnet2.tasks.diar", "DiarizationTask"),
+    "cls": ("espnet2.tasks.cls", "CLSTask"),
+}
+# ESPnet's module that trains a task -> the task's name.
+TRAININGS = {f"espnet2.bin.{name}_train": name for name in TASKS}
+
+TURNS = (
+    "its generator and its discriminator take turns, and a teacher has nothing to say in "
+    "the discriminator's"
+)
+MASKED = (
+    "its pre-training masks frames at random, other ones of the teacher's than of the "
+    "student's"
+)
+# ESPnet's module that trains -> why it has no distillation, and what there is instead.
+REFUSED = {
+    "gan_tts_train": f"{TURNS}; distil an acoustic model by tts_train",
+    "gan_svs_train": f"{TURNS}; distil an acoustic model by tts_train",
+    "gan_codec_train": TURNS,
+    "rst_vocoder_train": TURNS,
+    "uasr_train": TURNS,
+    "ssl_train": f"{MASKED}; distil the model that was tuned, by asr_train",
+    "hubert_train": f"{MASKED}; distil the model that was tuned, by asr_train",
+    "beats_train": f"{MASKED}; distil the model that was tuned, by cls_train",
+    "beats_tokenizer_train": "its tokenizer learns from a teacher of its own already",
+    "enh_s2t_train": (
+        "it trains two models as one; distil each by itself, by enh_train and asr_train"
+    ),
+    "asvspoof_train": (
+        "ESPnet leaves its decoder to be written by its users; write the model as a "
+        "classifier of two classes, and distil it by cls_train"
+    ),
+    "s2t_train_ctc": (
+        "its encoder is prompted in its layers, which a teacher cannot be asked by parts; "
+        "distil an encoder-decoder by s2t_train"
+    ),
+    "svs_train": (
+        "its models take their notes in ways of their own, for which no lengths are known; "
+        "distil an acoustic model by tts_train"
+    ),
+}
