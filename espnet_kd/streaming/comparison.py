@@ -119,8 +119,8 @@ def compare_chunks(
 ) -> ChunkComparison:
     """Compare a graph with its model at every chunk, hop by hop.
 
-    The first utterance is heard again in chunks that are not the hop, and a piece of it as
-    an utterance that is shorter than a block.
+    The longest utterance is heard again in chunks that are not the hop, and a piece of it
+    as an utterance that is shorter than a block.
 
     Args:
         graph: The model that was exported.
@@ -134,11 +134,12 @@ def compare_chunks(
     """
     model, exported = ModelStream(graph), GraphStream(path)
     encoder, hop = graph.model.encoder, chunk_frames(graph.model.encoder)
-    short = feats[0][:, : (encoder.block_size - 1) * encoder.subsample]
+    longest = max(feats, key=lambda one: one.shape[1])
+    short = longest[:, : (encoder.block_size - 1) * encoder.subsample]
     with torch.no_grad(), _one_thread():
         pieces = [pair for one in feats for pair in _both(model, exported, one[0], hop)]
         times = [pair.seconds for pair in pieces if len(pair.model)]
-        for again, chunk in ((feats[0], hop // 3 + 1), (short, hop)):
+        for again, chunk in ((longest, hop // 3 + 1), (short, hop)):
             pieces += _both(model, exported, again[0], chunk)
     if not any(len(pair.model) for pair in pieces):
         raise KDError(

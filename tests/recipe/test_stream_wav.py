@@ -10,12 +10,12 @@ import pytest
 import torch
 from conftest import RECIPE
 from extract_fbank import fbank
+from stream_wav import online_fbank
 from streams import KINDS, block_exp, driver_of
 
 from espnet_kd.bin.export_onnx import main
 from espnet_kd.streaming.driver import texts_of
 
-SLOW = pytest.mark.slow
 SCRIPT = RECIPE / "pyscripts" / "stream_wav.py"
 # Runs the script, and then says what it must not have imported.
 WATCHED = """
@@ -58,11 +58,19 @@ def with_statistics(folder):
     return {"normalize": "global_mvn", "normalize_conf": conf}
 
 
-@pytest.mark.parametrize("kind", [pytest.param(KINDS[0], marks=SLOW), KINDS[1]])
-def test_it_says_what_the_latency_driver_says(kind, tmp_path):
+@pytest.fixture(
+    scope="module", params=[pytest.param(KINDS[0], marks=pytest.mark.slow), KINDS[1]]
+)
+def exp(request, tmp_path_factory):
+    """The experiment of a model with its graph."""
+    folder = tmp_path_factory.mktemp("exp")
+    options = {"seed": 3, "kind": request.param, **with_statistics(folder)}
+    main(["--exp", str(block_exp(folder, **options)), "--int8", "false"])
+    return folder
+
+
+def test_it_says_what_the_latency_driver_says(exp, tmp_path):
     """By greedy CTC, of two seconds, of less than a block, and of no frame at all."""
-    exp = block_exp(tmp_path / "exp", seed=3, kind=kind, **with_statistics(tmp_path))
-    main(["--exp", str(exp), "--int8", "false"])
     driver, counts = driver_of(exp, "ctc"), []
     for samples in (32000, 6000, 900):
         wav = write_wav(tmp_path / "a.wav", sound(samples))
@@ -77,11 +85,14 @@ def test_it_says_what_the_latency_driver_says(kind, tmp_path):
     assert counts[-1] == 0
 
 
-def test_other_audio_and_other_features_are_refused(tmp_path):
-    exp = block_exp(tmp_path / "exp")
-    main(["--exp", str(exp), "--int8", "false"])
-    graph = exp / "ctc.streaming.onnx"
-    for options in ({"rate": 8000}, {"channels": 2}):
-        answer = transcribed(graph, write_wav(tmp_path / "a.wav", sound(4000), **options))
-        assert answer.returncode == 1
-        assert "is not of one channel of 16 bits at 16000 Hz" in answer.stderr
+@pytest.mark.parametrize("options", [{"rate": 8000}, {"channels": 2}])
+def test_other_audio_is_refused(exp, tmp_path, options):
+    wav = write_wav(tmp_path / "a.wav", sound(4000), **options)
+    answer = transcribed(exp / "ctc.streaming.onnx", wav)
+    assert answer.returncode == 1
+    assert "is not of one channel of 16 bits at 16000 Hz" in answer.stderr
+
+
+def test_a_front_end_of_its_own_is_refused():
+    with pytest.raises(SystemExit, match="has a front end of its own, not filter banks"):
+        online_fbank({"frontend": '{"kind": "default"}'})
