@@ -175,7 +175,10 @@ class LiveTeacher:
         Raises:
             AlignmentError: If they are others.
         """
-        self._tokens = match_vocabularies(vocabulary_of(student), self.vocabulary, lists)
+        own = vocabulary_of(student)
+        # Some models name their tokens only if this package built them.
+        if self.family is None or (own.text and self.vocabulary.text):
+            self._tokens = match_vocabularies(own, self.vocabulary, lists)
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
         """For ``view: same``, require equal features from both front ends, once.
