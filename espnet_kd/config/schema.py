@@ -35,6 +35,7 @@ class TeacherConfig:
             empty for the student's.
         codebooks: Files of ``espnet_kd.bin.train_codebooks``, of layers that are learned
             as indices.
+        token_map: File of ``espnet_kd.bin.map_tokens``, for a student of other tokens.
     """
 
     exp: str = ""
@@ -45,6 +46,7 @@ class TeacherConfig:
     lm: str = ""
     hears: str = ""
     codebooks: tuple[str, ...] = ()
+    token_map: str = ""
 
     @property
     def place(self) -> str:

@@ -8,7 +8,7 @@ from espnet_kd.config.schema import TeacherConfig, View
 
 # What a teacher may be, and what may be said of each kind.
 KEYS = {
-    "exp": ("exp", "file", "view", "weight", "hears", "codebooks"),
+    "exp": ("exp", "file", "view", "weight", "hears", "codebooks", "token_map"),
     "lm": ("lm", "file", "weight"),
     "ema": ("ema", "view", "hears"),
 }
@@ -104,6 +104,7 @@ def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
         lm=str(given.get("lm", "")),
         hears=_read_stream(check, given),
         codebooks=_read_files(check, "codebooks", given.get("codebooks", ())),
+        token_map=_read_file(check, "token_map", given.get("token_map")),
     )
 
 
@@ -118,6 +119,14 @@ def _read_stream(check: Check, given: Mapping[str, object]) -> str:
     if given.get("view") == "same":
         check.add("hears", "is another stream, and 'view: same' the student's; remove one")
     return name
+
+
+def _read_file(check: Check, name: str, given: object) -> str:
+    """The name of a file, if there is one."""
+    if given is None or (isinstance(given, str) and given):
+        return given or ""
+    check.add(name, f"must be a file, got {given!r}")
+    return ""
 
 
 def _read_files(check: Check, name: str, given: object) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from espnet_kd.teachers.ema import EMATeacher
 from espnet_kd.teachers.ensemble import Ensemble
 from espnet_kd.teachers.language_model import LanguageModelTeacher
 from espnet_kd.teachers.live import LiveTeacher
+from espnet_kd.teachers.token_map import read_token_map
 
 GATE = "gate.json"
 # A perfect teacher on a small set counts as one with this error rate, in percent.
@@ -98,6 +99,7 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
             return LiveTeacher(
                 experiment.model(task),
                 codebooks=codebooks,
+                token_map=read_token_map(config.token_map) if config.token_map else None,
                 view=config.view,
                 hears=config.hears,
                 settings=settings,
@@ -178,6 +180,8 @@ def _in_order(
                 "right one"
             )
         found.append(by_hash.pop(digest))
+        if config.token_map:
+            found[-1].token_map = read_token_map(config.token_map)
     if by_hash:
         left = next(iter(by_hash.values())).header.teacher
         raise TeacherError(

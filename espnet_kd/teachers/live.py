@@ -26,6 +26,7 @@ from espnet_kd.teachers.codebooks import (
 from espnet_kd.teachers.finite import first_broken
 from espnet_kd.teachers.search import can_search, find_nbest
 from espnet_kd.teachers.stream import OwnStream
+from espnet_kd.teachers.token_map import PosteriorMap, check_map_read
 from espnet_kd.teachers.vocabulary import TokenMaps, match_vocabularies, vocabulary_of
 
 
@@ -44,6 +45,7 @@ class LiveTeacher:
         origin: Which of its files it was loaded from, for the log.
         settings: What its experiment's config says; None for one that has no experiment.
         codebooks: Of its layers, for losses that learn indices into them.
+        token_map: How its CTC posteriors are read by a student of other tokens.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class LiveTeacher:
         origin: str = "",
         settings: Mapping[str, Any] | None = None,
         codebooks: Sequence[Codebooks] = (),
+        token_map: PosteriorMap | None = None,
     ) -> None:
         self.model = freeze(model)
         self.view = view
@@ -65,6 +68,7 @@ class LiveTeacher:
         self.origin = origin
         self.settings = settings
         self.codebooks = {own.tap: own for own in codebooks}
+        self.token_map = token_map
         self.vocabulary = vocabulary_of(model)
         self._tokens = TokenMaps()
         self._front_ends_agree = False
@@ -106,6 +110,7 @@ class LiveTeacher:
         check_model(self.model, parts_of(self.model), request, "teacher")
         check_codebooks(request, self.codebooks, "the teacher")
         check_all_read(request, self.codebooks)
+        check_map_read(self.token_map, request)
         if "nbest" in request and not can_search(self.model):
             raise KDError(
                 f"the teacher ({type(self.model).__name__}) has no beam search here; "
@@ -119,7 +124,8 @@ class LiveTeacher:
         Raises:
             AlignmentError: If they are others.
         """
-        self._tokens = match_vocabularies(vocabulary_of(student), self.vocabulary, lists)
+        sides = (vocabulary_of(student), self.vocabulary)
+        self._tokens = match_vocabularies(*sides, lists, self.token_map)
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
         """For ``view: same``, require equal features from both front ends, once.

@@ -110,6 +110,7 @@ def test_two_terms_of_one_name_must_be_told_apart():
         ({"teachers": [{"exp": "a", "hears": "b c"}]}, "teachers[0].hears", "the name of"),
         ({"teachers": [{"exp": "a", "hears": 1}]}, "teachers[0].hears", "got 1"),
         ({"teachers": [{"exp": "a", "codebooks": 1}]}, "teachers[0].codebooks", "a file"),
+        ({"teachers": [{"exp": "a", "token_map": []}]}, "teachers[0].token_map", "a file"),
         ({"teachers": [{"ema": 0.9, "codebooks": "c"}]}, "teachers[0].codebooks", "unkno"),
         (
             {"teachers": [{"exp": "a", "hears": "b", "view": "same"}]},
