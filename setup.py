@@ -54,6 +54,7 @@ setup(
         "jinja2>=3.0",
         "kaldiio>=2.18",
         "scikit-learn>=1.1",
+        "scipy>=1.4.1",
     ],
     extras_require={
         # An environment from nothing, as conf/install.sh makes it.

@@ -158,6 +158,14 @@ def add_utterances(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--utterances", type=int, default=20, help=text)
 
 
+def add_drawn(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--drawn`` and ``--seed``, which say on what something is learned."""
+    text = "Number of utterances that are drawn from the data."
+    parser.add_argument("--drawn", type=int, default=1000, help=text)
+    text = "Seed of all that is drawn."
+    parser.add_argument("--seed", type=int, default=0, help=text)
+
+
 def add_inference_config(parser: argparse.ArgumentParser) -> None:
     """Declare ``--inference_config``, a decoding configuration of ESPnet's recipes."""
     text = "YAML file with options of ESPnet's asr_inference, such as conf/decode.yaml."

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from espnet_kd.bin.command import (
     add_data,
+    add_drawn,
     add_experiment,
     add_ngpu,
     command_parser,
@@ -22,9 +23,8 @@ from espnet_kd.cache.header import MOST_CENTROIDS
 from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import task_class
-from espnet_kd.host.data import stream
+from espnet_kd.host.data import draw_utterances, stream
 from espnet_kd.host.experiment import open_experiment
-from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.host.progress import Progress
 from espnet_kd.model.hidden import is_label_tap
 from espnet_kd.model.request import Request
@@ -52,11 +52,9 @@ def get_parser() -> argparse.ArgumentParser:
     add("--count", type=int, default=8, help=text)
     text = f"Number of centroids of each codebook, at most {MOST_CENTROIDS}."
     add("--centroids", type=int, default=MOST_CENTROIDS, help=text)
-    add("--drawn", type=int, default=1000, help="Number of utterances that are drawn.")
+    add_drawn(parser)
     text = "Number of frames that are drawn, about as many of each utterance."
     add("--frames", type=int, default=50000, help=text)
-    text = "Seed by which utterances, frames and first centroids are drawn."
-    add("--seed", type=int, default=0, help=text)
     text = "File to write, a .npz."
     add("--output", type=Path, required=True, help=text)
     add_ngpu(parser)
@@ -78,7 +76,12 @@ def run(args: argparse.Namespace) -> str:
     random = torch.Generator().manual_seed(args.seed)
     with open_experiment(args.exp, args.file) as experiment:
         digest, settings = experiment.digest, experiment.settings
-    keys = _drawn(args, random)
+    keys = draw_utterances(args.data_path_and_name_and_type, args.drawn, random)
+    if len(keys) < HELD_OUT:
+        raise KDError(
+            f"{len(keys)} utterances are too few, for one of {HELD_OUT} is held out to "
+            "tell the error; give more"
+        )
     frames = _frames(args, settings, keys, random)
     widths = sorted({own.shape[1] for own in frames})
     if len(widths) > 1:
@@ -110,19 +113,6 @@ def _check(args: argparse.Namespace) -> None:
         raise KDError(f"--centroids {args.centroids}: needs 2 to {MOST_CENTROIDS}")
     if args.count < 1 or args.frames < 1:
         raise KDError("--count and --frames need numbers above 0")
-
-
-def _drawn(args: argparse.Namespace, random: torch.Generator) -> list[str]:
-    """Names of utterances that the seed draws, in the order of their file."""
-    path = Path(args.data_path_and_name_and_type.partition(",")[0])
-    names = list(read_table(path))
-    if min(args.drawn, len(names)) < HELD_OUT:
-        raise KDError(
-            f"{path}: {min(args.drawn, len(names))} utterances are too few, for one of "
-            f"{HELD_OUT} is held out to tell the error; give more"
-        )
-    order = torch.randperm(len(names), generator=random)[: args.drawn]
-    return [names[place] for place in sorted(order.tolist())]
 
 
 def _frames(

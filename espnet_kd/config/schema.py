@@ -70,6 +70,7 @@ class TeacherConfig:
         schedule: How its weight among several develops; None for one that stays.
         codebooks: Files of ``espnet_kd.bin.train_codebooks``, of layers that are learned
             as indices.
+        token_map: File of ``espnet_kd.bin.map_tokens``, for a student of other tokens.
     """
 
     exp: str = ""
@@ -85,6 +86,7 @@ class TeacherConfig:
     precision: Precision = "float32"
     schedule: ScheduleConfig | None = None
     codebooks: tuple[str, ...] = ()
+    token_map: str = ""
 
     @property
     def manner(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from espnet_kd.registry import NAME
 # What a teacher may be, and what may be said of each kind.
 HEARS = ("view", "hears", "when_missing", "every", "precision")
 KEYS = {
-    "exp": ("exp", "file", "weight", "schedule", "name", "codebooks", *HEARS),
+    "exp": ("exp", "file", "weight", "schedule", "name", "codebooks", "token_map", *HEARS),
     "lm": ("lm", "file", "weight", "schedule"),
     "ema": ("ema", "weight", "schedule", "name", *HEARS),
 }
@@ -126,6 +126,7 @@ def _read_teacher(check: Check, raw: object) -> TeacherConfig | None:
         precision=_read_precision(check, given),
         schedule=read_schedule(check, given["schedule"]) if "schedule" in given else None,
         codebooks=_read_files(check, "codebooks", given.get("codebooks", ())),
+        token_map=_read_file(check, "token_map", given.get("token_map")),
     )
 
 
@@ -187,6 +188,14 @@ def _check_several(check: Check, teachers: tuple[TeacherConfig, ...]) -> None:
     if len(teachers) > 1 and heard and heard[0].weight == 0:
         text = "the first one's 'weight' is 0, and lattices, hypotheses and what taps"
         check.add("teachers", f"{text} without a name are the first one's; reorder them")
+
+
+def _read_file(check: Check, name: str, given: object) -> str:
+    """The name of a file, if there is one."""
+    if given is None or (isinstance(given, str) and given):
+        return given or ""
+    check.add(name, f"must be a file, got {given!r}")
+    return ""
 
 
 def _read_files(check: Check, name: str, given: object) -> tuple[str, ...]:

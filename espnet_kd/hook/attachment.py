@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from espnet_kd.errors import ConfigError, KDError, Problem
 from espnet_kd.hook.first_batch import FirstBatch, is_same_model
+from espnet_kd.hook.mapping import check_mapped
 from espnet_kd.hook.pairing import pair_problems
 from espnet_kd.hook.probe import can_probe, probe, takes_features
 from espnet_kd.hook.projections import PROJECTIONS, Projections
@@ -95,10 +96,10 @@ class Attachment:
             KDError: If the student's blocks do not fit.
         """
         check_blocks(self.model)
-        parts = parts_of(self.model)
-        asked = (self.model, parts, self.student_request, "student")
+        asked = (self.model, parts_of(self.model), self.student_request, "student")
         checks = [partial(check_model, *asked)]
         checks += [partial(term.loss.meet, self.model) for term in self.objective.terms]
+        checks.append(partial(check_mapped, self.objective, self.teacher))
         if self.teacher is not None:
             checks.append(partial(self.teacher.check, self.teacher_request))
         texts = pair_problems(self.model, self.teacher, self.teacher_request)

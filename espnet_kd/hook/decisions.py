@@ -10,6 +10,7 @@ from espnet_kd.config.schema import KDConfig, LossTermConfig, ScheduleConfig
 from espnet_kd.hook.attachment import Attachment
 from espnet_kd.hook.first_batch import reads_frames
 from espnet_kd.hook.judgement import judge_delay, judge_frames
+from espnet_kd.hook.mapping import is_mapped
 from espnet_kd.losses import LOSSES
 from espnet_kd.model.context import limited_context
 from espnet_kd.model.request import Request
@@ -80,7 +81,9 @@ def _beside(attachment: Attachment, teacher: Teacher) -> Iterator[str]:
     if attachment.family is not None:
         yield f"cost of a step: {_cost(request, teacher)}"
         return
-    if lists := token_lists(request):
+    if is_mapped(teacher):
+        yield f"vocabulary: {size:,} tokens, to which the teacher's are mapped"
+    elif lists := token_lists(request):
         kinds = " and ".join(sorted(lists))
         yield f"vocabulary: {size:,} tokens, the same in both models (compared: {kinds})"
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from espnet_kd.errors import KDError, reason_of
@@ -102,6 +103,19 @@ def _named_gaps(data: Sequence[tuple[str, str, str]]) -> Iterator[None]:
             f"'{utt}' is not in {paths}, or stands there in another order than in the "
             "list of utterances; sort the files alike, and leave out what has no data"
         ) from None
+
+
+def draw_utterances(data: str, count: int, random: torch.Generator) -> list[str]:
+    """Names of utterances that are drawn from data, in the order of their file.
+
+    Args:
+        data: ``PATH,NAME,TYPE``.
+        count: How many at most.
+        random: What draws them.
+    """
+    names = list(read_table(Path(data.partition(",")[0])))
+    order = torch.randperm(len(names), generator=random)[: max(count, 0)]
+    return [names[place] for place in sorted(order.tolist())]
 
 
 def first_speech(

@@ -23,6 +23,7 @@ from espnet_kd.teachers.ema import EMATeacher
 from espnet_kd.teachers.ensemble import Ensemble
 from espnet_kd.teachers.language_model import LanguageModelTeacher
 from espnet_kd.teachers.live import LiveTeacher
+from espnet_kd.teachers.token_map import read_token_map
 
 GATE = "gate.json"
 # A perfect teacher on a small set counts as one with this error rate, in percent.
@@ -107,6 +108,7 @@ def load_teacher(config: TeacherConfig, task: type) -> LiveTeacher:
             return LiveTeacher(
                 experiment.model(task),
                 codebooks=codebooks,
+                token_map=read_token_map(config.token_map) if config.token_map else None,
                 settings=settings,
                 **config.manner,
                 **named,
@@ -187,6 +189,8 @@ def _in_order(
             )
         teacher = by_hash.pop(digest)
         _check_heard(teacher, config)
+        if config.token_map:
+            teacher.token_map = read_token_map(config.token_map)
         found.append(teacher)
     if by_hash:
         left = next(iter(by_hash.values())).header.teacher

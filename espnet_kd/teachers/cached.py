@@ -11,11 +11,12 @@ from espnet_kd.cache.reader import Cache
 from espnet_kd.errors import KDError
 from espnet_kd.model.outputs import Codes, Hidden, TeacherTargets
 from espnet_kd.model.request import Request
-from espnet_kd.model.table import rows_of
+from espnet_kd.model.table import lasting_posterior_rows, rows_of
 from espnet_kd.model.taps import check_rule_alone, check_unowned
 from espnet_kd.model.training_part import TrainingPart
 from espnet_kd.teachers.base import Question
 from espnet_kd.teachers.codebooks import check_codebooks
+from espnet_kd.teachers.token_map import PosteriorMap, check_map_read
 from espnet_kd.teachers.vocabulary import (
     TokenMaps,
     Vocabulary,
@@ -30,6 +31,9 @@ class CachedTeacher:
     Args:
         cache: What was written.
         place: Of the cache, among those that the collate function was given.
+
+    Attributes:
+        token_map: How its CTC posteriors are read by a student of other tokens.
     """
 
     view = "clean"
@@ -38,6 +42,7 @@ class CachedTeacher:
         self.cache = cache
         self.place = place
         self.header = cache.header
+        self.token_map: PosteriorMap | None = None
         self._tokens = TokenMaps()
 
     def __call__(self, question: Question) -> TeacherTargets:
@@ -58,7 +63,11 @@ class CachedTeacher:
                 "SpecAugment's time warp moves frames away from the cached ones; set "
                 "specaug_conf.apply_time_warp to false, or use 'targets: live'"
             )
-        targets = self._tokens.to_student(targets_of(batch, self.header, self.place))
+        targets = targets_of(batch, self.header, self.place)
+        for row in lasting_posterior_rows():
+            if row.name not in question.request:  # nor does a live teacher give it
+                setattr(targets, row.field, None)
+        targets = self._tokens.to_student(targets)
         if targets.decoder_logits is not None and labels.ys_in_pad is not None:
             prefix_lens = labels.ys_in_lens
             assert prefix_lens is not None, "a prefix comes with its lengths"
@@ -104,6 +113,7 @@ class CachedTeacher:
             )
         coded = {own.tap: own for own in self.header.codebooks}
         check_codebooks(request, coded, "the cache")
+        check_map_read(self.token_map, request)
         self._check_temperatures(request)
         check_unowned(request.listed("taps"))
         taps = [tap for tap in request.listed("taps") if tap not in self.header.taps]
@@ -137,7 +147,8 @@ class CachedTeacher:
             AlignmentError: If they are others.
         """
         written = Vocabulary(self.header.token_list, self.header.tokens_of("ctc"))
-        self._tokens = match_vocabularies(vocabulary_of(student), written, lists)
+        sides = (vocabulary_of(student), written)
+        self._tokens = match_vocabularies(*sides, lists, self.token_map)
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
         """Nothing to compare: what was written was heard by the teacher's own front end."""

@@ -1,6 +1,6 @@
 """A model that runs beside a training and leaves no trace in it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -92,4 +92,16 @@ def cannot_take(name: str, whose: str, error: Exception, heard: Tensor) -> Teach
         f"({type(error).__name__}: {what}). It needs what it was trained on: audio, or "
         "features of as many dimensions. Train the student on the same, or name a "
         "teacher that was trained on the student's"
+    )
+
+
+def not_finite(
+    name: str, what: str, rows: Sequence[int], utt_ids: Sequence[str] | None
+) -> TeacherError:
+    """What is said of a teacher's outputs that hold nan or inf, of some utterances."""
+    return TeacherError(
+        f"teacher {name}: its {what} hold nan or inf for {len(rows)} "
+        f"utterance(s), first {utterance_name(rows[0], utt_ids)}. Check the teacher's "
+        "checkpoint and normalisation statistics, and whether it can run in this "
+        "precision (try without --use_amp, or with 'precision: float32')."
     )

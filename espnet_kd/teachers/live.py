@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_kd.config.schema import Precision
-from espnet_kd.errors import KDError, TeacherError, utterance_name
+from espnet_kd.errors import KDError, TeacherError
 from espnet_kd.host.compat import is_too_short
 from espnet_kd.masking import widened_if_real
 from espnet_kd.model.families import family_of
@@ -37,12 +37,14 @@ from espnet_kd.teachers.guest import (
     follow,
     freeze,
     in_precision,
+    not_finite,
     too_short,
     without_front_end,
 )
 from espnet_kd.teachers.lessons import Lessons
 from espnet_kd.teachers.search import can_search, find_nbest
 from espnet_kd.teachers.stream import OwnStream
+from espnet_kd.teachers.token_map import PosteriorMap, check_map_read
 from espnet_kd.teachers.vocabulary import TokenMaps, match_vocabularies, vocabulary_of
 
 
@@ -65,6 +67,7 @@ class LiveTeacher:
         origin: Which of its files it was loaded from, for the log.
         settings: What its experiment's config says; None for one that has no experiment.
         codebooks: Of its layers, for losses that learn indices into them.
+        token_map: How its CTC posteriors are read by a student of other tokens.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class LiveTeacher:
         origin: str = "",
         settings: Mapping[str, Any] | None = None,
         codebooks: Sequence[Codebooks] = (),
+        token_map: PosteriorMap | None = None,
     ) -> None:
         self.model = freeze(model)
         self.view = view
@@ -92,6 +96,7 @@ class LiveTeacher:
         self.settings = settings
         self.codebooks = {own.tap: own for own in codebooks}
         self.family = family_of(model)
+        self.token_map = token_map
         self.vocabulary = vocabulary_of(model)
         self._tokens = TokenMaps()
         self._front_ends_agree = False
@@ -162,6 +167,7 @@ class LiveTeacher:
         check_model(self.model, parts_of(self.model), request, "teacher")
         check_codebooks(request, self.codebooks, "the teacher")
         check_all_read(request, self.codebooks)
+        check_map_read(self.token_map, request)
         if "nbest" in request and not can_search(self.model):
             raise KDError(
                 f"the teacher ({type(self.model).__name__}) has no beam search here; "
@@ -178,7 +184,7 @@ class LiveTeacher:
         own = vocabulary_of(student)
         # Some models name their tokens only if this package built them.
         if self.family is None or (own.text and self.vocabulary.text):
-            self._tokens = match_vocabularies(own, self.vocabulary, lists)
+            self._tokens = match_vocabularies(own, self.vocabulary, lists, self.token_map)
 
     def check_front_end(self, student: nn.Module, batch: Mapping[str, Any]) -> None:
         """For ``view: same``, require equal features from both front ends, once.
@@ -287,13 +293,5 @@ class LiveTeacher:
             )
 
     def _check_finite(self, outputs: ModelOutputs, utt_ids: list[str] | None) -> None:
-        broken = first_broken(outputs)
-        if broken is None:
-            return
-        what, rows = broken
-        raise TeacherError(
-            f"teacher {self.name}: its {what} hold nan or inf for {len(rows)} "
-            f"utterance(s), first {utterance_name(rows[0], utt_ids)}. Check the teacher's "
-            "checkpoint and normalisation statistics, and whether it can run in this "
-            "precision (try without --use_amp, or with 'precision: float32')."
-        )
+        if (broken := first_broken(outputs)) is not None:
+            raise not_finite(self.name, *broken, utt_ids)

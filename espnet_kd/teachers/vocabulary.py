@@ -11,6 +11,7 @@ from espnet_kd.errors import AlignmentError
 from espnet_kd.model.outputs import TeacherTargets
 from espnet_kd.model.request import Labels
 from espnet_kd.model.table import posterior_rows
+from espnet_kd.teachers.token_map import PosteriorMap
 
 SHOWN = 5
 
@@ -57,10 +58,12 @@ class TokenMaps:
 
     Args:
         text: None if the tokens of decoder or transducer are the student's own.
-        ctc: None if those of CTC are.
+        ctc: None if those of CTC are; a map of posteriors if they are other tokens.
     """
 
-    def __init__(self, text: TokenMap | None = None, ctc: TokenMap | None = None) -> None:
+    def __init__(
+        self, text: TokenMap | None = None, ctc: TokenMap | PosteriorMap | None = None
+    ) -> None:
         self.text = text
         self.ctc = ctc
 
@@ -110,13 +113,18 @@ class TokenMaps:
 
     def describe(self) -> list[str]:
         """Whether anything is read otherwise, for the log."""
+        if isinstance(self.ctc, PosteriorMap):
+            return self.ctc.describe()
         if not self:
             return []
         return ["  its tokens come in another order and are read in the student's"]
 
 
 def match_vocabularies(
-    student: Vocabulary, teacher: Vocabulary, lists: Collection[str]
+    student: Vocabulary,
+    teacher: Vocabulary,
+    lists: Collection[str],
+    token_map: PosteriorMap | None = None,
 ) -> TokenMaps:
     """How to read a teacher's tokens, of the lists that are compared.
 
@@ -124,10 +132,17 @@ def match_vocabularies(
         student: The student's tokens.
         teacher: The teacher's.
         lists: Some of ``text`` and ``ctc``; the rest may differ.
+        token_map: How the teacher's CTC posteriors are read, if not token by token.
 
     Raises:
-        AlignmentError: If the tokens differ, with the first differences and the ways out.
+        AlignmentError: If the tokens differ, with the first differences and the ways out;
+            or if they are not those of the map.
     """
+    if token_map is not None:
+        token_map.check_tokens(student.ctc, teacher.ctc)
+        if "text" in lists and student.text != teacher.text:
+            raise AlignmentError(_only_ctc(token_map.source))
+        return TokenMaps(None, token_map)
     maps = {
         name: match_vocabulary(getattr(student, name), getattr(teacher, name))
         for name in lists
@@ -172,6 +187,16 @@ def _difference(student: list[str], teacher: list[str]) -> str:
     )
 
 
+def _only_ctc(source: str) -> str:
+    return (
+        f"'token_map: {source}' maps CTC posteriors alone, and a loss compares what "
+        "decoders say behind a transcript, which two token lists split at other places; "
+        "keep to "
+        "ctc_frame_kl, ctc_shift_kl, ctc_guided and hidden losses, or let the teacher "
+        "transcribe (espnet_kd.bin.pseudo_label)"
+    )
+
+
 def _at(tokens: Sequence[str], index: int) -> str:
     return repr(tokens[index]) if index < len(tokens) else "nothing"
 
@@ -179,21 +204,36 @@ def _at(tokens: Sequence[str], index: int) -> str:
 @overload
 def _renamed(labels: Tensor, tokens: TokenMap | None, to: Side) -> Tensor: ...
 @overload
-def _renamed(labels: Tensor | None, tokens: TokenMap | None, to: Side) -> Tensor | None: ...
-def _renamed(labels: Tensor | None, tokens: TokenMap | None, to: Side) -> Tensor | None:
-    """Labels under the indices of one side; what is no label (padding) stays."""
+def _renamed(
+    labels: Tensor | None, tokens: TokenMap | PosteriorMap | None, to: Side
+) -> Tensor | None: ...
+def _renamed(
+    labels: Tensor | None, tokens: TokenMap | PosteriorMap | None, to: Side
+) -> Tensor | None:
+    """Labels under the indices of one side; what is no label (padding) stays.
+
+    None of labels that have no name on the other side, as those of another token list.
+    """
     if labels is None or tokens is None:
         return labels
+    if isinstance(tokens, PosteriorMap):
+        return None
     names = tokens.teacher_index if to == "teacher" else tokens.student_index
     real = (labels >= 0) & (labels < len(names))
     return torch.where(real, names.to(labels.device)[labels * real], labels)
 
 
 @overload
-def _reordered(logits: Tensor, tokens: TokenMap | None) -> Tensor: ...
+def _reordered(logits: Tensor, tokens: TokenMap | PosteriorMap | None) -> Tensor: ...
 @overload
-def _reordered(logits: Tensor | None, tokens: TokenMap | None) -> Tensor | None: ...
-def _reordered(logits: Tensor | None, tokens: TokenMap | None) -> Tensor | None:
+def _reordered(
+    logits: Tensor | None, tokens: TokenMap | PosteriorMap | None
+) -> Tensor | None: ...
+def _reordered(
+    logits: Tensor | None, tokens: TokenMap | PosteriorMap | None
+) -> Tensor | None:
     if logits is None or tokens is None:
         return logits
+    if isinstance(tokens, PosteriorMap):
+        return tokens(logits)
     return logits.index_select(-1, tokens.teacher_index.to(logits.device))

@@ -150,6 +150,7 @@ def test_two_terms_of_one_name_must_be_told_apart():
             "did you mean 'skip'",
         ),
         ({"teachers": [{"exp": "a", "codebooks": 1}]}, "teachers[0].codebooks", "a file"),
+        ({"teachers": [{"exp": "a", "token_map": []}]}, "teachers[0].token_map", "a file"),
         ({"teachers": [{"ema": 0.9, "codebooks": "c"}]}, "teachers[0].codebooks", "unkno"),
         (
             {"teachers": [{"exp": "a", "hears": "b", "view": "same"}]},
