@@ -4,13 +4,16 @@
 set -euo pipefail
 
 pack_students() {
-    local seed dir tool
+    local seed dir tool tools=()
+    if "${deploy}"; then tools=(quantize export_onnx); fi
+    if "${deploy}" && [ "${task}" = asr_transducer ]; then
+        log "Stage 16: no ONNX graph is written of transducers, whose encoder torch cannot export"
+        tools=(quantize)
+    fi
     for seed in ${seeds}; do
         dir=$(distilled_exp "${seed}")
         pack "${dir}"
-        if "${deploy}"; then
-            for tool in quantize export_onnx; do convert "${tool}" "${dir}"; done
-        fi
+        for tool in "${tools[@]}"; do convert "${tool}" "${dir}"; done
     done
 }
 
@@ -32,7 +35,8 @@ convert() {
     key=("${dir}/${tool}.done" "${dir}/${inference_model}")
     if is_fresh "${key[@]}"; then log "${tool} ${dir##*/}: is there"; return; fi
     log "Stage 16: ${tool} ${dir##*/}; log: ${dir}/${tool}.log"
-    "${python}" -m "espnet_kd.bin.${tool}" --exp "${dir}" --file "${inference_model}" \
+    "${python}" -m "espnet_kd.bin.${tool}" --task "${task}" --exp "${dir}" \
+        --file "${inference_model}" \
         --data_path_and_name_and_type "$(features "${valid_set}")" \
         > "${dir}/${tool}.log" 2>&1 || { tail -n 5 "${dir}/${tool}.log" >&2; exit 1; }
     mark_fresh "${key[@]}"
