@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from conftest import ENCODER, asr_options, write_exp
+from families import lattice_options
 
 KINDS = ("contextual_block_transformer", "contextual_block_conformer")
 AUDIO = {
@@ -45,6 +46,39 @@ def block_exp(folder: Path, seed: int = 1, **options) -> Path:
     """The experiment of such a model."""
     settings = block_options(**options)
     return write_exp(folder, block_model(settings, seed), settings)
+
+
+def chunk_exp(
+    folder: Path, seed: int = 3, *, chunks: bool = True, is_sharp: bool = True, **more
+) -> Path:
+    """The experiment of a transducer that is trained on chunks.
+
+    A sharp one writes several tokens greedily; ESPnet's beam, which goes on while the best
+    writes more, would not end.
+    """
+    from espnet_kd.host.compat import build_model, task_class
+
+    settings = lattice_options(chunks=chunks) | more
+    torch.manual_seed(seed)
+    model = build_model(task_class("asr_transducer"), settings).eval()
+    joint = model.joint_network
+    with torch.no_grad():
+        joint.lin_out.bias[0] += 1.0
+        joint.lin_out.weight *= SHARPER
+        if is_sharp:
+            joint.lin_out.weight *= 8 / SHARPER
+            joint.lin_enc.weight *= SHARPER
+    return write_exp(folder, model, settings)
+
+
+def chunk_driver(exp: Path, chunk: int, **options):
+    """The driver of such an experiment, for chunks of so many samples or frames."""
+    from espnet_kd.host.experiment import open_experiment
+    from espnet_kd.streaming.driver import open_transducer
+
+    with open_experiment(exp) as opened:
+        weights = opened.files.weights
+        return open_transducer(str(exp), opened.settings, weights, chunk, options)
 
 
 def driver_of(exp: Path, search: str = "ctc", **options):

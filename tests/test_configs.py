@@ -1,5 +1,7 @@
 """Every shipped configuration is loaded, validated and, if it is a training, dry-run."""
 
+import importlib
+
 import pytest
 import yaml
 from conftest import REPO, build_asr, clone
@@ -83,8 +85,8 @@ def test_recommended_suits_any_encoder_of_its_depths(encoder, batch):
 
 @pytest.mark.parametrize("path", DECODE, ids=names(DECODE))
 def test_decoding_configs_are_understood(path):
-    from espnet2.bin.asr_inference import get_parser
-
+    family = "asr_transducer" if "transducer" in path.stem else "asr"
+    get_parser = importlib.import_module(f"espnet2.bin.{family}_inference").get_parser
     known = {action.dest for action in get_parser()._actions}
     assert yaml.safe_load(path.read_text()).keys() <= known
 
@@ -136,6 +138,12 @@ def parameters(path, tmp_path, vocabulary):
             0.25,
         ),
         (AN4, 30, [("teacher_transducer", "student_streaming_transducer")], 0.25),
+        (
+            AN4,
+            30,
+            [("teacher_transducer_audio", "student_transducer_streaming_audio")],
+            0.25,
+        ),
     ],
 )
 def test_trainings_dry_run_and_students_are_small(

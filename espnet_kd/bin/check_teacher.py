@@ -103,7 +103,11 @@ def teacher_wer(args: argparse.Namespace) -> float:
     """
     task, config = task_class(args.task), TeacherConfig(args.exp, args.file)
     teacher = load_teacher(config, task)
-    teacher.check(Request(ctc=True))
+    if not teacher.has("ctc"):
+        raise KDError(
+            f"{args.exp} has no CTC, by whose greedy words it is judged; train it with CTC "
+            "(a transducer with auxiliary_ctc_weight above 0), or begin at --stage 9"
+        )
     with open_experiment(args.exp, args.file) as experiment:
         settings = experiment.settings
         to_text = detokeniser(settings)

@@ -90,21 +90,17 @@ def named_errors(command: str) -> Iterator[None]:
         sys.exit(f"{command}: {error}")
 
 
-def add_experiment(
-    parser: argparse.ArgumentParser, role: str = "model", *, has_task: bool = True
-) -> None:
+def add_experiment(parser: argparse.ArgumentParser, role: str = "model") -> None:
     """Declare ``--exp`` and ``--file``, which name a trained model, and ``--task``.
 
     Args:
         parser: The command's.
         role: What the command calls the model: ``model``, ``teacher``.
-        has_task: Whether the command serves more than one task of ESPnet.
     """
     text = f"Experiment directory, packed zip or model tag of the {role}."
     parser.add_argument("--exp", required=True, help=text)
     add_file(parser)
-    if has_task:
-        add_task(parser, role)
+    add_task(parser, role)
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:

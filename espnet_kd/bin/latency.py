@@ -1,10 +1,11 @@
-"""Stream a test set through a block encoder, and tell how late its words are.
+"""Stream a test set through a model, and tell how late its words are.
 
 Delays are in the time of the audio: what is written after a chunk was written when that
 chunk had been spoken. A token's delay is counted from the forced CTC alignment of the
 transcript by --reference_exp, the teacher; without one, by the model itself hearing the
 utterance whole, which hides the delay that it has learned. Models of CTC and attention
-with the encoders contextual_block_conformer and contextual_block_transformer stream; an
+with the encoders contextual_block_conformer and contextual_block_transformer stream, and
+models of the asr_transducer task that are trained with dynamic_chunk_training; an
 utterance too short for one of their frames is answered by the empty text.
 
 The output directory gets text, which espnet_kd.bin.score and compare take, latency.json
@@ -46,12 +47,14 @@ from espnet_kd.host.text import detokeniser, tokeniser
 from espnet_kd.pseudo_labels.decoding import search_options
 from espnet_kd.report.section import markdown
 from espnet_kd.streaming.blocks import Blocks
-from espnet_kd.streaming.driver import Answer, open_driver, texts_of
+from espnet_kd.streaming.chunks import LEFT_CONTEXT, WINDOW_MS, Chunks, stride_of
+from espnet_kd.streaming.driver import Answer, open_driver, open_transducer, texts_of
 from espnet_kd.streaming.emission import Delays, revised_words, written_times
 from espnet_kd.streaming.reference import open_reference
 from espnet_kd.streaming.search import KINDS, kind_of
 from espnet_kd.streaming.summary import Streamed, latency_section, summary
 
+LATTICE = "asr_transducer"
 EXAMPLE = """
 python -m espnet_kd.bin.latency --exp exp/asr_student --reference_exp exp/asr_teacher \\
     --data_path_and_name_and_type dump/test/wav.scp,speech,sound \\
@@ -64,14 +67,17 @@ def get_parser() -> argparse.ArgumentParser:
     """Give the command's parser."""
     parser = command_parser("latency", __doc__, EXAMPLE)
     add = parser.add_argument
-    add_experiment(parser, has_task=False)
+    add_experiment(parser)
     text = "Experiment of a model that hears utterances whole, by which tokens are timed."
     add("--reference_exp", default=None, help=text)
+    text = "ESPnet task of that model; without a name, that of the model that streams."
+    add("--reference_task", default=None, help=text)
     add_data(parser, "that are streamed (speech and text)", repeated=True)
     add("--output_dir", type=Path, required=True, help="Directory of the results.")
     text = (
         "Search: ESPnet's block-synchronous beam, or greedy CTC; without one, greedy CTC "
-        "where the inference configuration is of CTC alone with a beam of one."
+        "where the inference configuration is of CTC alone with a beam of one. A "
+        "transducer is searched by its own beam."
     )
     add("--search", default=None, choices=KINDS, help=text)
     add_inference_config(parser)
@@ -80,7 +86,10 @@ def get_parser() -> argparse.ArgumentParser:
         "ESPnet's does; words come sooner without."
     )
     add("--repetition_detection", default="true", choices=YES_OR_NO, help=text)
-    text = "Milliseconds given at a time; without a number, the hop of the model's blocks."
+    text = (
+        "Milliseconds given at a time; without a number, the hop of the model's blocks, or "
+        "a transducer's decoding_window."
+    )
     add("--chunk_ms", type=float, default=None, help=text)
     add_frame_shift(parser)
     add_threads(parser)
@@ -126,26 +135,49 @@ class Measurement:
 
     def __init__(self, args: argparse.Namespace, experiment: Experiment) -> None:
         self.args = args
-        self.task = task_class("asr")
+        self.task = task_class(args.task)
         self.settings = experiment.settings
         self.speech, self.references = _data(args.data_path_and_name_and_type)
         self.options = search_options(args.inference_config)
-        if args.repetition_detection == "false":
-            self.options["disable_repetition_detection"] = True
-        weights = experiment.files.weights
-        self.search = args.search or kind_of(self.options)
-        opened = (args.exp, self.settings, weights, self.search, self.options)
-        self.driver = open_driver(*opened)
         self.to_text = detokeniser(self.settings)
         self.to_labels = tokeniser(self.task, self.settings)
         self.rate = input_rate(self.settings, 1000.0 / frame_shift_of(args))
-        hop, encoder = input_hop(self.settings), self.driver.model.encoder
-        frame: int = encoder.subsample * hop
-        sizes = (encoder.block_size, encoder.hop_size, encoder.look_ahead)
-        self.blocks = Blocks(*sizes, 1000.0 * frame / self.rate)
-        self.chunk = self._chunk(frame * encoder.hop_size)
+        open_model = self._transducer if args.task == LATTICE else self._blocks
+        open_model(experiment.files.weights)
         named = (args.reference_exp, self.driver.model, args.exp)
-        self.reference = open_reference(*named, self.task, self.rate, hop)
+        task = task_class(args.reference_task or args.task)
+        self.reference = open_reference(*named, task, self.rate, input_hop(self.settings))
+
+    def _blocks(self, weights: Path) -> None:
+        """Open a model over blocks, of which it is given a hop at a time."""
+        if self.args.repetition_detection == "false":
+            self.options["disable_repetition_detection"] = True
+        self.search = self.args.search or kind_of(self.options)
+        opened = (self.args.exp, self.settings, weights, self.search, self.options)
+        self.driver = open_driver(*opened)
+        encoder = self.driver.model.encoder
+        frame: int = encoder.subsample * input_hop(self.settings)
+        sizes = (encoder.block_size, encoder.hop_size, encoder.look_ahead)
+        self.pace: Blocks | Chunks = Blocks(*sizes, 1000.0 * frame / self.rate)
+        self.chunk = self._chunk(frame * encoder.hop_size, "the hop of the model's blocks")
+
+    def _transducer(self, weights: Path) -> None:
+        """Open a transducer, which is given its decoding window at a time."""
+        if self.args.search == "ctc" or self.args.repetition_detection == "false":
+            raise KDError(
+                "--search ctc and --repetition_detection false are not of transducers; "
+                "leave them out with --task asr_transducer"
+            )
+        self.search = "beam"
+        window = float(self.options.get("decoding_window", WINDOW_MS))
+        default = round(window * self.rate / 1000.0)
+        self.chunk = self._chunk(default, "the decoding_window")
+        opened = (self.args.exp, self.settings, weights, self.chunk, self.options)
+        self.driver = open_transducer(*opened)
+        stride = stride_of(self.driver.model.encoder.embed)
+        frame = stride * input_hop(self.settings)
+        left = int(self.options.get("left_context", LEFT_CONTEXT))
+        self.pace = Chunks(self.chunk / frame, left, 1000.0 * frame / self.rate)
 
     def result(self) -> dict[str, Any]:
         """Stream all utterances, and put them together.
@@ -190,16 +222,16 @@ class Measurement:
         said = [texts_of(self.driver.model, answer.labels) for answer in answers]
         return [self.to_text(tokens) if tokens else "" for tokens in said]
 
-    def _chunk(self, hop: int) -> int:
+    def _chunk(self, default: int, called: str) -> int:
         """Values given at a time."""
         if self.args.chunk_ms is None:
-            return hop
+            return default
         chunk: float = self.args.chunk_ms * self.rate / 1000.0
         if not 1 <= chunk < inf:
             raise KDError(
                 f"--chunk_ms {self.args.chunk_ms:g} is no time of a "
                 f"{'frame' if takes_features(self.settings) else 'sample'} or more; leave "
-                f"it out for the hop of the model's blocks, {1000 * hop / self.rate:g} ms"
+                f"it out for {called}, {1000 * default / self.rate:g} ms"
             )
         return round(chunk)
 
@@ -210,10 +242,11 @@ class Measurement:
             "search": self.search,
             "options": self.options,
             "chunk_ms": 1000.0 * self.chunk / self.rate,
-            "blocks": asdict(self.blocks),
-            "look_ahead_ms": self.blocks.look_ahead_ms,
-            "longest_wait_ms": self.blocks.longest_wait_ms,
-            "first_ms": self.blocks.first_ms,
+            "blocks": asdict(self.pace),
+            "hears": self.pace.shown,
+            "look_ahead_ms": self.pace.look_ahead_ms,
+            "longest_wait_ms": self.pace.longest_wait_ms,
+            "first_ms": self.pace.first_ms,
             "reference": self.args.reference_exp or whole,
             "threads": self.args.threads,
             "versions": versions(),

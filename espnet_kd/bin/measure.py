@@ -22,6 +22,7 @@ from espnet_kd.bin.command import (
     add_data,
     add_file,
     add_inference_config,
+    add_task,
     add_threads,
     add_utterances,
     command_parser,
@@ -57,6 +58,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add("--exp", action="append", required=True, help=text)
     add_file(parser)
+    add_task(parser, "models")
     text = "Whether random weights take the place of a checkpoint."
     add("--random", default="false", choices=YES_OR_NO, help=text)
     add_data(parser, "on which all models are timed")
@@ -129,7 +131,7 @@ class Measured:
         self, exp: str, args: argparse.Namespace, search: dict[str, Any], stack: ExitStack
     ) -> None:
         self.exp = exp
-        task, random = task_class("asr"), args.random == "true"
+        task, random = task_class(args.task), args.random == "true"
         file = "none" if random else args.file
         experiment = stack.enter_context(open_experiment(exp, file))
         settings, weights = experiment.settings, experiment.files.weights
@@ -139,7 +141,7 @@ class Measured:
             head = f"{exp} describes no model that ESPnet can build"
             with building(head, Room.of_machine()):
                 torch.save(build_model(task, settings).state_dict(), weights)
-        self.search = open_recogniser(settings, weights, search, "cpu")
+        self.search = open_recogniser(settings, weights, search, "cpu", task=args.task)
         self.model: Any = self.search.asr_model
         rate = input_rate(settings)
         data = args.data_path_and_name_and_type

@@ -40,7 +40,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Give the command's parser."""
     parser = command_parser("pseudo_label", __doc__, EXAMPLE)
     add = parser.add_argument
-    add_experiment(parser, "teacher", has_task=False)
+    add_experiment(parser, "teacher")
     text = "Data directory to transcribe, with wav.scp or feats.scp, and utt2spk."
     add("--data_dir", type=Path, required=True, help=text)
     text = "Data directory to write."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from espnet_kd.errors import KDError, suggest
 from espnet_kd.host.known_tasks import TASKS
@@ -167,51 +167,6 @@ def beam_search(model: Any, beam_size: int) -> Callable[[Tensor], list[Any]]:
         pre_beam_score_key=None if ctc_weight == 1.0 else "full",
     ).eval()
     return search
-
-
-class Recogniser(Protocol):
-    """The part of ESPnet's ``Speech2Text``, of either kind, that this package uses.
-
-    Attributes:
-        asr_model: The model.
-    """
-
-    asr_model: nn.Module
-
-    def __call__(self, speech: Tensor) -> list[tuple[Any, ...]]:
-        """Decode one utterance into ``(text, tokens, ids, hypothesis)``, best first."""
-
-
-def recogniser(
-    config: str,
-    weights: str | None,
-    device: str,
-    options: dict[str, Any],
-    *,
-    is_streaming: bool = False,
-) -> Recogniser:
-    """Build ESPnet's own recogniser of the asr task, as ``asr_inference`` does.
-
-    Args:
-        config: Path of the model's ``config.yaml``.
-        weights: Path of the checkpoint; None leaves the model's weights random.
-        device: Where the model runs.
-        options: Options of ``asr_inference``.
-        is_streaming: Whether it is that of ``asr_inference_streaming``, with its options.
-
-    Raises:
-        KDError: If there is no such option.
-    """
-    import inspect
-
-    module = "asr_inference_streaming" if is_streaming else "asr_inference"
-    name = "Speech2TextStreaming" if is_streaming else "Speech2Text"
-    stock = getattr(quiet_import(f"espnet2.bin.{module}"), name)
-    known = inspect.signature(stock.__init__).parameters
-    if unknown := sorted(options.keys() - known.keys()):
-        raise KDError(f"no option of {module}: {suggest(unknown[0], known)}")
-    found: Recogniser = stock(config, weights, device=device, **options)
-    return found
 
 
 def rnnt_loss_module() -> ModuleType:

@@ -19,10 +19,11 @@ from espnet_kd.documents import read_yaml
 from espnet_kd.errors import KDError, reason_of
 from espnet_kd.host.building import Room, building
 from espnet_kd.host.checkpoint import read_weights, require_checkpoint
-from espnet_kd.host.compat import Recogniser, is_too_short, recogniser, task_class
+from espnet_kd.host.compat import is_too_short, task_class
 from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.kaldi_dir import read_table
+from espnet_kd.host.recogniser import Recogniser, recogniser
 from espnet_kd.pseudo_labels.directory import audio_of
 from espnet_kd.pseudo_labels.hypotheses import Decoded, Hypothesis, HypothesisLog
 from espnet_kd.student.compressed import is_compressed
@@ -53,6 +54,7 @@ class Job:
     ) -> None:
         self.number = number
         self.teacher = (args.exp, args.file)
+        self.task = args.task
         self.teacher_hash = teacher_hash
         self.search = search_options(args.inference_config) | {"nbest": args.nbest}
         self.settings = settings
@@ -108,9 +110,10 @@ def decode_job(job: Job, ngpu: int) -> None:
         experiment = stack.enter_context(open_experiment(*job.teacher))
         weights = experiment.files.weights
         device = "cuda" if ngpu else "cpu"
-        search = open_recogniser(job.settings, weights, job.search, device)
+        search = open_recogniser(job.settings, weights, job.search, device, task=job.task)
         data = [f"{job.audio[0]},speech,{job.audio[1]}"]
-        batches = stream(task_class("asr"), job.settings, data, batch_size=1, keys=todo)
+        task = task_class(job.task)
+        batches = stream(task, job.settings, data, batch_size=1, keys=todo)
         for utts, batch in batches:
             log.add(_decoded(search, utts[0], batch["speech"][0], job.search))
     if missing := set(job.utts) - log.found.keys():
@@ -171,6 +174,7 @@ def open_recogniser(
     search: dict[str, Any],
     device: str,
     *,
+    task: str = "asr",
     is_streaming: bool = False,
 ) -> Recogniser:
     """Open ESPnet's recogniser of a model, from files that hold weights and no code.
@@ -178,10 +182,11 @@ def open_recogniser(
     Args:
         settings: The model's settings, with resolved paths.
         weights: The model's checkpoint, or a compressed model.
-        search: Options of ``asr_inference``.
+        search: Options of ``asr_inference``, or of the inference of the task.
         device: Where the model runs.
-        is_streaming: Whether it is ESPnet's recogniser of block encoders, with the
-            options of ``asr_inference_streaming``.
+        task: Name of the model's task.
+        is_streaming: Whether it is ESPnet's recogniser of models that stream, with the
+            options of its own inference.
 
     Raises:
         KDError: If the weights cannot be trusted, or an option is unknown.
@@ -198,7 +203,7 @@ def open_recogniser(
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         file = None if small else str(weights)
         given = (str(config), file, device, options)
-        found = recogniser(*given, is_streaming=is_streaming)
+        found = recogniser(*given, task=task, is_streaming=is_streaming)
     if small:
         load_compressed(found.asr_model, weights)
     return found

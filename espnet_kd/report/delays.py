@@ -114,6 +114,6 @@ def _setting(runs: Sequence[StreamedRun]) -> str:
     waits = ", ".join(f"{least:g} to {most:g} ms" for least, most in ahead)
     references = ", ".join(sorted({str(s["reference"]) for s in settings}))
     return (
-        f"Streamed in chunks of {settings[0]['chunk_ms']:g} ms; the blocks look ahead "
+        f"Streamed in chunks of {settings[0]['chunk_ms']:g} ms; the encoders look ahead "
         f"{waits}. Delays of right tokens against {references}, in the time of the audio."
     )

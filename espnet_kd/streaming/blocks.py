@@ -55,6 +55,12 @@ class Blocks:
             )
 
     @property
+    def shown(self) -> str:
+        """The sizes in words."""
+        sizes = f"{self.block_size}, {self.hop_size}, {self.look_ahead}"
+        return f"blocks ({sizes}) of {self.frame_ms:g} ms"
+
+    @property
     def look_ahead_ms(self) -> float:
         """What is heard behind a block's last own frame before that is written."""
         return self.look_ahead * self.frame_ms
@@ -81,10 +87,13 @@ def check_streams(name: str, settings: Mapping[str, Any]) -> None:
         KDError: Naming what of it cannot be streamed.
     """
     encoder = settings.get("encoder")
-    if settings.get("decoder") == "transducer" or "joint_network_conf" in settings:
+    if "joint_network_conf" in settings:
+        raise KDError(f"{name} is a transducer; say so by --task asr_transducer")
+    if settings.get("decoder") == "transducer":
         raise KDError(
-            f"{name} is a transducer, which is not fed in chunks here; name a model "
-            f"of CTC and attention with one of the encoders {' and '.join(ENCODERS)}"
+            f"{name} is a transducer of the asr task, which is not fed in chunks here; "
+            "name one of the asr_transducer task, or a model of CTC and attention with one "
+            f"of the encoders {' and '.join(ENCODERS)}"
         )
     if encoder not in ENCODERS:
         raise KDError(
@@ -97,11 +106,19 @@ def check_streams(name: str, settings: Mapping[str, Any]) -> None:
             f"{name} has 'input_layer: {layer}', of which ESPnet repeats frames between "
             f"chunks; train with one of {', '.join(INPUT_LAYERS)}"
         )
-    _check_input(name, settings)
+    check_input(name, settings)
 
 
-def _check_input(name: str, settings: Mapping[str, Any]) -> None:
-    """Require that features are made frame by frame."""
+def check_input(name: str, settings: Mapping[str, Any]) -> None:
+    """Require that features are made frame by frame.
+
+    Args:
+        name: What to call the model.
+        settings: Its configuration.
+
+    Raises:
+        KDError: Naming what stands in the way.
+    """
     if settings.get("normalize") == "utterance_mvn":
         raise KDError(
             f"{name} has 'normalize: utterance_mvn', by a mean that is known when one has "

@@ -1,10 +1,10 @@
-"""Feed a block encoder chunk by chunk, and keep what it had written after each."""
+"""Feed a streaming model chunk by chunk, and keep what it had written after each."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,8 +13,15 @@ from espnet_kd.errors import KDError, reason_of
 from espnet_kd.host.front_end import takes_features
 from espnet_kd.pseudo_labels.decoding import open_recogniser
 from espnet_kd.streaming.blocks import DEFAULTS, check_streams
+from espnet_kd.streaming.chunks import check_chunks, check_search
 from espnet_kd.streaming.front_end import AudioFrontEnd, FeatureFrontEnd, FrontEnd
 from espnet_kd.streaming.search import GreedySearch, OnlineBeamSearch, Search
+from espnet_kd.streaming.transducer import (
+    AudioWindows,
+    FeatureWindows,
+    TransducerEncoder,
+    TransducerSearch,
+)
 
 
 @dataclass(frozen=True)
@@ -71,27 +78,35 @@ class ChunkEncoder:
         return encoded[0]
 
 
+class Encoder(Protocol):
+    """An encoder with its state between chunks."""
+
+    def start(self) -> None:
+        """Forget the utterance before."""
+        ...
+
+    def __call__(self, chunk: Tensor, is_final: bool) -> Tensor:
+        """Give the frames of the encoder's output that are complete, (T, D)."""
+        ...
+
+
 class Driver:
     """A model that hears utterances chunk by chunk.
 
     Args:
-        recogniser: ESPnet's ``Speech2TextStreaming``.
-        settings: The model's configuration.
-        search: ``beam`` or ``ctc``.
+        model: An ESPnet model.
+        encode: Its encoder.
+        search: What is written of the encoder's output.
+        dimensions: Numbers of a frame of the features that it takes; None for audio.
     """
 
-    def __init__(self, recogniser: Any, settings: Mapping[str, Any], search: str) -> None:
-        self.model: Any = recogniser.asr_model
-        self.dimensions = settings.get("input_size")
-        front_end: FrontEnd = (
-            FeatureFrontEnd(self.model)
-            if takes_features(settings)
-            else AudioFrontEnd(recogniser)
-        )
-        self.encode = ChunkEncoder(self.model, front_end)
-        self.search: Search = (
-            GreedySearch(self.model) if search == "ctc" else OnlineBeamSearch(recogniser)
-        )
+    def __init__(
+        self, model: Any, encode: Encoder, search: Search, dimensions: int | None
+    ) -> None:
+        self.model = model
+        self.encode = encode
+        self.search = search
+        self.dimensions = dimensions
 
     @torch.no_grad()
     def __call__(self, utt: str, speech: Tensor, chunk: int) -> list[Answer]:
@@ -167,7 +182,7 @@ def least_frames(encoder: Any) -> int:
 def open_driver(
     name: str, settings: dict[str, Any], weights: Path, search: str, options: dict[str, Any]
 ) -> Driver:
-    """Open a model as one that is fed chunk by chunk.
+    """Open a model of CTC and attention as one that is fed chunk by chunk.
 
     Args:
         name: What to call it.
@@ -187,13 +202,49 @@ def open_driver(
     if share in (0, 1):
         options = {"ctc_weight": float(share)} | options
     recogniser: Any = open_recogniser(settings, weights, options, "cpu", is_streaming=True)
-    needs_ctc = search == "ctc" or options.get("ctc_weight", 0.5) > 0
-    if recogniser.asr_model.ctc is None and needs_ctc:
+    model = recogniser.asr_model
+    if model.ctc is None and (search == "ctc" or options.get("ctc_weight", 0.5) > 0):
         raise KDError(
             f"{name} was trained without CTC, by which it is to be decoded; choose "
             "--search beam and ctc_weight 0 in --inference_config"
         )
-    return Driver(recogniser, settings, search)
+    front_end: FrontEnd = (
+        FeatureFrontEnd(model) if takes_features(settings) else AudioFrontEnd(recogniser)
+    )
+    found: Search = GreedySearch(model) if search == "ctc" else OnlineBeamSearch(recogniser)
+    encode = ChunkEncoder(model, front_end)
+    return Driver(model, encode, found, settings.get("input_size"))
+
+
+def open_transducer(
+    name: str, settings: dict[str, Any], weights: Path, chunk: int, options: dict[str, Any]
+) -> Driver:
+    """Open a model of the asr_transducer task as one that is fed chunk by chunk.
+
+    Args:
+        name: What to call it.
+        settings: Its configuration, with resolved paths.
+        weights: Its checkpoint.
+        chunk: Samples or frames that it will be given at a time.
+        options: Options of ``asr_transducer_inference``.
+
+    Raises:
+        KDError: If it does not stream, cannot be trusted, or its search does not.
+    """
+    check_chunks(name, settings)
+    check_search(options)
+    # ESPnet's reader of this asks for settings that features do not have.
+    ready = settings | {"frontend_conf": settings.get("frontend_conf") or {}}
+    given = (ready, weights, options, "cpu")
+    recogniser: Any = open_recogniser(*given, task="asr_transducer", is_streaming=True)
+    stock = recogniser.stock
+    front_end: FrontEnd = (
+        FeatureWindows(stock.asr_model)
+        if takes_features(settings)
+        else AudioWindows(stock, chunk)
+    )
+    encode, search = TransducerEncoder(stock, front_end), TransducerSearch(stock)
+    return Driver(stock.asr_model, encode, search, settings.get("input_size"))
 
 
 def texts_of(model: Any, labels: Sequence[int]) -> list[str]:

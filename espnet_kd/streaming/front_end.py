@@ -73,7 +73,7 @@ class FeatureFrontEnd:
     def start(self) -> None:
         """Nothing is kept from chunk to chunk."""
 
-    def __call__(self, chunk: Tensor, is_final: bool) -> Tensor | None:
+    def __call__(self, chunk: Tensor, is_final: bool) -> Tensor:
         """Normalise a chunk.
 
         Args:

@@ -1,10 +1,11 @@
 """When a transcript was spoken, by the forced CTC alignment of a model that hears it whole.
 
-That model is the teacher, or the streaming model itself with its blocks made endless.
+That model is the teacher, or the streaming model itself with its blocks or chunks made
+endless.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from espnet_kd.alignment.ctc_forced import forced_alignment
 from espnet_kd.config.schema import TeacherConfig
 from espnet_kd.errors import AlignmentError, KDError
+from espnet_kd.model.context import full_context
 from espnet_kd.model.outputs import given
 from espnet_kd.model.request import Request
 from espnet_kd.streaming.emission import Spoken
@@ -33,7 +35,7 @@ class Reference:
         teacher: The model as a guest.
         rate: Values a second of the input, samples or feature frames.
         hop: Values from one frame of features to the next.
-        is_whole: Whether its blocks are made endless first.
+        is_whole: Whether it is first made to hear utterances whole.
     """
 
     def __init__(
@@ -76,11 +78,16 @@ class Reference:
     def _hear(self, utt: str, speech: Tensor) -> tuple[Tensor, Tensor, int]:
         lengths = torch.tensor([speech.shape[1]])
         batch = {"speech": speech, "speech_lengths": lengths, "utt_id": [utt]}
-        whole = whole_context(self.teacher.model) if self.is_whole else nullcontext()
-        with whole:
+        with self._heard_whole():
             targets = self.teacher(Question(batch, CTC, is_features=speech.dim() == 3))
         logits = given(targets.ctc_logits, "ctc_logits")
         return logits, targets.encoder_out_lens, targets.blank_id
+
+    def _heard_whole(self) -> AbstractContextManager[None]:
+        if not self.is_whole:
+            return nullcontext()
+        encoder: Any = self.teacher.model.encoder
+        return full_context(encoder)
 
     def _frame_ms(self, like: Tensor) -> float:
         """Milliseconds of an encoder frame: heard, for every encoder's config differs."""
@@ -92,17 +99,6 @@ class Reference:
         return int(self._hear("silence", torch.zeros(1, length, *like.shape[2:]))[1][0])
 
 
-@contextmanager
-def whole_context(model: nn.Module) -> Iterator[None]:
-    """Let a contextual-block encoder hear utterances whole for a while."""
-    encoder: Any = model.encoder
-    size, encoder.block_size = encoder.block_size, 0
-    try:
-        yield
-    finally:
-        encoder.block_size = size
-
-
 def open_reference(
     exp: str | None, model: nn.Module, name: str, task: type, rate: float, hop: int
 ) -> Reference:
@@ -112,7 +108,7 @@ def open_reference(
         exp: The experiment of a model that hears utterances whole; None takes ``model``.
         model: The streaming model.
         name: What to call that.
-        task: ESPnet task class of both.
+        task: ESPnet task class of the model by which they are aligned.
         rate: Values a second of the input.
         hop: Values from one frame of features to the next.
 

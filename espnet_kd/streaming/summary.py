@@ -118,12 +118,10 @@ def _cell(spread: Mapping[str, Any] | None, name: str, form: str) -> str:
 
 def _setting(found: Mapping[str, Any]) -> str:
     setting = found["setting"]
-    blocks = setting["blocks"]
-    sizes = ", ".join(str(blocks[k]) for k in ("block_size", "hop_size", "look_ahead"))
     count = (found["delay_ms"] or {"count": 0})["count"]
     return (
         f"{found['utterances']} utterances, {found['seconds']} s, in chunks of "
-        f"{setting['chunk_ms']:g} ms; blocks ({sizes}) of {blocks['frame_ms']:g} ms: "
+        f"{setting['chunk_ms']:g} ms; {setting['hears']}: "
         f"looks ahead {setting['look_ahead_ms']:g} to {setting['longest_wait_ms']:g} ms, "
         f"writes after {setting['first_ms']:g} ms at the earliest. Delays of {count} right "
         f"tokens against {setting['reference']}, in the time of the audio; "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 VOCABULARY = "vocabulary"
 POSITION = "encoder.position"
-LAYER = re.compile(r"(encoder\.encoders|decoder\.decoders)\.(\d+)\.")
+LAYER = re.compile(r"(encoder\.encoders(?:\.blocks)?|decoder\.decoders)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,19 @@ class Dim:
 _ENCODER, _STREAM = "encoder.stream", "{s}.stream"
 _RULES = [
     (r"(?:encoder|decoder)\.after_norm", _STREAM, ""),
+    (r"encoder\.encoders\.norm_blocks", _ENCODER, ""),
     (r"{l}\.norm\w*", _STREAM, ""),
     (r"{l}\.(?P<m>src_attn)\.linear_k", "{l}.{m}.qk", _ENCODER),
     (r"{l}\.(?P<m>src_attn)\.linear_v", "{l}.{m}.v", _ENCODER),
-    (r"{l}\.(?P<m>\w*attn)\.linear_[qk]", "{l}.{m}.qk", _STREAM),
-    (r"{l}\.(?P<m>\w*attn)\.linear_v", "{l}.{m}.v", _STREAM),
-    (r"{l}\.(?P<m>\w*attn)\.linear_pos", "{l}.{m}.qk", POSITION),
-    (r"{l}\.(?P<m>\w*attn)\.linear_out", _STREAM, "{l}.{m}.v"),
+    (r"{l}\.(?P<m>\w*attn?)\.linear_[qk]", "{l}.{m}.qk", _STREAM),
+    (r"{l}\.(?P<m>\w*attn?)\.linear_v", "{l}.{m}.v", _STREAM),
+    (r"{l}\.(?P<m>\w*attn?)\.linear_pos", "{l}.{m}.qk", POSITION),
+    (r"{l}\.(?P<m>\w*attn?)\.linear_out", _STREAM, "{l}.{m}.v"),
     (r"{l}\.(?P<m>feed_forward\w*)\.w_1", "{l}.{m}", _STREAM),
     (r"{l}\.(?P<m>feed_forward\w*)\.w_2", _STREAM, "{l}.{m}"),
-    (r"{l}\.conv_module\.pointwise_conv1", "{l}.conv*2", _STREAM),
-    (r"{l}\.conv_module\.(?:depthwise_conv|norm)", "{l}.conv", ""),
-    (r"{l}\.conv_module\.pointwise_conv2", _STREAM, "{l}.conv"),
+    (r"{l}\.conv_mod(?:ule)?\.pointwise_conv1", "{l}.conv*2", _STREAM),
+    (r"{l}\.conv_mod(?:ule)?\.(?:depthwise_conv|norm)", "{l}.conv", ""),
+    (r"{l}\.conv_mod(?:ule)?\.pointwise_conv2", _STREAM, "{l}.conv"),
     (r"{l}\.cgmlp\.channel_proj1\.0", "{l}.cgmlp*2", _STREAM),
     (r"{l}\.cgmlp\.csgu\.(?:norm|conv)", "{l}.cgmlp", ""),
     (r"{l}\.cgmlp\.channel_proj2", _STREAM, "{l}.cgmlp"),
@@ -60,10 +61,10 @@ _RULES = [
     (r"encoder\.embed\.conv\.0", "encoder.embed.0", ""),
     (r"encoder\.embed\.conv\.2", "encoder.embed.2", "encoder.embed.0"),
     (r"encoder\.embed\.conv\.4", "encoder.embed.4", "encoder.embed.2"),
-    (r"encoder\.embed\.out(?:\.0)?", _ENCODER, "encoder.embed.{last}/"),
+    (r"encoder\.embed\.out(?:\.0|put)?", _ENCODER, "encoder.embed.{last}/"),
     (r"encoder\.embed\.[01]", _ENCODER, ""),
     (r"encoder\.conditioning_layer", _ENCODER, VOCABULARY),
-    (r"ctc\.ctc_lo", VOCABULARY, _ENCODER),
+    (r"ctc\.ctc_lo|ctc_lin", VOCABULARY, _ENCODER),
     (r"decoder\.embed\.0", VOCABULARY, "decoder.stream"),
     (r"decoder\.output_layer", VOCABULARY, "decoder.stream"),
     (r"decoder\.embed", VOCABULARY, "predictor.embed"),
@@ -71,9 +72,10 @@ _RULES = [
     (r"joint_network\.lin_dec", "joint", "predictor.{deepest}"),
     (r"joint_network\.lin_out", VOCABULARY, "joint"),
 ]
-_LAYER = r"(?P<l>(?:encoder\.encoders|decoder\.decoders)\.\d+)"
+_LAYER = r"(?P<l>(?:encoder\.encoders(?:\.blocks)?|decoder\.decoders)\.\d+)"
 RULES = [(re.compile(p.replace("{l}", _LAYER)), out, into) for p, out, into in _RULES]
-RECURRENT = re.compile(r"decoder\.decoder\.(\d+)\.(weight_ih|weight_hh|bias_\w\w)_l0")
+_RNN = r"decoder\.(?:decoder|rnn)\.(\d+)"
+RECURRENT = re.compile(_RNN + r"\.(weight_ih|weight_hh|bias_\w\w)_l0")
 
 
 class Axes:
@@ -89,7 +91,8 @@ class Axes:
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self._last = _greatest(r"encoder\.embed\.conv\.(\d+)\.weight", state)
-        self._deepest = _greatest(r"decoder\.decoder\.(\d+)\.weight_ih_l0", state)
+        layers = [int(match[1]) for name in state if (match := RECURRENT.fullmatch(name))]
+        self._deepest = max(layers) if layers else "embed"  # of a stateless predictor
         self._gates = next((_gates(v) for k, v in state.items() if "weight_hh_l0" in k), 1)
         self.dims = {name: self._dims(name, value) for name, value in state.items()}
         self.sizes: dict[str, int] = {}

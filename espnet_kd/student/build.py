@@ -15,8 +15,9 @@ from espnet_kd.host.data import stream
 from espnet_kd.host.experiment import Experiment
 from espnet_kd.student.axes import LAYER, Axes
 from espnet_kd.student.importance import KINDS_WITH_DATA, importance_of
-from espnet_kd.student.initialise import Initialiser, Origin, Shape
+from espnet_kd.student.initialise import Initialiser, Origin
 from espnet_kd.student.layers import layer_map
+from espnet_kd.student.wider import Shape
 
 SIDES = ("encoder", "decoder")
 
@@ -123,13 +124,24 @@ def check_parts(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> None:
         KDError: If they differ.
     """
     for part in SIDES:
-        kinds = (student.get(part), teacher.get(part))
+        kinds = (_kind(student, part), _kind(teacher, part))
         if kinds[0] != kinds[1] and str(kinds[0]).removeprefix(OVER_BLOCKS) != kinds[1]:
             raise KDError(
                 f"the student's {part} is '{kinds[0]}' and the teacher's '{kinds[1]}': "
                 "their layers hold different things. Give the student "
                 f"'{part}: {kinds[1]}', or start it at random"
             )
+
+
+def _kind(settings: Mapping[str, Any], part: str) -> str | None:
+    """What kind an encoder or decoder is of: of blocks, their kinds."""
+    blocks = [str(block.get("block_type")) for block in _blocks(settings, part)]
+    return " and ".join(dict.fromkeys(blocks)) if blocks else settings.get(part)
+
+
+def _blocks(settings: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    """The blocks that an encoder of the asr_transducer task is made of."""
+    return (settings.get(f"{part}_conf") or {}).get("body_conf") or []
 
 
 def _importance(
@@ -157,6 +169,8 @@ def _count(state: Mapping[str, Tensor], side: str) -> int:
 def _shape(settings: Mapping[str, Any]) -> Shape:
     confs = {side: settings.get(f"{side}_conf") or {} for side in SIDES}
     # 4 is ESPnet's own default.
-    return Shape(
-        {side: int(conf.get("attention_heads", 4)) for side, conf in confs.items()}
-    )
+    heads = {side: int(conf.get("attention_heads", 4)) for side, conf in confs.items()}
+    main = confs["encoder"].get("main_conf") or {}
+    if blocks := _blocks(settings, "encoder"):
+        heads["encoder"] = int(blocks[0].get("heads", 4))
+    return Shape(heads, is_causal=bool(main.get("dynamic_chunk_training")))

@@ -6,35 +6,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from espnet_kd.errors import ConfigError, Problem
 from espnet_kd.student.axes import LAYER, POSITION, VOCABULARY, Axes, Dim
 from espnet_kd.student.sources import source_of
-
-# What a user changes to change the width of an axis, by the axis' end.
-SETTINGS = {
-    "encoder.stream": "encoder_conf.output_size",
-    "decoder.stream": "encoder_conf.output_size",
-    "feed_forward": "linear_units",
-    "feed_forward_macaron": "encoder_conf.linear_units",
-    "cgmlp": "encoder_conf.cgmlp_linear_units",
-    "joint": "joint_net_conf.joint_space_size",
-    "predictor": "decoder_conf.hidden_size",
-}
+from espnet_kd.student.wider import Shape, refuse_wider
 
 # Parameters whose output ESPnet multiplies by the root of the width.
-EMBEDDED = ("encoder.embed.out", "encoder.embed.1.", "decoder.embed.0")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a model's parameters do not show of its settings.
-
-    Attributes:
-        heads: ``encoder`` and ``decoder`` to the number of attention heads.
-    """
-
-    heads: Mapping[str, int]
+EMBEDDED = ("encoder.embed.out.", "encoder.embed.1.", "decoder.embed.0")
 
 
 @dataclass(frozen=True)
@@ -63,8 +42,8 @@ class Initialiser:
             ``espnet_kd.student.importance`` gives it.
         layers: ``encoder`` and ``decoder`` to the teacher's layer of each of the
             student's layers.
-        student_shape: The student's numbers of heads.
-        teacher_shape: The teacher's numbers of heads.
+        student_shape: What the student's parameters do not show.
+        teacher_shape: What the teacher's do not show.
     """
 
     def __init__(
@@ -175,13 +154,20 @@ class Initialiser:
         pairs = zip(student_dims, teacher_dims, strict=True)
         units = {t.axis: chosen[s.axis] for s, t in pairs if s.axis in chosen}
         found = self.teacher_axes.take(whole, source, units)
+        if past := self._hears_only_past(source):
+            found = _past(found, value.shape[-1])
         found = _cropped(found, value) if found.dim() == value.dim() > 1 else found
         if found.numel() != value.numel():
             return value, "of another shape"
         narrower = any(len(u) < self.teacher_axes.sizes[axis] for axis, u in units.items())
         scale = self._scale(source, chosen) if narrower else 1.0
         found = (found * scale if scale != 1.0 else found.clone()).reshape(value.shape)
-        return found.to(value.dtype), "cut" if narrower else "copied"
+        return found.to(value.dtype), "cut" if narrower or past else "copied"
+
+    def _hears_only_past(self, source: str) -> bool:
+        """Whether a kernel of the teacher's, which hears both sides, is to lose one."""
+        turns = self.student_shape.is_causal and not self.teacher_shape.is_causal
+        return turns and source.endswith(".depthwise_conv.weight")
 
     def _scale(self, source: str, chosen: Mapping[str, Tensor]) -> float:
         """The factor that undoes what depends on the width of what is read or made.
@@ -203,42 +189,8 @@ class Initialiser:
         Raises:
             ConfigError: With every width in which it is.
         """
-        problems: dict[str, Problem] = {}
-        for axis, size in student_axes.sizes.items():
-            teacher_axis = self._teacher_axis(axis)
-            full = self.teacher_axes.sizes.get(teacher_axis, size)
-            if size > full and axis not in (VOCABULARY, POSITION):
-                setting = _setting(axis)
-                text = f"is {size}, wider than the teacher's {full}; {full} is the most"
-                problems[setting] = Problem(setting, text)
-        for side in ("encoder", "decoder"):
-            if problem := self._heads_problem(side, student_axes):
-                problems.setdefault(problem.path, problem)
-        if problems:
-            raise ConfigError(problems.values(), "the student beside its teacher")
-
-    def _heads_problem(self, side: str, student_axes: Axes) -> Problem | None:
-        """What is wrong with the student's number of heads, if anything."""
-        student_heads = self.student_shape.heads.get(side)
-        teacher_heads = self.teacher_shape.heads.get(side)
-        student_stream = student_axes.sizes.get(f"{side}.stream")
-        teacher_stream = self.teacher_axes.sizes.get(f"{side}.stream")
-        if not (student_heads and teacher_heads and student_stream and teacher_stream):
-            return None
-        path = f"{side}_conf.attention_heads"
-        if student_heads > teacher_heads:
-            most = f"more than the teacher's {teacher_heads}; {teacher_heads} is the most"
-            return Problem(path, f"is {student_heads}, {most}")
-        student_width = student_stream // student_heads
-        teacher_width = teacher_stream // teacher_heads
-        if student_width <= teacher_width:
-            return None
-        counts = range(1, teacher_heads + 1)
-        fitting = (n for n in counts if _fits(student_stream, n, teacher_width))
-        first = next(fitting, None)
-        way_out = f"attention_heads: {first}" if first else "a smaller output_size"
-        wider = f"wider than the teacher's {teacher_width}; try {way_out}"
-        return Problem(path, f"makes heads of {student_width} dimensions, {wider}")
+        shapes = (self.student_shape, self.teacher_shape)
+        refuse_wider(student_axes, self.teacher_axes, shapes, self._teacher_axis)
 
 
 def summary(origins: Sequence[Origin]) -> str:
@@ -260,18 +212,6 @@ def _part(name: str) -> str:
     return match[0].rstrip(".") if match else ".".join(name.split(".")[:2])
 
 
-def _setting(axis: str) -> str:
-    side = axis.partition(".")[0]
-    for end, setting in SETTINGS.items():
-        if axis == end or axis.rpartition(".")[2] == end or side == end:
-            return setting if "." in setting else f"{side}_conf.{setting}"
-    return "encoder_conf.output_size"
-
-
-def _fits(width: int, heads: int, widest: int) -> bool:
-    return width % heads == 0 and width // heads <= widest
-
-
 def _greatest(scores: Tensor, count: int) -> Tensor:
     """Indices of the greatest, ascending; ties go to the first."""
     order = scores.argsort(descending=True, stable=True)[:count]
@@ -282,6 +222,12 @@ def _frequencies(size: int, full: int) -> Tensor:
     """The teacher's sinusoids nearest in frequency to the student's, sine then cosine."""
     pairs = (torch.arange(size // 2) * full / size).round().long().clamp(max=full // 2 - 1)
     return torch.stack([2 * pairs, 2 * pairs + 1], 1).flatten()
+
+
+def _past(kernel: Tensor, length: int) -> Tensor:
+    """Of a kernel over both sides, the present and as much of the past, (..., length)."""
+    past = kernel[..., : (kernel.shape[-1] + 1) // 2]
+    return pad(past, (length, 0))[..., -length:]
 
 
 def _cropped(found: Tensor, value: Tensor) -> Tensor:

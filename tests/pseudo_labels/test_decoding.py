@@ -39,6 +39,7 @@ def args(tmp_path):
     data.mkdir()
     (data / "feats.scp").write_text("".join(f"u{n} nowhere.ark\n" for n in range(1, 5)))
     return argparse.Namespace(
+        task="asr",
         exp=str(tmp_path / "teacher"),
         file=None,
         data_dir=data,

@@ -12,6 +12,7 @@ from recipe_runs import WORDS, checkout, run
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import read_table
+from espnet_kd.student.layers import layer_map
 
 AN4 = REPO / "egs" / "an4" / "asr_kd1"
 AUDIO = SHARED / "an4_audio"
@@ -174,6 +175,46 @@ def test_from_audio_to_statistics(recipe, corpus):
     shapes = read_table(stats / "speech_shape")
     assert {shape.split(",")[1] for shape in shapes.values()} == {"40"}
     assert (stats / "feats_stats.npz").is_file()
+
+
+def test_transducers_are_told_apart_from_the_rest(recipe):
+    """By task and expdir; what is said last holds."""
+    said = recipe / "said"
+    (recipe / "run_audio.sh").write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+    answer = run(recipe, "transducer", "--an4_audio", "A DIR", "--streaming", "false")
+    assert answer.returncode == 0, answer.stderr
+    (line,) = said.read_text().splitlines()
+    assert line.startswith("--an4_audio A DIR --task asr_transducer --expdir exp/transdu")
+    assert line.endswith(" --streaming false")
+    named = [word for word in line.split() if word.endswith(".yaml")]
+    assert len(named) == 5
+    assert all((AN4 / name).is_file() for name in named)
+    ((_, criterion, _),) = yaml.safe_load((AN4 / named[0]).read_text())[
+        "best_model_criterion"
+    ]
+    assert f" --inference_model valid.{criterion}.ave.pth " in line
+    answer = run(recipe, "transducer")
+    assert answer.returncode == 2
+    assert "--an4_audio DIR comes first: train.tsv, test.tsv" in answer.stderr
+
+
+def test_the_transducers_layers_have_their_teachers_beside_them():
+    """The student's middle layer starts as the teacher's that it is compared with."""
+    kd, teacher, student = (
+        yaml.safe_load((AN4 / "conf" / f"{name}_audio.yaml").read_text())
+        for name in (
+            "kd_transducer_streaming",
+            "teacher_transducer",
+            "student_transducer_streaming",
+        )
+    )
+    depths = [
+        conf["encoder_conf"]["body_conf"][0]["num_blocks"] for conf in (student, teacher)
+    ]
+    (middle,) = (loss for loss in kd["losses"] if loss.get("name") == "middle")
+    own, origin = (middle[side].rpartition(".") for side in ("student", "teacher"))
+    assert own[0] == origin[0] == "encoder.encoders.blocks"
+    assert layer_map("uniform", *depths, "encoder")[int(own[2])] == int(origin[2])
 
 
 def test_the_students_layers_have_their_teachers_beside_them():

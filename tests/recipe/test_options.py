@@ -132,6 +132,11 @@ def test_every_value_is_judged_by_its_own_option(good):
             {"prepared": ".", "kaldi_data": "."},
             "--prepared and --kaldi_data both name the data: keep one of them",
         ),
+        (
+            {"task": "asr_transducer", "cache_targets": "true"},
+            "--cache_targets true holds no transducer's lattice: leave it out with --task "
+            "asr_transducer, whose teacher teaches live",
+        ),
     ],
 )
 def test_what_options_say_together(good, changed, problem):
@@ -148,6 +153,8 @@ def test_what_options_say_together(good, changed, problem):
         {"kd_config": "none", "init_student": "true"},
         {"kd_config": "none", "unlabelled_set": "more"},
         {"speed_perturb_factors": "0.9 1.0"},
+        {"task": "asr_transducer"},
+        {"cache_targets": "true"},
     ],
 )
 def test_what_goes_together(good, changed):
@@ -174,6 +181,28 @@ def test_pairs_are_read_and_the_last_of_two_holds():
     assert not call.asks_for_help
     changed = {n: v for n, v in call.settings.items() if v != OPTIONS[n].default}
     assert changed == {"nj": "4", "student_args": "--max_epoch 1", "tag": "a"}
+
+
+@pytest.mark.parametrize(
+    ("words", "checkpoint"),
+    [
+        ("", "valid.acc.ave.pth"),
+        ("--task asr", "valid.acc.ave.pth"),
+        ("--task asr_transducer", "valid.loss.ave.pth"),
+        ("--inference_model 9epoch.pth --task asr_transducer", "9epoch.pth"),
+        ("--task asr_transducer --task asr", "valid.acc.ave.pth"),
+    ],
+)
+def test_epochs_are_chosen_by_what_models_of_a_task_have(words, checkpoint):
+    call = read_options.parse(words.split())
+    assert call.problems == []
+    assert call.settings["inference_model"] == checkpoint
+
+
+def test_a_task_that_the_recipe_does_not_know_is_refused(good):
+    assert read_options.problems_of(good | {"task": "st"}) == [
+        "--task: must be asr or asr_transducer, got 'st'"
+    ]
 
 
 @pytest.mark.parametrize(

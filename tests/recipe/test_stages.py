@@ -1,6 +1,7 @@
 """The recipe end to end, as a user runs it, with models too small to learn anything."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -226,6 +227,70 @@ def test_students_are_decoded_chunk_by_chunk(recipe):
     assert names == ["| student, alone", "| student, distilled"]
     again = run(recipe, *options, "--stage", "12", "--stop_stage", "12")
     assert again.stderr.count("decoded already") == 3
+
+
+def write_transducer(path, width, blocks, **main):
+    """A training of a tiny transducer, of one epoch of three updates."""
+    block = {"block_type": "conformer", "hidden_size": width, "linear_size": 2 * width}
+    block |= {"heads": 2, "conv_mod_kernel_size": 7, "num_blocks": blocks}
+    settings = {
+        **{"batch_type": "unsorted", "batch_size": 8, "max_epoch": 1},
+        **{"num_iters_per_epoch": 3, "num_workers": 0, "num_att_plot": 0},
+        "encoder_conf": {
+            "main_conf": main,
+            "input_conf": {"block_type": "conv2d", "conv_size": width},
+            "body_conf": [block],
+        },
+        **{"decoder": "rnn", "decoder_conf": {"embed_size": width, "hidden_size": width}},
+        "joint_network_conf": {"joint_space_size": width},
+        "model_conf": {"auxiliary_ctc_weight": 0.3},
+        **{"optim": "adam", "optim_conf": {"lr": 0.002}, "use_tensorboard": False},
+        **{"best_model_criterion": [["valid", "loss", "min"]], "keep_nbest_models": 1},
+    }
+    path.write_text(yaml.safe_dump(settings))
+
+
+def test_transducers_go_from_teacher_to_results(recipe):
+    """Stages 7 to 15: the teacher hears utterances whole, its students chunk by chunk."""
+    conf = recipe / "conf" / "lattice"
+    conf.mkdir()
+    write_transducer(conf / "teacher.yaml", 16, 2)
+    write_transducer(conf / "student.yaml", 8, 1, dynamic_chunk_training=True)
+    terms = [{"type": "transducer_token_kl", "weight": 0.5}]
+    terms += [{"type": "transducer_fullsum", "weight": 0.1}]
+    kd = {"teachers": [{"exp": "exp/asr_teacher_s1"}], "losses": terms}
+    (conf / "kd.yaml").write_text(yaml.safe_dump(kd))
+    window = {"beam_size": 1, "decoding_window": 320, "left_context": 8}
+    (conf / "decode.yaml").write_text(yaml.safe_dump(window))
+    exp = share_statistics(recipe, "exp_lattice")
+    options = ["--task", "asr_transducer", "--expdir", "exp_lattice", "--mini_scale", "0.1"]
+    options += ["--teacher_config", "conf/lattice/teacher.yaml"]
+    options += ["--student_config", "conf/lattice/student.yaml"]
+    options += ["--kd_config", "conf/lattice/kd.yaml", "--nbpe", "60", "--train_jobs", "2"]
+    options += ["--inference_configs", "conf/lattice/decode.yaml", "--streaming", "true"]
+    options += ["--teacher_max_wer", "100000", "--init_student", "true"]
+    options += ["--parameters_control", "false", "--cost_utterances", "2"]
+    answer = run(recipe, *options, "--stage", "7", "--stop_stage", "15")
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    table = (exp / "asr_teacher_s1/init/student.md").read_text()
+    taken, total = re.search(r"([\d,]+) of ([\d,]+) values come", table).groups()
+    assert taken == total
+    log = (exp / "asr_distilled_s1/train.log").read_text()
+    assert "loss_kd_transducer_fullsum" in log
+    for role in ("teacher", "control", "distilled"):
+        folder = exp / f"asr_{role}_s1/decode/test"
+        assert json.loads((folder / "score.json").read_text())["wer"]["sentences"] > 0
+        found = folder / "latency.json"
+        assert found.exists() == (role != "teacher")
+        if found.exists():
+            setting = json.loads(found.read_text())["setting"]
+            assert setting["hears"] == "chunks of 8 frames of 40 ms and 8 behind them"
+            assert setting["reference"] == "exp_lattice/asr_teacher_s1"
+    report = (exp / "results/RESULTS.md").read_text()
+    for title in ("Cost", "Differences", "test, decode: delay"):
+        assert f"#### {title}\n" in report
+    for name in ("teacher", "student, alone", "student, distilled"):
+        assert f"| {name} |" in report
 
 
 def test_a_student_starts_from_its_teacher(recipe):

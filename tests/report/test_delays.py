@@ -56,7 +56,7 @@ def test_a_row_a_role_with_means_over_its_seeds():
         ],
     ]
     assert section.text == (
-        "Streamed in chunks of 320 ms; the blocks look ahead 160 to 480 ms. Delays of "
+        "Streamed in chunks of 320 ms; the encoders look ahead 160 to 480 ms. Delays of "
         "right tokens against exp/teacher, in the time of the audio."
     )
     for text in ("student, distilled", "mean delay of a token (ms)"):

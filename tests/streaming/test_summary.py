@@ -7,7 +7,7 @@ from espnet_kd.streaming.summary import Streamed, latency_section, summary
 SETTING = {
     "search": "beam",
     "chunk_ms": 200.0,
-    "blocks": {"block_size": 16, "hop_size": 8, "look_ahead": 4, "frame_ms": 40.0},
+    "hears": "blocks (16, 8, 4) of 40 ms",
     "look_ahead_ms": 160.0,
     "longest_wait_ms": 440.0,
     "first_ms": 640.0,

@@ -1,10 +1,12 @@
 """A student built from an experiment: its layers, its seed, and what is refused."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
 from conftest import asr_options, build_asr, write_exp
+from families import lattice
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import task_class
@@ -69,6 +71,17 @@ def test_a_student_over_blocks_is_of_its_offline_teachers_kind(kind):
     check_parts(dict(blocks), blocks)
     with pytest.raises(KDError, match=f"'{kind}' and the teacher's 'contextual_block_"):
         check_parts(offline, blocks)  # there are no relative positions to be had
+
+
+def test_a_chunk_trained_transducer_starts_from_one_that_hears_all():
+    """Its kernels hear the past alone, and its blocks are of the teacher's kind."""
+    student, teacher = lattice(2, chunks=True), lattice(blocks=3)
+    assert can_start(*student, *teacher)
+    check_parts(student[1], teacher[1])
+    blocks = deepcopy(student[1])
+    blocks["encoder_conf"]["body_conf"][0]["block_type"] = "branchformer"
+    with pytest.raises(KDError, match=r"encoder is 'branchformer' and the teacher's 'conf"):
+        check_parts(blocks, teacher[1])
 
 
 @pytest.mark.parametrize("kind", ["activation", "taylor"])

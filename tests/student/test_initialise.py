@@ -3,12 +3,13 @@
 import pytest
 import torch
 from conftest import ENCODER, build_asr, clone
-from families import DECODERS, HEADS, HIDDEN, KINDS, build, embedding, losses
+from families import DECODERS, HEADS, HIDDEN, KINDS, build, embedding, lattice, losses
 
 from espnet_kd.errors import ConfigError
 from espnet_kd.student.axes import Axes
 from espnet_kd.student.importance import activation, taylor, weight_norm
-from espnet_kd.student.initialise import Initialiser, Shape, summary
+from espnet_kd.student.initialise import Initialiser, summary
+from espnet_kd.student.wider import Shape
 
 
 def heads(encoder=HEADS, decoder=2):
@@ -90,6 +91,71 @@ def test_layers_are_where_the_map_says():
         found = student.encoder.encoders[layer].state_dict()
         expected = teacher.encoder.encoders[source].state_dict()
         assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("decoder", ["rnn", "stateless"])
+def test_a_transducer_of_blocks_of_the_teachers_shape_is_the_teacher(decoder, batch):
+    (teacher, _), (student, _) = (lattice(seed, decoder=decoder) for seed in (1, 2))
+    assert {origin.how for origin in made(teacher, student)} == {"copied"}
+    torch.testing.assert_close(losses(student, batch), losses(teacher, batch))
+
+
+def test_a_narrower_transducer_of_blocks_has_units_of_one_stream():
+    teacher, _ = lattice(blocks=3)
+    with torch.no_grad():
+        for layer in (*teacher.encoder.encoders.blocks, teacher.encoder.encoders):
+            norm = getattr(layer, "norm_final", None) or layer.norm_blocks
+            norm.weight.copy_(torch.arange(8.0))
+    student, _ = lattice(2, hidden_size=4, linear_size=8, chunks=True)
+    importance = weight_norm(teacher, Axes(teacher.state_dict()))
+    importance["encoder.stream"] = torch.tensor([0, 9, 9, 0, 0, 9, 9, 0.0])
+    origins = made(teacher, student, {"encoder": [0, 2]}, importance)
+    assert all(origin.source for origin in origins)
+    blocks = student.encoder.encoders
+    for norm in (blocks.blocks[0].norm_final, blocks.blocks[1].norm_final):
+        assert norm.weight.tolist() == [1, 2, 5, 6]
+    assert blocks.norm_blocks.weight.tolist() == [1, 2, 5, 6]
+    # ESPnet multiplies what this embedding gives by nothing: it is cut and not scaled.
+    rows, whole = student.encoder.embed.output, teacher.encoder.embed.output
+    assert torch.equal(rows.bias, whole.bias[[1, 2, 5, 6]])
+    # Units of CTC and of the joint that read the same stream.
+    assert torch.equal(student.ctc_lin.weight, teacher.ctc_lin.weight[:, [1, 2, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("length", "kept"),
+    [(5, [0, 0, 1, 2, 3]), (3, [1, 2, 3]), (1, [3]), (7, [0, 0, 0, 0, 1, 2, 3])],
+)
+def test_a_kernel_that_hears_the_past_alone_keeps_the_present_where_it_is(length, kept):
+    """Of 1 to 5 around the present, which is 3: its last place in a causal kernel."""
+    (teacher, _), (student, _) = lattice(kernel=5), lattice(2, chunks=True, kernel=length)
+    with torch.no_grad():
+        for block in teacher.encoder.encoders.blocks:
+            block.conv_mod.depthwise_conv.weight[:] = torch.arange(1.0, 6)
+    shapes = (Shape({"encoder": HEADS}, is_causal=True), Shape({"encoder": HEADS}))
+    origins = made(teacher, student, shapes=shapes)
+    for block in student.encoder.encoders.blocks:
+        kernel = block.conv_mod.depthwise_conv.weight
+        assert all(channel.flatten().tolist() == kept for channel in kernel)
+    changed = {origin.name for origin in origins if origin.how == "cut"}
+    assert changed
+    assert all(name.endswith(".conv_mod.depthwise_conv.weight") for name in changed)
+    # Between two of a kind nothing is turned.
+    same = made(teacher, lattice(3, kernel=5)[0])
+    assert {origin.how for origin in same} == {"copied"}
+
+
+def test_a_wider_transducer_of_blocks_is_refused_by_its_own_settings():
+    student, teacher = lattice(hidden_size=12, linear_size=24)[0], lattice(2)[0]
+    with pytest.raises(ConfigError) as refused:
+        made(teacher, student, shapes=(heads(encoder=3), heads()))
+    body = "encoder_conf.body_conf"
+    expected = {
+        f"{body}.hidden_size: is 12, wider than the teacher's 8; 8 is the most",
+        f"{body}.linear_size: is 24, wider than the teacher's 16; 16 is the most",
+        f"{body}.heads: is 3, more than the teacher's 2; 2 is the most",
+    }
+    assert all(text in str(refused.value) for text in expected)
 
 
 def kill(teacher, kind):

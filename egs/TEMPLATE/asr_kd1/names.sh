@@ -36,6 +36,12 @@ text_opts=(--use_preprocessor true --token_type bpe --bpemodel "${bpe_dir}/bpe.m
     --token_list "${bpe_dir}/tokens.txt" --cleaner none --g2p none
     --non_linguistic_symbols none)
 
+# What trains a model that nobody teaches, and one that somebody does. ESPnet's transducers
+# need warprnnt_pytorch, which is not on PyPI: espnet_kd puts torchaudio's loss in its place.
+trainer="-m espnet2.bin.${task}_train"
+kd_trainer="-m espnet_kd ${trainer}"
+if [ "${task}" = asr_transducer ]; then trainer=${kd_trainer}; fi
+
 # Models, and what the teacher gives.
 own_teacher=false
 if [ -z "${teacher_exp}" ]; then

@@ -2,7 +2,7 @@
 # AN4 (42 minutes of real speech): small enough to train on two CPU cores.
 #
 #   ./run.sh [EXPERIMENT] --an4_dir DIR [--option value ...]     see ../../librispeech
-#   ./run.sh audio|streaming --an4_audio DIR [--option value ...]
+#   ./run.sh audio|streaming|transducer --an4_audio DIR [--option value ...]
 #
 # From features (39 coefficients):
 # hybrid   (default) teacher, control and distilled student on all of AN4
@@ -14,15 +14,16 @@
 # table    every loss in the place of that, each at the best of its weights; what follows goes
 #          to loss_table.py
 #
-# From audio; kept apart, in data/audio, dump/audio and exp/audio:
-# audio      teacher, control and distilled student: run_audio.sh
-# streaming  students that answer while one speaks, of the same teacher: run_streaming.sh
+# From audio; kept apart, in data/audio, dump/audio and exp/audio or exp/transducer:
+# audio       teacher, control and distilled student: run_audio.sh
+# streaming   students that answer while one speaks, of the same teacher: run_streaming.sh
+# transducer  the same among transducers, with a teacher of their own: run_transducer.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 experiment=hybrid
 case "${1:-}" in
-    audio | streaming) exec "./run_$1.sh" "${@:2}" ;;
+    audio | streaming | transducer) exec "./run_$1.sh" "${@:2}" ;;
     hybrid | cached | labels | scarce | table) experiment=$1; shift ;;
 esac
 if [ "${1:-}" != --an4_dir ] || [ $# -lt 2 ]; then

@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from corpora import SETS
-from recipe_options import GROUPS, OPTIONS, Option
+from recipe_options import GROUPS, OF_TASK, OPTIONS, Option
 
 STAGE = re.compile(r'^stage +(?P<number>[0-9]+) "(?P<title>[^"]+)"', re.MULTILINE)
 WIDTH = 92
@@ -56,6 +56,7 @@ def main(cmd: list[str] | None = None) -> None:
 
 def parse(arguments: list[str]) -> Call:
     """Read ``--name value`` pairs; of two values of one option the later holds."""
+    given: dict[str, str] = {}
     call = Call({name: option.default for name, option in OPTIONS.items()})
     rest = list(arguments)
     while rest:
@@ -76,7 +77,9 @@ def parse(arguments: list[str]) -> Call:
         elif not rest:
             call.problems.append(f"{word} needs a value after it")
         else:
-            call.settings[name] = rest.pop(0)
+            given[name] = rest.pop(0)
+    task = given.get("task", call.settings["task"])
+    call.settings |= OF_TASK.get(task, {}) | given
     return call
 
 
@@ -142,6 +145,16 @@ def one_origin(settings: dict[str, str]) -> str:
     return "--prepared and --kaldi_data both name the data: keep one of them"
 
 
+def lattices_are_live(settings: dict[str, str]) -> str:
+    """Refuse targets on disk of a transducer, whose lattice would not fit."""
+    if settings["task"] != "asr_transducer" or settings["cache_targets"] != "true":
+        return ""
+    return (
+        "--cache_targets true holds no transducer's lattice: leave it out with --task "
+        "asr_transducer, whose teacher teaches live"
+    )
+
+
 def ready_features(settings: dict[str, str]) -> str:
     """Refuse audio where features are to be ready."""
     folder = Path(settings["prepared"]) / settings["train_set"]
@@ -160,6 +173,7 @@ RULES = (
     something_to_learn,
     unperturbed,
     one_origin,
+    lattices_are_live,
     ready_features,
 )
 

@@ -158,6 +158,12 @@ DATA = (
 )
 
 MODELS = (
+    Option(
+        "task",
+        "asr",
+        choice("asr", "asr_transducer"),
+        "All models are of this task of ESPnet's: CTC and attention, or transducers.",
+    ),
     Option("nbpe", "120", whole(), "All models share N pieces of words."),
     Option(
         "bpemode",
@@ -276,6 +282,12 @@ RESULTS = (
         "Stage 16 also writes 8-bit weights and ONNX graphs.",
     ),
 )
+
+# Options that have another value for models of a task, unless one is given.
+OF_TASK = {
+    # A transducer has no accuracy to choose its epochs by; every one has a loss.
+    "asr_transducer": {"inference_model": "valid.loss.ave.pth"},
+}
 
 GROUPS = {"General": GENERAL, "Data": DATA, "Models": MODELS, "Results": RESULTS}
 OPTIONS = {option.name: option for group in GROUPS.values() for option in group}

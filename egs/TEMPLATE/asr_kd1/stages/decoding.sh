@@ -62,13 +62,13 @@ search_whole() {
     local dir=$1 set=$2 conf=$3 out=$4 scp jobs
     scp=$(final "${set}")/${feature_file}
     jobs=$("${python}" "${pyscripts}/split_scp.py" "${scp}" "${nj}" "${out}/logdir/keys")
-    ${decode_cmd} JOB=1:"${jobs}" "${out}/logdir/asr_inference.JOB.log" \
-        "${python}" -m espnet2.bin.asr_inference --ngpu 0 --batch_size 1 \
+    ${decode_cmd} JOB=1:"${jobs}" "${out}/logdir/decode.JOB.log" \
+        "${python}" -m "espnet2.bin.${task}_inference" --ngpu 0 --batch_size 1 \
         --config "${conf}" --key_file "${out}/logdir/keys.JOB.scp" \
         --data_path_and_name_and_type "$(features "${set}")" \
         --asr_train_config "${dir}/config.yaml" \
         --asr_model_file "${dir}/${inference_model}" --output_dir "${out}/logdir/output.JOB" \
-        < /dev/null || { tail -n 20 "${out}"/logdir/asr_inference.*.log >&2; exit 1; }
+        < /dev/null || { tail -n 20 "${out}"/logdir/decode.*.log >&2; exit 1; }
     sort "${out}"/logdir/output.*/1best_recog/text > "${out}/text.partial"
     mv "${out}/text.partial" "${out}/text"
 }
@@ -79,7 +79,8 @@ search_stream() {
     local dir=$1 set=$2 conf=$3 out=$4
     mkdir -p "${out}/logdir"
     ${decode_cmd} JOB=1:1 "${out}/logdir/latency.JOB.log" \
-        "${python}" -m espnet_kd.bin.latency --exp "${dir}" --file "${inference_model}" \
+        "${python}" -m espnet_kd.bin.latency --task "${task}" --exp "${dir}" \
+        --file "${inference_model}" \
         --reference_exp "${teacher_exp}" --inference_config "${conf}" \
         --data_path_and_name_and_type "$(features "${set}")" \
         --data_path_and_name_and_type "$(final "${set}")/text,text,text" \

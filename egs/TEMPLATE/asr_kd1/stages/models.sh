@@ -28,7 +28,7 @@ train_teacher() {
     log "Stage 7: teacher on ${train_data}; log: ${teacher_exp}/train.log"
     # shellcheck disable=SC2086
     start "${teacher_exp}" "${train_data}" "${teacher_config}" "${teacher_seed}" \
-        "-m espnet2.bin.asr_train" ${teacher_args}
+        "${trainer}" ${teacher_args}
 }
 
 # The control needs no teacher; alone on the machine, it waits for the teacher's gate.
@@ -46,14 +46,14 @@ start_alone() {
         log "${title}, seed ${seed}; log: ${out}/train.log"
         # shellcheck disable=SC2086
         start "${out}" "${student_data}" "${student_config}" "${seed}" \
-            "-m espnet2.bin.asr_train" "$@" ${student_args}
+            "${trainer}" "$@" ${student_args}
     done
 }
 
 train_distilled() {
-    local seed out launcher="-m espnet2.bin.asr_train" opts=()
+    local seed out launcher=${trainer} opts=()
     if [ "${kd_config}" != none ]; then
-        launcher="-m espnet_kd -m espnet2.bin.asr_train"
+        launcher=${kd_trainer}
         set_kd_opts; opts=("${kd_opts[@]}")
     fi
     if "${init_student}"; then opts+=(--init_param "${init_file}"); fi

@@ -8,11 +8,18 @@ pack_students() {
     for seed in ${seeds}; do
         dir=$(distilled_exp "${seed}")
         pack "${dir}"
-        if "${deploy}"; then
-            convert "${dir}" quantize
-            convert "${dir}" export_onnx --fs "${fs}"
-        fi
+        if "${deploy}"; then deploy_student "${dir}"; fi
     done
+}
+
+# deploy_student MODEL_DIR: 8-bit weights, and graphs where there are any
+deploy_student() {
+    convert "$1" quantize
+    if [ "${task}" = asr_transducer ]; then
+        log "Stage 16: no ONNX graph is written of transducers, whose encoder torch cannot export"
+    else
+        convert "$1" export_onnx --fs "${fs}"
+    fi
 }
 
 # pack MODEL_DIR: the model as one file that stock ESPnet unpacks
@@ -34,7 +41,8 @@ convert() {
     key=("${dir}/${tool}.done" "${dir}/${inference_model}")
     if is_fresh "${key[@]}"; then log "${tool} ${dir##*/}: is there"; return; fi
     log "Stage 16: ${tool} ${dir##*/}; log: ${dir}/${tool}.log"
-    "${python}" -m "espnet_kd.bin.${tool}" --exp "${dir}" --file "${inference_model}" \
+    "${python}" -m "espnet_kd.bin.${tool}" --task "${task}" --exp "${dir}" \
+        --file "${inference_model}" \
         --data_path_and_name_and_type "$(features "${valid_set}")" "$@" \
         > "${dir}/${tool}.log" 2>&1 || { tail -n 5 "${dir}/${tool}.log" >&2; exit 1; }
     mark_fresh "${key[@]}"

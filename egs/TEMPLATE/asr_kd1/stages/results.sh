@@ -32,7 +32,8 @@ measure_cost() {
     log "Stage 14: size, speed and memory of teacher and students; log: ${results_dir}/cost.log"
     mkdir -p "${results_dir}"
     for dir in "${measured[@]}"; do opts+=(--exp "${dir}"); done
-    "${python}" -m espnet_kd.bin.measure "${opts[@]}" --file "${inference_model}" \
+    "${python}" -m espnet_kd.bin.measure --task "${task}" "${opts[@]}" \
+        --file "${inference_model}" \
         --data_path_and_name_and_type "$(features "${test_sets%% *}")" \
         --inference_config "${inference_configs%% *}" --utterances "${cost_utterances}" \
         --output "${results_dir}/cost.json" > "${results_dir}/cost.log" 2>&1 \
@@ -48,7 +49,7 @@ report_results() {
     done < <(decodings)
     set_cost_key
     if is_fresh "${cost_key[@]}"; then opts+=(--cost "${results_dir}/cost.json"); fi
-    "${python}" -m espnet_kd.bin.report "${opts[@]}" --corpus "${corpus}" \
+    "${python}" -m espnet_kd.bin.report --task "${task}" "${opts[@]}" --corpus "${corpus}" \
         --command "${command}" --output_dir "${results_dir}"
     log "written: RESULTS.md, report.html and wer_by_size.png in ${results_dir}"
 }

@@ -8,7 +8,7 @@ check_teacher() {
     while "${own_teacher}" && [ "${#running[@]}" -gt 0 ] \
         && [ ! -f "${teacher_exp}/.done" ]; do finish; done
     log "Stage 8: decode ${valid_set} with the teacher as the students will hear it"
-    "${python}" -m espnet_kd.bin.check_teacher --exp "${teacher_exp}" \
+    "${python}" -m espnet_kd.bin.check_teacher --task "${task}" --exp "${teacher_exp}" \
         --file "${inference_model}" --max_wer "${teacher_max_wer}" --ngpu "${ngpu}" \
         --data_path_and_name_and_type "$(features "${valid_set}")" \
         --text "$(final "${valid_set}")/text" --output "${teacher_exp}/gate.json"
@@ -33,7 +33,7 @@ transcribe() {
     fi
     begin_anew "${out}" "${key[@]}"  # other limits: what was heard stays
     # shellcheck disable=SC2206
-    label=("${python}" -m espnet_kd.bin.pseudo_label --exp "${teacher_exp}"
+    label=("${python}" -m espnet_kd.bin.pseudo_label --task "${task}" --exp "${teacher_exp}"
         --file "${inference_model}" --data_dir "${audio}" --output_dir "${out}"
         --inference_config "${conf}" --nj "${nj}" ${label_args})
     ${decode_cmd} JOB=1:"${nj}" "${out}/logdir/label.JOB.log" "${label[@]}" --job JOB \
@@ -85,7 +85,7 @@ initialise() {
     if is_fresh "${key[@]}"; then log "$1: is there"; return; fi
     mkdir -p "${1%/*}"
     # shellcheck disable=SC2086
-    "${python}" -m espnet_kd.bin.init_student --exp "${teacher_exp}" \
+    "${python}" -m espnet_kd.bin.init_student --task "${task}" --exp "${teacher_exp}" \
         --file "${inference_model}" --student_config "${student_config}" --output "$1" \
         ${init_args} > "${1%.pth}.log" 2>&1 || { tail -n 5 "${1%.pth}.log" >&2; exit 1; }
     mark_fresh "${key[@]}"

@@ -23,7 +23,8 @@ collect_statistics() {
     set_data_opts "$1"; set_data_key "$1"
     key=("${out}/.done" "${data_key[@]}" -- "${feature_opts[@]}")
     if is_fresh "${key[@]}"; then log "statistics are there"; return; fi
-    ${train_cmd} "${out}/stats.log" "${python}" -m espnet2.bin.asr_train \
+    # shellcheck disable=SC2086
+    ${train_cmd} "${out}/stats.log" "${python}" ${trainer} \
         --collect_stats true --config "${teacher_config}" --output_dir "${out}" \
         "${data_opts[@]}" "${feature_opts[@]}" "${text_opts[@]}" --ngpu 0 \
         --train_shape_file "$(final "$1")/${feature_file}" \
@@ -32,7 +33,7 @@ collect_statistics() {
     mark_fresh "${key[@]}"
 }
 
-# train DIR SET CONFIG SEED LAUNCHER [OPTION ...]; LAUNCHER is what runs asr_train
+# train DIR SET CONFIG SEED LAUNCHER [OPTION ...]; LAUNCHER is what trains
 train() {
     local out=$1 set=$2 config=$3 seed=$4 launcher=$5 key; shift 5
     set_data_opts "${set}"; set_data_key "${set}"
