@@ -42,7 +42,7 @@ def test_what_streams():
     ("change", "message"),
     [
         ({"encoder": "conformer"}, "encoder 'conformer', which hears utterances whole"),
-        ({"decoder": "transducer"}, "is a transducer, which is not fed in chunks"),
+        ({"decoder": "transducer"}, "of the asr task, which is not fed in chunks here"),
         ({"encoder": None, "joint_network_conf": {}}, "student is a transducer"),
         ({"encoder_conf": {"input_layer": "linear"}}, "'input_layer: linear', of which"),
         ({"normalize": "utterance_mvn"}, "train with --normalize global_mvn"),
