@@ -42,8 +42,8 @@ def test_what_streams():
     ("change", "message"),
     [
         ({"encoder": "conformer"}, "encoder 'conformer', which hears utterances whole"),
-        ({"decoder": "transducer"}, "is a transducer, whose latency is not measured"),
-        ({"encoder": None, "joint_network_conf": {}}, "student is a transducer"),
+        ({"decoder": "transducer"}, "is a transducer of the asr task, whose"),
+        ({"encoder": None, "joint_network_conf": {}}, "say so by --task asr_tr"),
         ({"encoder_conf": {"input_layer": "linear"}}, "'input_layer: linear', of which"),
         ({"normalize": "utterance_mvn"}, "train with --normalize global_mvn"),
         ({"preencoder": "linear"}, "'preencoder: linear', which ESPnet leaves out"),
