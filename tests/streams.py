@@ -49,7 +49,13 @@ def block_exp(folder: Path, seed: int = 1, **options) -> Path:
 
 
 def chunk_exp(
-    folder: Path, seed: int = 3, *, chunks: bool = True, is_sharp: bool = True, **more
+    folder: Path,
+    seed: int = 3,
+    *,
+    chunks: bool = True,
+    is_sharp: bool = True,
+    hidden_size: int = 8,
+    **more,
 ) -> Path:
     """The experiment of a transducer that is trained on chunks.
 
@@ -58,7 +64,7 @@ def chunk_exp(
     """
     from espnet_kd.host.compat import build_model, task_class
 
-    settings = lattice_options(chunks=chunks) | more
+    settings = lattice_options(chunks=chunks, hidden_size=hidden_size) | more
     torch.manual_seed(seed)
     model = build_model(task_class("asr_transducer"), settings).eval()
     joint = model.joint_network

@@ -10,7 +10,15 @@ LOG = "train.log"
 EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*)")
 VALUE = re.compile(r"([a-z]\w*)=(-?[\d.]+(?:e[+-]?\d+)?|nan|inf)\b")
 # What is shown of a training: the task's own figures, and everything of distillation.
-SHOWN = ("loss_task", "loss_ctc", "loss_att", "loss_transducer", "acc", "cer_ctc")
+SHOWN = (
+    "loss_task",
+    "loss_ctc",
+    "loss_att",
+    "loss_transducer",
+    "acc",
+    "cer_ctc",
+    "cer_transducer",
+)
 KD_LOSS, DIAGNOSTIC = "loss_kd", "kd_"
 
 # Side ('train', 'valid') -> name -> its values over epochs; None where one was not told.

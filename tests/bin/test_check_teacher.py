@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import INPUT_SIZE, TOKENS, asr_options, build_asr, write_exp
+from streams import chunk_exp
 from trials import write_packed_teacher
 
 from espnet_kd.bin.check_teacher import main
@@ -54,3 +55,20 @@ def test_text_without_audio_is_named(gate, tmp_path):
         SystemExit, match=r"1 utterances of .* have no audio, first 'other'"
     ):
         main([*gate, "--max_wer", "10"])
+
+
+def test_a_transducer_is_heard_by_its_auxiliary_ctc(gate, capsys, tmp_path):
+    exp = chunk_exp(tmp_path / "lattice", chunks=False)
+    weights = torch.load(exp / "valid.acc.ave.pth", weights_only=True)
+    weights["ctc_lin.bias"][TOKENS.index("c")] = 1e4
+    torch.save(weights, exp / "valid.acc.ave.pth")
+    gate[1] = str(exp)
+    main([*gate, "--max_wer", "10", "--task", "asr_transducer"])
+    assert "greedy CTC WER 0.00 % (unit cost)" in capsys.readouterr().out
+
+
+def test_a_transducer_without_one_is_not_judged(gate, tmp_path):
+    gate[1] = str(chunk_exp(tmp_path / "bare", chunks=False, model_conf={}))
+    with pytest.raises(SystemExit, match=r"bare has no CTC, by whose .*begin at --stage 9"):
+        main([*gate, "--max_wer", "10", "--task", "asr_transducer"])
+    assert not (tmp_path / "gate.json").exists()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import asr_options, build_asr, write_exp, write_features
+from streams import chunk_exp
 
 from espnet_kd.bin import quantize
 from espnet_kd.bin.measure import main
@@ -72,3 +73,16 @@ def test_what_cannot_be_measured_is_refused(place):
     (place / "f.scp").write_text("")
     with pytest.raises(SystemExit, match="holds no utterance"):
         main(command(place))
+
+
+def test_transducers_are_measured_by_their_own_search(place):
+    for name in SIZES:
+        (place / name / "config.yaml").unlink()
+        chunk_exp(place / name, hidden_size={"big": 16, "small": 8}[name])
+    (place / "decode.yaml").write_text("beam_size: 1\nleft_context: 8\n")
+    main(command(place, "--task", "asr_transducer", "--warm_up", "0"))
+    models = json.loads((place / "cost.json").read_text())["models"].values()
+    big, small = models
+    assert {"encoder", "decoder", "joint_network", "ctc_lin"} == big["parts"].keys()
+    assert big["parameters"] > small["parameters"]
+    assert all(model["search"]["rtf"] > model["encoder"]["rtf"] > 0 for model in models)

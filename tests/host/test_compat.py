@@ -13,7 +13,6 @@ from espnet_kd.host.compat import (
     build_model,
     default_settings,
     provide_rnnt_loss,
-    recogniser,
     rnnt_loss_module,
     stock_class,
     task_class,
@@ -84,11 +83,6 @@ def test_a_model_is_built_from_settings():
     model = build_model(task_class("asr"), asr_options(width=12, blocks=3))
     assert len(model.encoder.encoders) == 3
     assert model.ctc.ctc_lo.weight.shape == (11, 12)
-
-
-def test_an_unknown_option_of_the_search_is_named():
-    with pytest.raises(KDError, match="no option of asr_inference: did you mean 'beam_siz"):
-        recogniser("config.yaml", None, "cpu", {"beam_sise": 3})
 
 
 def test_versions_are_in_one_line():

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import asr_options, build_asr, write_exp
+from conftest import INPUT_SIZE, asr_options, build_asr, write_exp, write_features
+from streams import chunk_exp
 
 from espnet_kd.errors import KDError
 from espnet_kd.pseudo_labels import decoding
@@ -93,6 +94,40 @@ def test_a_recogniser_has_the_weights_and_leaves_the_batch_size_out(tmp_path):
     expected = model.state_dict()
     for name, value in found.asr_model.state_dict().items():
         assert torch.equal(value, expected[name]), name
+
+
+def test_a_transducers_recogniser_answers_as_any_other(tmp_path):
+    """Text, tokens, labels and a hypothesis; of tasks without one nothing is opened."""
+    exp = chunk_exp(tmp_path / "exp")
+    settings = yaml.safe_load((exp / "config.yaml").read_text())
+    given = (settings, exp / "valid.acc.ave.pth")
+    found = open_recogniser(*given, {"beam_size": 1}, "cpu", task="asr_transducer")
+    noise = torch.randn(400, INPUT_SIZE, generator=torch.Generator().manual_seed(0))
+    ((text, tokens, labels, hypothesis),) = found(noise)
+    assert labels
+    assert [settings["token_list"][label] for label in labels] == tokens
+    assert text == "".join(tokens)
+    assert hypothesis.score < 0
+    with pytest.raises(KDError, match="no option of asr_transducer_inference: did you me"):
+        open_recogniser(*given, {"beam_sise": 1}, "cpu", task="asr_transducer")
+    with pytest.raises(KDError, match="no recogniser of the task 'st'"):
+        open_recogniser(*given, {}, "cpu", task="st")
+
+
+def test_a_transducer_transcribes(args, tmp_path):
+    """And what is too short for a frame has no hypothesis."""
+    write_features(tmp_path, {"u1": 400, "u2": 3})
+    (tmp_path / "f.scp").rename(args.data_dir / "feats.scp")
+    args.exp, args.task, args.nj = str(chunk_exp(tmp_path / "lattice")), "asr_transducer", 1
+    (job,) = jobs_of(args, [1])
+    job.search = {"beam_size": 1, "nbest": 1}
+    decode_job(job, 0)
+    found = job.log().found
+    assert found["u2"].nbest == ()
+    (best,) = found["u1"].nbest
+    assert set(best.text) <= set("abcdefgh")
+    assert best.text
+    assert 0 <= best.confidence < 1
 
 
 def test_code_in_a_checkpoint_is_refused_before_espnet_loads_it(tmp_path):

@@ -14,7 +14,7 @@ import onnxruntime
 
 
 def main(graph: str, wav: str) -> None:
-    """Print the tokens as they are written."""
+    """Print the text as it is written."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     facts = session.get_modelmeta().custom_metadata_map
     tokens, last = json.loads(facts["token_list"]), (blank := int(facts["blank_id"]))
@@ -45,9 +45,14 @@ def main(graph: str, wav: str) -> None:
             fbank.pop(len(rows))
             for label in log_probs[0].argmax(-1):
                 if label not in (last, blank):
-                    print(tokens[label], end=" ", flush=True)
+                    print(spelling(tokens[label]), end="", flush=True)
                 last = label
     print()
+
+
+def spelling(token: str) -> str:
+    """What a token adds to the text: a blank where a word begins."""
+    return token.replace("\u2581", " ").replace("<space>", " ")
 
 
 def online_fbank(facts: dict[str, str]) -> kaldi_native_fbank.OnlineFbank:
