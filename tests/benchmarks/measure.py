@@ -10,6 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 Work = Callable[[], object]
+Clock = Callable[[], float]
 # glibc's mallopt: when memory goes back to the system, and what never comes from its heap.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 

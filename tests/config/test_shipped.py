@@ -44,9 +44,7 @@ def test_a_file_of_the_working_directory_goes_first(name, tmp_path, monkeypatch)
 
 def test_an_unknown_name_is_told_the_nearest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        KDError, match=r"no such file, and no .*mean 'hidden'\?.*known: codeb"
-    ):
+    with pytest.raises(KDError, match=r"no such file, and no .*mean 'hidden'\?.*known: co"):
         find_conf("hiden")
     (tmp_path / "hidden").mkdir()
     assert find_conf("hidden") == FOLDER / "hidden.yaml", "a folder is no file"

@@ -15,7 +15,7 @@ from conftest import build_asr, clone
 from training import MASKS, SPECAUG, arguments, cache_command, weights, write_targets
 
 import espnet_kd
-from espnet_kd.bin import cache_info, cache_teacher, merge_cache
+from espnet_kd.bin import cache_info, cache_teacher, merge_cache, train_codebooks
 from espnet_kd.cache.entries import batch_of, entries_of
 from espnet_kd.cache.header import Header
 from espnet_kd.cache.reader import Cache
@@ -138,6 +138,29 @@ def test_another_text_is_refused(same, student):
     cached["text"][1, 0] = 9
     with pytest.raises(KDError, match="decoder targets of 'utt-b' are of another text"):
         student(**clone(cached))
+
+
+def test_a_training_learns_indices_of_a_layer(root, features, tmp_path):
+    """By the stock command, without a teacher; the heads are in no checkpoint."""
+    file, layer = tmp_path / "codebooks.npz", "encoder.encoders.1"
+    line = ["--exp", str(root / "teacher"), "--tap", layer, "--output", str(file)]
+    line += ["--count", "2", "--centroids", "8", "--data_path_and_name_and_type"]
+    train_codebooks.main([*line, f"{features}/train/feats.scp,speech,kaldi_ark"])
+    written = ("--parts", "codebooks", "--codebooks", str(file))
+    for split in ("train", "dev"):
+        write_targets(root / "teacher", features / split, tmp_path / split, *written)
+    taps = {"student": "encoder.encoders.0", "teacher": layer}
+    term = {"type": "codebook_ce", "weight": 0.1, "reduction": "token", **taps}
+    conf = {"targets": [str(tmp_path / s) for s in ("train", "dev")], "losses": [term]}
+    kd = tmp_path / "kd.yaml"
+    kd.write_text(yaml.safe_dump(conf))
+    train(features, tmp_path / "student", kd, seed=7)
+    state = torch.load(tmp_path / "student" / "checkpoint.pth", weights_only=False)
+    assert not [name for name in state["model"] if "kd_" in name]
+    epochs = [state["reporter"]["stats"][n] for n in (1, 2)]
+    values = [epoch["train"]["loss_kd_codebook_ce"] for epoch in epochs]
+    assert values[1] < values[0] < 1.5 * np.log(8)
+    assert epochs[1]["valid"]["loss_kd_codebook_ce"] > 0
 
 
 @pytest.mark.parametrize("workers", [0, 2])
