@@ -29,7 +29,7 @@ def lm(width: int, kind: str = "transformer") -> dict[str, Any]:
 
 
 def tts(width: int, kind: str = "fastspeech", **more: Any) -> dict[str, Any]:
-    """Settings of an acoustic model that is forced along given durations."""
+    """Settings of an acoustic model, of any of ESPnet's kinds."""
     mel = {"fs": RATE, "fmin": 80, "fmax": 3800, "n_mels": 10, "win_length": None}
     conf = {
         "adim": width,
@@ -43,6 +43,15 @@ def tts(width: int, kind: str = "fastspeech", **more: Any) -> dict[str, Any]:
         "duration_predictor_chans": 8,
         "duration_predictor_layers": 1,
     }
+    if kind == "transformer":
+        conf = {name: conf[name] for name in conf if not name.startswith("duration")}
+        conf |= {"embed_dim": 8, "eprenet_conv_layers": 1, "eprenet_conv_chans": 8}
+        conf |= {"dprenet_layers": 1, "dprenet_units": 8}
+    if kind == "tacotron2":
+        sizes = ("embed_dim", "eunits", "econv_chans", "prenet_units", "postnet_chans")
+        conf = dict.fromkeys((*sizes, "adim"), 8) | {"dunits": width, "aconv_chans": 4}
+        layers = ("elayers", "econv_layers", "dlayers", "prenet_layers", "postnet_layers")
+        conf |= dict.fromkeys(layers, 1) | {"aconv_filts": 3}
     return {
         "token_list": list(TOKENS),
         "feats_extract": "fbank",

@@ -15,6 +15,8 @@ TASKS = {
     "diar": ("espnet2.tasks.diar", "DiarizationTask"),
     "cls": ("espnet2.tasks.cls", "CLSTask"),
 }
+# Tasks whose teacher is asked by parts, so that what it says may be cached.
+BY_PARTS = ("asr", "asr_transducer", "st", "s2t", "slu")
 # ESPnet's module that trains a task -> the task's name.
 TRAININGS = {f"espnet2.bin.{name}_train": name for name in TASKS}
 
@@ -47,6 +49,27 @@ REFUSED = {
     "s2t_train_ctc": (
         "its encoder is prompted in its layers, which a teacher cannot be asked by parts; "
         "distil an encoder-decoder by s2t_train"
+    ),
+    "enh_tse_train": (
+        "its model is told whom to extract in a way that is not known here; distil a "
+        "separator by enh_train"
+    ),
+    "lid_train": (
+        "its trainer was not tried with a teacher; models of its kind are distilled by "
+        "spk_train"
+    ),
+    "s2st_train": (
+        "it trains several decoders and a synthesiser as one; distil each kind by itself, "
+        "by st_train and tts_train"
+    ),
+    "tts2_train": (
+        "the discrete speech that it predicts is compared by no loss here; distil an "
+        "acoustic model by tts_train"
+    ),
+    "aqa_train": "the measures of quality that it predicts are compared by no loss here",
+    "rst_train": (
+        "the features that it restores are compared by no loss here; distil an enhancer by "
+        "enh_train"
     ),
     "svs_train": (
         "its models take their notes in ways of their own, for which no lengths are known; "

@@ -21,7 +21,8 @@ class Needs:
     here and for ``ctc`` True, or the temperatures at which they are compared),
     ``labels`` (the transcript), ``joint`` (the student's transducer lattice, and of the
     teacher's ``classes``, ``path`` or ``logits``), ``nbest`` (so many hypotheses of the
-    teacher), ``decode`` (the student's decoder, to be run along other prefixes).
+    teacher), ``decode`` (the student's decoder, to be run along other prefixes); of other
+    tasks ``spectrum``, ``durations``, ``waveforms``, ``masks``, ``classes``.
 
     Args:
         teacher: Whether there must be a teacher at all.

@@ -171,10 +171,11 @@ class TokenLoss(MeasuredLoss, own=PrefixOptions):
         logits, lengths = "decoder_logits", "ys_in_lens"
         if self.own.prefix == "student":
             logits, lengths = "hyp_logits", "hyp_in_lens"
+        own, other = (given(getattr(side, logits), logits) for side in (student, teacher))
         prompt, lens = student.prompt_lens, given(getattr(student, lengths), lengths)
         return self.bound(self.function)(
-            behind_prompt(given(getattr(student, logits), logits), prompt),
-            behind_prompt(given(getattr(teacher, logits), logits), prompt),
+            behind_prompt(own, prompt),
+            behind_prompt(other, prompt),
             lens if prompt is None else lens - prompt,
             weights=teacher.weights,
         )

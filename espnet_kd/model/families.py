@@ -122,8 +122,9 @@ FAMILIES = (
             Rule("separator.conformer", "frames"),
             Rule("separator.transformer", "frames"),
             Rule("separator.tcn", "frames", last=True),
-            # Its last layer is of all sources, in an order of its own.
+            # Its last layers are of all sources, in an order of its own.
             Rule("separator.tcn.network.3", ""),
+            Rule("separator.tcn.network.4", ""),
         ),
         outputs=("waveforms", "spectrum", "masks"),
         losses=f"waveform_si_snr, spectrum_l1, mask_mse, and {TAPS}",

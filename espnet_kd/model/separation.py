@@ -34,13 +34,18 @@ def missing_waveforms(model: nn.Module, _parts: Parts, _request: Request) -> str
 
 
 def missing_masks(model: nn.Module, parts: Parts, request: Request) -> str | None:
-    """Why there are no masks that can be laid in the order of the references."""
-    return missing_waveforms(model, parts, request)
+    """Why there are no masks that another model's could be compared with."""
+    return missing_magnitudes(model, "mask_mse") or missing_waveforms(model, parts, request)
 
 
-def has_magnitudes(model: nn.Module) -> bool:
-    """Whether a model's features are spectra, not of a learned encoder."""
-    return getattr(getattr(model, "encoder", None), "stft", None) is not None
+def missing_magnitudes(model: nn.Module, loss: str) -> str | None:
+    """Why a model's features are no spectrum, by what is to be compared."""
+    if getattr(getattr(model, "encoder", None), "stft", None) is not None:
+        return None
+    return (
+        " has a learned encoder, whose features no other model shares; use "
+        f"waveform_si_snr in place of {loss}, or 'encoder: stft'"
+    )
 
 
 def collect_waveforms(recorded: RecordedPass, outputs: ModelOutputs) -> None:

@@ -8,7 +8,7 @@ from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Request
 from espnet_kd.model.separation import (
     collect_magnitudes,
-    has_magnitudes,
+    missing_magnitudes,
     missing_waveforms,
 )
 from espnet_kd.model.synthesis import collect_mel, mel_modules
@@ -24,12 +24,8 @@ def missing_spectrum(model: nn.Module, parts: Parts, request: Request) -> str | 
             f" ({kind}) gives no mel spectrum in one pass; spectrum_l1 compares tacotron2, "
             "transformer, fastspeech and fastspeech2, so remove it"
         )
-    if not has_magnitudes(model):
-        return (
-            " has a learned encoder, whose features no other model shares; use "
-            "waveform_si_snr in place of spectrum_l1, or 'encoder: stft'"
-        )
-    return missing_waveforms(model, parts, request)
+    learned = missing_magnitudes(model, "spectrum_l1")
+    return learned or missing_waveforms(model, parts, request)
 
 
 def collect_spectrum(recorded: RecordedPass, outputs: ModelOutputs) -> None:

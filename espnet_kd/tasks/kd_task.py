@@ -18,7 +18,8 @@ from espnet_kd.hook.attach import attach, attachment_of
 from espnet_kd.hook.attachment import Attachment
 from espnet_kd.hook.judgement import judge_start
 from espnet_kd.hook.projections import projections_of
-from espnet_kd.host.compat import provide_rnnt_loss
+from espnet_kd.host.compat import provide_rnnt_loss, stock_class
+from espnet_kd.host.known_tasks import BY_PARTS, TASKS
 from espnet_kd.host.release import warn_of_untested_release
 from espnet_kd.host.tokens import name_tokens
 from espnet_kd.model.families import family_of
@@ -64,7 +65,7 @@ class KDTask(StockTask):
         super().check_required_command_args(args)
         if getattr(args, "kd_conf", None):
             config = kd_config(args)
-            _check_host(args)
+            _check_host(cls, args)
             if getattr(args, "collect_stats", False):
                 # The training that follows, perhaps after hours, would say it first.
                 check_teachers(config)
@@ -133,7 +134,7 @@ class KDTask(StockTask):
         if not _distils(args):
             super().main_worker(args)
             return
-        _check_host(args)
+        _check_host(cls, args)
         caches = open_for_training(args, kd_config(args))
         stock = cls.trainer
         cls.trainer = with_distillation(stock)
@@ -183,7 +184,7 @@ def attach_for_training(
     return attach(model, config, example=example, task=task)
 
 
-def _check_host(args: argparse.Namespace) -> None:
+def _check_host(task: type, args: argparse.Namespace) -> None:
     """Refuse ways of running in which distillation would be wrong or lost."""
     problems = []
     distributed = getattr(args, "distributed", False) or getattr(
@@ -199,6 +200,13 @@ def _check_host(args: argparse.Namespace) -> None:
         if getattr(args, option, False):
             text = "is not supported together with kd_conf; use plain DDP"
             problems.append(Problem(option, text))
+    known = [TASKS[name][1] for name in BY_PARTS]
+    if kd_config(args).targets and stock_class(task).__name__ not in known:
+        text = (
+            "is of recognition: a teacher of this task is asked by its own forward pass, "
+            "and what it says is not cached; use 'targets: live'"
+        )
+        problems.append(Problem("kd_conf.targets", text))
     problems += _own_teachers(args)
     if problems:
         raise ConfigError(problems, "the arguments beside --kd_conf")

@@ -129,6 +129,19 @@ def test_another_spectrum_or_number_of_speakers():
     assert enh(8)["separator_conf"]["num_spk"] == 2
 
 
+@pytest.mark.parametrize("loss", ["spectrum_l1", "mask_mse"])
+def test_features_of_a_learned_encoder_are_its_own(loss):
+    conv = {"channel": 16, "kernel_size": 16, "stride": 8}
+    learned = {"encoder": "conv", "encoder_conf": conv}
+    learned |= {"decoder": "conv", "decoder_conf": conv}
+    models = [build("enh", width, **learned) for width in (8, 12)]
+    match = f"waveform_si_snr in place of {loss}, or 'encoder: stft'"
+    refused(*models, term(loss), match=match)
+    espnet_kd.attach(models[0], {"losses": [term("waveform_si_snr")]}, models[1])
+    _, stats, _ = models[0].train()(**batch_of("enh"))
+    assert stats["loss_kd_waveform_si_snr"].item() > 0
+
+
 def test_other_speakers():
     teacher = build("spk", 12, spk_num=7)
     match = "number of classes: 4 and 7"

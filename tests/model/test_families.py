@@ -123,7 +123,7 @@ def test_the_longest_rule_holds():
     assert not family.rule_of("encoder.encoders.3").last
     assert family.rule_of("encoders") is None  # a name, not the beginning of one
     enhancer = next(f for f in FAMILIES if f.title == "speech enhancer")
-    assert enhancer.rule_of("separator.tcn.network.2").last
+    assert enhancer.rule_of("separator.tcn.network.2.0").last
     assert enhancer.rule_of("separator.tcn.network.3") is None
 
 

@@ -3,10 +3,12 @@
 import math
 
 import pytest
+import yaml
 from kind_runs import command, distil, kd_conf, stats_of, write_corpus, write_teacher
-from training import equal, weights
+from training import equal, module, weights
 
 from espnet_kd.config.read import read_kd_conf
+from espnet_kd.errors import ConfigError, TeacherError
 from espnet_kd.host.compat import task_class
 from espnet_kd.host.known_tasks import TASKS
 
@@ -80,6 +82,30 @@ def test_a_task_trains_with_its_teacher(corpus, tmp_path, task):
     # All weights 0: the stock run, bit for bit.
     distilled(corpus, tmp_path, task, "watched", weight=0.0)
     assert equal(weights(tmp_path / "watched"), stock)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["slu", "lm"])
+def test_the_stock_command_of_a_task_learns(corpus, tmp_path, task):
+    """SLU is derived from ASR, whose variant is there before it."""
+    write_teacher(corpus, task, tmp_path / "teacher")
+    conf = kd_conf(tmp_path / "kd.yaml", tmp_path / "teacher", terms_of(task))
+    line = command(corpus, task, tmp_path / "student")
+    module("espnet_kd", "-m", f"espnet2.bin.{task}_train", *line, "--kd_conf", conf)
+    assert stats_of(tmp_path / "student")["loss_kd_token_kl"] > 0
+
+
+def test_targets_of_a_cache_are_of_recognition(corpus, tmp_path):
+    conf = {"targets": str(tmp_path), "losses": [{"type": "token_kl", "weight": 1.0}]}
+    (tmp_path / "kd.yaml").write_text(yaml.safe_dump(conf))
+    with pytest.raises(ConfigError, match=r"targets: is of recognition.*'targets: live'"):
+        distil("lm", command(corpus, "lm", tmp_path / "out"), str(tmp_path / "kd.yaml"))
+
+
+def test_a_teacher_of_another_task_is_refused_in_a_sentence(corpus, tmp_path):
+    write_teacher(corpus, "mt", tmp_path / "teacher")
+    with pytest.raises(TeacherError, match="describes no model that ESPnet can build"):
+        distilled(corpus, tmp_path, "lm", "student")
 
 
 @pytest.mark.parametrize("task", TASKS)
