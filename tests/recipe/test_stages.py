@@ -1,4 +1,7 @@
-"""The recipe end to end, as a user runs it, with models too small to learn anything."""
+"""The recipe end to end, as a user runs it, with models too small to learn anything.
+
+Both ESPnet lines run every stage of the main job; what else the shell can do they share.
+"""
 
 import json
 import re
@@ -158,6 +161,7 @@ SEARCH += "beam_size: 1\nminlenratio: 0.2\nmaxlenratio: 0.3\n"
 ONE_STEP = "--max_epoch 1 --num_iters_per_epoch 2"
 
 
+@pytest.mark.dealt
 def test_unlabelled_audio_goes_through_every_stage(recipe):
     """By a teacher that is there already; its words and the transcripts are joined."""
     (recipe / "conf" / "search.yaml").write_text(SEARCH)
@@ -195,6 +199,7 @@ def share_statistics(recipe, expdir):
     return recipe / expdir
 
 
+@pytest.mark.dealt
 def test_students_are_decoded_chunk_by_chunk(recipe):
     """Stages 10 to 15 of students over blocks: their delays are in the results."""
     text = (recipe / "conf/tiny/student.yaml").read_text()
@@ -250,6 +255,7 @@ def write_transducer(path, width, blocks, **main):
     path.write_text(yaml.safe_dump(settings))
 
 
+@pytest.mark.dealt
 def test_transducers_go_from_teacher_to_results(recipe):
     """Stages 7 to 15: the teacher hears utterances whole, its students chunk by chunk."""
     conf = recipe / "conf" / "lattice"
@@ -293,6 +299,7 @@ def test_transducers_go_from_teacher_to_results(recipe):
         assert f"| {name} |" in report
 
 
+@pytest.mark.dealt
 def test_a_student_starts_from_its_teacher(recipe):
     """Stage 9: without a step of learning, it is what the table says."""
     options = [*TINY, "--stage", "9", "--stop_stage", "11", "--teacher_exp"]
@@ -331,6 +338,7 @@ def features(tmp_path):
     return tmp_path / "an4"
 
 
+@pytest.mark.dealt
 def test_prepared_features_and_a_quarter_of_the_transcripts(recipe, features):
     """The an4 recipe, every stage of its experiment with pseudo-labels."""
     an4 = recipe.parents[1] / "an4" / "asr_kd1"
