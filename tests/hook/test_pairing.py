@@ -1,5 +1,7 @@
 """Students and teachers of other tasks than recognition: what is refused, in a sentence."""
 
+import re
+
 import pytest
 import torch
 from conftest import TOKENS, build_asr, clone
@@ -20,18 +22,19 @@ def hidden(tap, kind="hidden_mse"):
     return term(kind, student=tap, teacher=tap)
 
 
-def refused(student, teacher, *terms, match, **more):
-    with pytest.raises(ConfigError, match=match) as error:
+def refusal(student, teacher, *terms, **more):
+    """The sentence by which a pair is refused; the student is left as it was."""
+    with pytest.raises(ConfigError) as error:
         espnet_kd.attach(student, {"losses": list(terms), **more}, teacher)
     assert espnet_kd.hook.attach.attachment_of(student) is None
-    return error
+    return str(error.value)
 
 
 def test_a_teacher_of_another_task():
     match = "student is a language model and the teacher a speech enhancer"
-    refused(build("lm", 8), build("enh", 8), TOKEN, match=match)
+    assert re.search(match, refusal(build("lm", 8), build("enh", 8), TOKEN))
     match = "student is a recogniser or translator of speech and the teacher a language"
-    refused(build_asr(), build("lm", 8), TOKEN, match=match)
+    assert re.search(match, refusal(build_asr(), build("lm", 8), TOKEN))
 
 
 @pytest.mark.parametrize(
@@ -54,12 +57,12 @@ def test_a_teacher_of_another_task():
     ],
 )
 def test_what_a_task_cannot_serve(task, terms, match):
-    refused(build(task, 8), build(task, 12), *terms, match=match)
+    assert re.search(match, refusal(build(task, 8), build(task, 12), *terms))
 
 
 def test_what_recognition_cannot_serve():
     match = "has no waveforms, which models of other tasks have: speech enhancer"
-    refused(build_asr(), build_asr(), term("waveform_si_snr"), match=match)
+    assert re.search(match, refusal(build_asr(), build_asr(), term("waveform_si_snr")))
 
 
 def test_other_tokens_are_refused_whatever_is_compared():
@@ -103,7 +106,7 @@ def test_other_mel_settings(terms, options, match):
             setattr(part, name, value)
         if hasattr(part, "logmel") and name in part.logmel.mel_options:
             part.logmel.mel_options[name] = value
-    refused(build("tts", 8), teacher, *terms, match=match)
+    assert re.search(match, refusal(build("tts", 8), teacher, *terms))
 
 
 def test_another_normalisation():
@@ -112,7 +115,7 @@ def test_another_normalisation():
     teacher = build("tts", 12)
     teacher.normalize = UtteranceMVN()
     match = "normalize: none and UtteranceMVN"
-    refused(build("tts", 8), teacher, term("spectrum_l1"), match=match)
+    assert re.search(match, refusal(build("tts", 8), teacher, term("spectrum_l1")))
     # Layers are learned in each model's own units.
     terms = {"losses": [hidden("tts.decoder")]}
     espnet_kd.attach(build("tts", 8), terms, teacher, example=batch_of("tts"))
@@ -122,10 +125,10 @@ def test_another_spectrum_or_number_of_speakers():
     other = {"n_fft": 128, "hop_length": 32}
     teacher = build("enh", 12, encoder_conf=other, decoder_conf=other)
     terms = [term("mask_mse"), term("spectrum_l1")]
-    refused(build("enh", 8), teacher, *terms, match="encoder.n_fft: 64 and 128")
+    assert re.search("encoder.n_fft: 64 and 128", refusal(build("enh", 8), teacher, *terms))
     teacher = build("enh", 12, speakers=3)
     match = "number of speakers: 2 and 3"
-    refused(build("enh", 8), teacher, term("waveform_si_snr"), match=match)
+    assert re.search(match, refusal(build("enh", 8), teacher, term("waveform_si_snr")))
     assert enh(8)["separator_conf"]["num_spk"] == 2
 
 
@@ -136,7 +139,7 @@ def test_features_of_a_learned_encoder_are_its_own(loss):
     learned |= {"decoder": "conv", "decoder_conf": conv}
     models = [build("enh", width, **learned) for width in (8, 12)]
     match = f"waveform_si_snr in place of {loss}, or 'encoder: stft'"
-    refused(*models, term(loss), match=match)
+    assert re.search(match, refusal(*models, term(loss)))
     espnet_kd.attach(models[0], {"losses": [term("waveform_si_snr")]}, models[1])
     _, stats, _ = models[0].train()(**batch_of("enh"))
     assert stats["loss_kd_waveform_si_snr"].item() > 0
@@ -145,13 +148,13 @@ def test_features_of_a_learned_encoder_are_its_own(loss):
 def test_other_speakers():
     teacher = build("spk", 12, spk_num=7)
     match = "number of classes: 4 and 7"
-    refused(build("spk", 8), teacher, term("class_kl"), match=match)
+    assert re.search(match, refusal(build("spk", 8), teacher, term("class_kl")))
 
 
 def test_options_that_are_for_recognition():
     conf = {"teachers": [{"ema": 0.9, "view": "same"}]}
     match = "'view: same' is for recognition; a language model and its teacher"
-    refused(build("lm", 8), None, TOKEN, match=match, **conf)
+    assert re.search(match, refusal(build("lm", 8), None, TOKEN, **conf))
 
 
 def test_taps_need_an_example_of_the_training():
@@ -163,7 +166,9 @@ def test_taps_need_an_example_of_the_training():
 def test_a_time_warp_moves_the_students_frames_alone():
     warped = {"specaug": "specaug", "specaug_conf": WARP}
     student, teacher = build("spk", 8, **warped), build("spk", 12)
-    refused(student, teacher, hidden("encoder"), match="time warp moves the student's")
+    assert re.search(
+        "time warp moves the student's", refusal(student, teacher, hidden("encoder"))
+    )
     terms = {"losses": [hidden("projector")]}  # an utterance has no frames
     espnet_kd.attach(student, terms, teacher, example=batch_of("spk"))
 
