@@ -26,7 +26,7 @@ def changed_tensors(value: Anything, change: Callable[[Tensor], Tensor]) -> Anyt
     return kept
 
 
-def rows_of(outputs: Outputs, rows: Tensor) -> Outputs:
+def utterances_of(outputs: Outputs, rows: Tensor) -> Outputs:
     """What a model says about some utterances of a batch.
 
     Args:

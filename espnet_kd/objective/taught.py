@@ -8,7 +8,7 @@ from torch import Tensor
 from espnet_kd.losses import DistillationLoss
 from espnet_kd.model.outputs import ModelOutputs, TeacherTargets
 from espnet_kd.model.request import Request
-from espnet_kd.model.rows import Outputs, rows_of
+from espnet_kd.model.rows import Outputs, utterances_of
 from espnet_kd.model.table import posterior_rows
 
 
@@ -38,7 +38,7 @@ def taught_value(
     rows = taught.nonzero()[:, 0]
     if not len(rows):
         return resting(loss, student)
-    value = loss(rows_of(student, rows), rows_of(teacher, rows))
+    value = loss(utterances_of(student, rows), utterances_of(teacher, rows))
     return value * (len(rows) / len(taught)) if _by_utterance(loss) else value
 
 
