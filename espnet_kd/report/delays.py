@@ -70,14 +70,14 @@ def delay_section(title: str, runs: Sequence[StreamedRun]) -> Section:
         runs: Models streamed over one set by one search, at least one.
     """
     roles = in_order(run.role for run in runs)
+    by_role = {role: [run for run in runs if run.role == role] for role in roles}
     points = {}
-    for role in roles:
-        own = [run for run in runs if run.role == role]
+    for role, own in by_role.items():
         delay = _mean(own, "delay_ms", "mean")
         if delay is not None:
             points[title_of(role)] = (role, delay, mean(run.wer for run in own))
     figure = cost_figure(points, "mean delay of a token (ms)") if points else ""
-    rows = [_row([run for run in runs if run.role == role]) for role in roles]
+    rows = [_row(own) for own in by_role.values()]
     return Section(title, HEAD, rows, strong=2, figure=figure, text=_setting(runs))
 
 
