@@ -63,7 +63,7 @@ def every_option() -> set[str]:
     for path in [*files_of("*.py"), *files_of("*.sh"), REPO / "setup.py"]:
         text = path.read_text(encoding="utf-8")
         found |= set(re.findall(r"--[a-z]\w+", text))
-        if path.name == "recipe_options.py":
+        if path.name.endswith("_options.py"):
             found |= {f"--{name}" for name in re.findall(r'Option\(\s*"(\w+)"', text)}
     return found
 

@@ -1,4 +1,4 @@
-"""The options of asr_kd.sh: which there are, which values are good, what else is said."""
+"""The options of recipes: which there are, which values are good, what else is said."""
 
 import re
 import subprocess
@@ -8,7 +8,9 @@ import option_kinds as kinds
 import pytest
 import read_options
 from conftest import RECIPE, REPO
-from recipe_options import GROUPS, OPTIONS
+from recipe_options import GROUPS, TABLE
+
+OPTIONS = TABLE.options
 
 LIBRISPEECH = REPO / "egs" / "librispeech" / "asr_kd1"
 SCRIPTS = sorted(RECIPE.rglob("*.sh"))

@@ -5,10 +5,7 @@ A new option is a line here; asr_kd.sh and its stages then find a variable of it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from option_kinds import (
-    Kind,
     anything,
     boolean,
     choice,
@@ -21,24 +18,8 @@ from option_kinds import (
     several,
     whole,
 )
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option.
-
-    Attributes:
-        name: Its name, without the dashes, which is its variable's name in the shell.
-        default: Its value where none is given, as text.
-        kind: What values are good.
-        sentence: What it is for, in full sentences.
-    """
-
-    name: str
-    default: str
-    kind: Kind
-    sentence: str
-
+from option_table import Option, Table
+from recipe_rules import RULES
 
 GENERAL = (
     Option("stage", "1", whole(0), "The run begins with this stage."),
@@ -290,4 +271,4 @@ OF_TASK = {
 }
 
 GROUPS = {"General": GENERAL, "Data": DATA, "Models": MODELS, "Results": RESULTS}
-OPTIONS = {option.name: option for group in GROUPS.values() for option in group}
+TABLE = Table(GROUPS, RULES, OF_TASK)

@@ -1,0 +1,90 @@
+"""What options of asr_kd.sh may have wrong together, a rule each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from corpora import SETS
+
+
+def stages_that_run(settings: Mapping[str, str]) -> str:
+    """Refuse a run that ends before it begins."""
+    first, last = settings["stage"], settings["stop_stage"]
+    if int(first) <= int(last):
+        return ""
+    return f"--stop_stage {last} is before --stage {first}: no stage is left to run"
+
+
+def corpus_of_stage_1(settings: Mapping[str, str]) -> str:
+    """Refuse a corpus that stage 1 is asked for and does not know."""
+    first, last = int(settings["stage"]), int(settings["stop_stage"])
+    corpus = settings["corpus"]
+    own = settings["prepared"] or settings["kaldi_data"]
+    if own or not first <= 1 <= last or corpus in SETS:
+        return ""
+    close = get_close_matches(corpus, SETS, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return (
+        f"--corpus {corpus} is none that stage 1 prepares ({', '.join(sorted(SETS))}); "
+        f"{hint}Give data of your own by --kaldi_data or --prepared"
+    )
+
+
+def something_to_learn(settings: Mapping[str, str]) -> str:
+    """Refuse a distilled student that would have nothing from its teacher."""
+    other = settings["unlabelled_set"] or settings["init_student"] == "true"
+    if settings["kd_config"] != "none" or other:
+        return ""
+    return (
+        "--kd_config none needs --unlabelled_set or --init_student true: there is nothing "
+        "else to have from a teacher"
+    )
+
+
+def unperturbed(settings: Mapping[str, str]) -> str:
+    """Refuse speeds for data that is ready."""
+    if not settings["prepared"] or not settings["speed_perturb_factors"]:
+        return ""
+    return "--prepared data is not perturbed here: clear --speed_perturb_factors"
+
+
+def one_origin(settings: Mapping[str, str]) -> str:
+    """Refuse data of two origins."""
+    if not settings["prepared"] or not settings["kaldi_data"]:
+        return ""
+    return "--prepared and --kaldi_data both name the data: keep one of them"
+
+
+def lattices_are_live(settings: Mapping[str, str]) -> str:
+    """Refuse targets on disk of a transducer, whose lattice would not fit."""
+    if settings["task"] != "asr_transducer" or settings["cache_targets"] != "true":
+        return ""
+    return (
+        "--cache_targets true holds no transducer's lattice: leave it out with --task "
+        "asr_transducer, whose teacher teaches live"
+    )
+
+
+def ready_features(settings: Mapping[str, str]) -> str:
+    """Refuse audio where features are to be ready."""
+    folder = Path(settings["prepared"]) / settings["train_set"]
+    has_features = (folder / "feats.scp").exists() or not (folder / "wav.scp").exists()
+    if not settings["prepared"] or settings["feats_type"] == "raw" or has_features:
+        return ""
+    return (
+        f"{folder} has audio (wav.scp) and no features (feats.scp): give the folder by "
+        "--kaldi_data, and stages 2 to 4 make them"
+    )
+
+
+RULES = (
+    stages_that_run,
+    corpus_of_stage_1,
+    something_to_learn,
+    unperturbed,
+    one_origin,
+    lattices_are_live,
+    ready_features,
+)
