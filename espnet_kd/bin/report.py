@@ -5,19 +5,12 @@ espnet_kd.bin.measure was run, and the curves of the trainings' logs.
 """
 
 import argparse
-import os
-import platform
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
-from espnet_kd import __version__
 from espnet_kd.bin.command import add_task, command_parser, run_command
 from espnet_kd.errors import KDError, reason_of
-from espnet_kd.host.compat import task_class, versions
+from espnet_kd.host.compat import task_class
 from espnet_kd.host.files import whole_file
 from espnet_kd.report.comparison import agreement_section, interval_section
 from espnet_kd.report.cost import cost_section
@@ -31,6 +24,7 @@ from espnet_kd.report.curves import (
     training_section,
 )
 from espnet_kd.report.delays import StreamedRun, delay_section, read_streamed
+from espnet_kd.report.environment import environment
 from espnet_kd.report.figures import cost_figure, curves_figure, plot, size_figure
 from espnet_kd.report.measure import parameters_of
 from espnet_kd.report.page import page
@@ -185,30 +179,6 @@ def document(sections: list[Section], lines: list[str], note: str) -> str:
     head = "\n".join(["## Environments", *(f"- {line}" for line in lines), ""])
     body = "\n".join(map(markdown, sections))
     return f"{head}\n{body}\n{note}\n\n![WER by size](wer_by_size.png)\n"
-
-
-def environment(command: str = "") -> list[str]:
-    """Give what the results depend on, a line each, as ESPnet's recipes do."""
-    now = datetime.now(timezone.utc).strftime("%a %b %d %H:%M:%S UTC %Y")
-    python = sys.version.replace("\n", " ")
-    lines = [
-        f"date: `{now}`",
-        f"python version: `{python}`",
-        f"espnet_kd {__version__}, {versions()}",
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
-    ]
-    if commit := _commit():
-        lines.append(f"Git hash: `{commit}`")
-    return [*lines, f"command: `{command}`"] if command else lines
-
-
-def _commit() -> str:
-    """The commit of the checkout that runs; empty for an installed package."""
-    if shutil.which("git") is None:
-        return ""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.strip()
 
 
 def _cost(args: argparse.Namespace, runs: list[Run]) -> Section:

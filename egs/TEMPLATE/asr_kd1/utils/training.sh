@@ -1,34 +1,22 @@
 #!/usr/bin/env bash
-# How ESPnet collects statistics and trains, with what data. Sourced by asr_kd.sh.
-# shellcheck disable=SC2154  # variables come from asr_kd.sh
+# How ESPnet collects statistics and trains. Sourced by asr_kd.sh, and by scripts of other
+# tasks; with what data is said by set_data_opts, set_data_key, key_file, set_model_opts and
+# set_train_opts, which these define.
+# shellcheck disable=SC2154  # variables come from there
 set -euo pipefail
 
-# set_data_opts SET: the options of ESPnet's training for a training set and the valid set
-set_data_opts() {
-    data_opts=(
-        --train_data_path_and_name_and_type "$(features "$1")"
-        --train_data_path_and_name_and_type "$(final "$1")/text,text,text"
-        --valid_data_path_and_name_and_type "$(features "${valid_set}")"
-        --valid_data_path_and_name_and_type "$(final "${valid_set}")/text,text,text")
-}
-# set_data_key SET: the files that a result of this set depends on
-set_data_key() {
-    data_key=("$(final "$1")/${feature_file}" "$(final "$1")/text"
-        "$(final "${valid_set}")/text" "${bpe_dir}/tokens.txt")
-}
-
-# collect_statistics SET: shapes of the set and statistics of its features
+# collect_statistics SET [OPTION ...]: shapes of the set and statistics of its features
 collect_statistics() {
-    local out=${stats_dir}/$1 key
-    set_data_opts "$1"; set_data_key "$1"
-    key=("${out}/.done" "${data_key[@]}" -- "${feature_opts[@]}")
+    local set=$1 out=${stats_dir}/$1 key; shift
+    set_data_opts "${set}"; set_data_key "${set}"; set_model_opts
+    key=("${out}/.done" "${data_key[@]}" -- "${stats_settings[@]}" "$@")
     if is_fresh "${key[@]}"; then log "statistics are there"; return; fi
     # shellcheck disable=SC2086
     ${train_cmd} "${out}/stats.log" "${python}" ${trainer} \
         --collect_stats true --config "${teacher_config}" --output_dir "${out}" \
-        "${data_opts[@]}" "${feature_opts[@]}" "${text_opts[@]}" --ngpu 0 \
-        --train_shape_file "$(final "$1")/${feature_file}" \
-        --valid_shape_file "$(final "${valid_set}")/${feature_file}" \
+        "${data_opts[@]}" "${model_opts[@]}" "$@" --ngpu 0 \
+        --train_shape_file "$(key_file "${set}")" \
+        --valid_shape_file "$(key_file "${valid_set}")" \
         || { tail -n 20 "${out}/stats.log" >&2; exit 1; }
     mark_fresh "${key[@]}"
 }
@@ -36,7 +24,7 @@ collect_statistics() {
 # train DIR SET CONFIG SEED LAUNCHER [OPTION ...]; LAUNCHER is what trains
 train() {
     local out=$1 set=$2 config=$3 seed=$4 launcher=$5 key; shift 5
-    set_data_opts "${set}"; set_data_key "${set}"
+    set_data_opts "${set}"; set_data_key "${set}"; set_model_opts; set_train_opts "${set}"
     key=("${out}/.done" "${data_key[@]}" "${config}")
     if [[ "$*" == *--kd_conf* ]]; then
         key+=("${kd_config}" "${teacher_exp}/${inference_model}")
@@ -46,7 +34,7 @@ train() {
     if is_fresh "${key[@]}"; then log "${out}: trained already"; return; fi
     begin_or_go_on "${out}" "${key[@]:1}"
     hold "${out}"
-    launch "${out}" "${set}" "${config}" "${seed}" "${launcher}" "$@"
+    launch "${out}" "${config}" "${seed}" "${launcher}" "$@"
     mark_fresh "${key[@]}"
 }
 
@@ -70,23 +58,15 @@ hold() {
     fi
 }
 
-# launch DIR SET CONFIG SEED LAUNCHER [OPTION ...]: the training itself, wherever cmd.sh
-# says; what set_data_opts set is its data
+# launch DIR CONFIG SEED LAUNCHER [OPTION ...]: the training itself, wherever cmd.sh says
 launch() {
-    local out=$1 stats=${stats_dir}/$2 config=$3 seed=$4 launcher=$5; shift 5
-    # Every model is normalised by the teacher's statistics: posteriors then compare.
+    local out=$1 config=$2 seed=$3 launcher=$4; shift 4
     # shellcheck disable=SC2086
     "${python}" -m espnet2.bin.launch --cmd "${cuda_cmd} --name ${out##*/}" \
         --log "${out}/train.log" --ngpu "${ngpu}" --num_nodes "${num_nodes}" \
         --init_file_prefix "${out}/.dist_init_" --multiprocessing_distributed true -- \
         env OMP_NUM_THREADS="${train_threads}" "${python}" ${launcher} \
         --config "${config}" --output_dir "${out}" --seed "${seed}" --resume true \
-        "${data_opts[@]}" "${feature_opts[@]}" "${text_opts[@]}" \
-        --normalize global_mvn \
-        --normalize_conf "stats_file=${stats_dir}/${train_data}/train/feats_stats.npz" \
-        --train_shape_file "${stats}/train/speech_shape" \
-        --train_shape_file "${stats}/train/text_shape" \
-        --valid_shape_file "${stats}/valid/speech_shape" \
-        --valid_shape_file "${stats}/valid/text_shape" "$@" \
+        "${data_opts[@]}" "${model_opts[@]}" "${train_opts[@]}" "$@" \
         > "${out}/launch.log" 2>&1 || { tail -n 20 "${out}/train.log" >&2; exit 1; }
 }

@@ -46,15 +46,27 @@ def main(cmd: list[str] | None = None) -> None:
 
 def prepare(source: Path, output_dir: Path, dev_utterances: int) -> None:
     """Write the three directories; train_nodev last, which says that all are whole."""
+    for name, recordings in split(source, dev_utterances).items():
+        write_set(output_dir / name, recordings)
+
+
+def split(source: Path, dev_utterances: int) -> dict[str, list[Recording]]:
+    """The recordings of test, train_dev and train_nodev, in this order.
+
+    Raises:
+        KDError: If nothing would be left to train on.
+    """
     train = read_list(source / "train.tsv")
     if len(train) <= dev_utterances:
         raise KDError(
             f"{source / 'train.tsv'} has {len(train)} utterances, which leaves none to "
             f"train on beside the {dev_utterances} of train_dev; lower --dev_utterances"
         )
-    write_set(output_dir / "test", read_list(source / "test.tsv"))
-    write_set(output_dir / "train_dev", train[:dev_utterances])
-    write_set(output_dir / "train_nodev", train[dev_utterances:])
+    return {
+        "test": read_list(source / "test.tsv"),
+        "train_dev": train[:dev_utterances],
+        "train_nodev": train[dev_utterances:],
+    }
 
 
 def read_list(path: Path) -> list[Recording]:

@@ -1,0 +1,1 @@
+../asr_kd1/cmd.sh

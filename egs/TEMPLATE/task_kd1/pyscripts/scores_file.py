@@ -1,0 +1,49 @@
+"""What a recipe's local/evaluate.py leaves for the table of results: scores.json."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from espnet_kd.errors import KDError
+from espnet_kd.host.files import whole_file
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a model.
+
+    Attributes:
+        value: The figure, finite.
+        better: Which of two models is the better one by it.
+    """
+
+    value: float
+    better: Literal["lower", "higher"]
+
+
+def write_scores(output_dir: Path, metrics: Mapping[str, Metric], utterances: int) -> None:
+    """Write scores.json, whole or not at all.
+
+    Args:
+        output_dir: Directory of the evaluation.
+        metrics: Figures by the name and unit that a table shows: ``SI-SNR, dB``.
+        utterances: How many were measured.
+
+    Raises:
+        KDError: If nothing was measured, or a figure is not finite.
+    """
+    if not utterances:
+        raise KDError(f"{output_dir}: there was no utterance to measure")
+    for name, metric in metrics.items():
+        if not math.isfinite(metric.value):
+            raise KDError(
+                f"{output_dir}: {name} is {metric.value}; look into the log there"
+            )
+    found = {name: asdict(metric) for name, metric in metrics.items()}
+    with whole_file(output_dir / "scores.json") as file:
+        json.dump({"metrics": found, "utterances": utterances}, file, indent=1)

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Distil a language model of AN4's transcripts into one of an eighth of its size.
+#
+#   ./run.sh an4 --an4_audio DIR [--option value ...]     AN4's transcripts
+#   ./run.sh generated [--option value ...]               sentences of the mini grammar
+#
+# The stages and all options: ./run.sh generated --help
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+case "${1:-}" in
+    an4)
+        if [ "${2:-}" != --an4_audio ] || [ $# -lt 3 ]; then
+            echo "run.sh: --an4_audio DIR follows an4: its train.tsv and test.tsv" >&2
+            exit 2
+        fi
+        source="--an4_audio $3"; shift 3 ;;
+    generated) source="--generated 400"; shift ;;
+    *) echo "run.sh: say first what to train on: an4 --an4_audio DIR, or generated" >&2
+        exit 2 ;;
+esac
+
+./task_kd.sh --task lm --prepare_args "${source} --nbpe 30" --streams text,text,text \
+    --task_args "--token_type bpe --bpemodel data/bpe/bpe.model \
+        --token_list data/bpe/tokens.txt --cleaner none --g2p none" \
+    --teacher_config conf/teacher.yaml --student_config conf/student.yaml \
+    --kd_config ../../../conf/kd/language_model_student.yaml "$@"
