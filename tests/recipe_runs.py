@@ -21,20 +21,19 @@ NEEDS_SCLITE = pytest.mark.skipif(
 )
 
 
-def checkout(root: Path, *corpora: str) -> Path:
-    """Copy the recipes of some corpora, as if nothing had run; gives the last one's."""
+def checkout(root: Path, *corpora: str, recipe: str = "asr_kd1") -> Path:
+    """Copy the recipes of some corpora, as if nothing had run; gives one of the last's."""
     for name in ("espnet_kd", "conf"):
         (root / name).symlink_to(REPO / name)
     for corpus in ("TEMPLATE", *corpora):
-        source = REPO / "egs" / corpus / "asr_kd1"
-        recipe = root / "egs" / corpus / "asr_kd1"
-        shutil.copytree(
-            source,
-            recipe,
-            symlinks=True,
-            ignore=lambda folder, _, top=str(source): LEFT if folder == top else (),
-        )
-    return recipe
+        for source in (REPO / "egs" / corpus).iterdir():
+            shutil.copytree(
+                source,
+                root / "egs" / corpus / source.name,
+                symlinks=True,
+                ignore=lambda folder, _, top=str(source): LEFT if folder == top else (),
+            )
+    return root / "egs" / corpora[-1] / recipe
 
 
 def run(recipe: Path, *options: str) -> subprocess.CompletedProcess[str]:

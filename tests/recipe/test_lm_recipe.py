@@ -1,0 +1,67 @@
+"""The recipe of language models, on sentences that are generated."""
+
+import json
+import math
+import re
+
+import pytest
+import yaml
+from recipe_runs import checkout, run
+
+from espnet_kd.host.kaldi_dir import read_table
+
+TINY = {"embed_unit": 8, "att_unit": 8, "head": 2, "unit": 8, "dropout_rate": 0.0}
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    folder = checkout(tmp_path_factory.mktemp("lm"), "an4", recipe="lm_kd1")
+    for name, layers in (("teacher", 2), ("student", 1)):
+        path = folder / "conf" / f"{name}.yaml"
+        conf = yaml.safe_load(path.read_text())
+        conf["lm_conf"] |= TINY | {"layer": layers}
+        path.write_text(yaml.safe_dump(conf | {"max_epoch": 2}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "say first what to train on: an4 --an4_audio DIR, or generated"),
+        (["an4"], "--an4_audio DIR follows an4"),
+        (
+            ["generated", "--strems", "a"],
+            "unknown option --strems; did you mean --streams?",
+        ),
+        (["generated", "--task", "asr"], "--task: must be lm or tts"),
+        (["generated", "--stage", "4", "--stop_stage", "3"], "no stage is left to run"),
+    ],
+)
+def test_a_call_that_cannot_run_is_told_why(recipe, options, sentence):
+    done = run(recipe, *options)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert not (recipe / "data").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.dealt
+def test_it_ends_in_a_table(recipe):
+    done = run(recipe, "generated", "--seeds", "1 2", "--train_jobs", "2")
+    assert done.returncode == 0, done.stderr
+    sets = {name: read_table(recipe / "data" / name / "text") for name in ("train", "test")}
+    assert [len(texts) for texts in sets.values()] == [320, 40]
+    assert not set(sets["train"].values()) & set(sets["test"].values())
+    exp = recipe / "exp"
+    scores = json.loads((exp / "lm_distilled_s2/evaluated/test/scores.json").read_text())
+    perplexity, nats = (found["value"] for found in scores["metrics"].values())
+    assert math.log(perplexity) == pytest.approx(nats)
+    results = (exp / "results" / "RESULTS.md").read_text()
+    assert f"{nats:.3f}" in results
+    assert len(re.findall(r"^\| student, distilled \|", results, re.M)) == 2
+    assert "loss_kd_token_kl" in (exp / "lm_distilled_s1" / "train.log").read_text()
+    again = run(recipe, "generated", "--seeds", "1 2", "--train_jobs", "2")
+    assert again.returncode == 0, again.stderr
+    for done_already in ("data are there", "statistics are there", "evaluated already"):
+        assert done_already in again.stderr
+    assert again.stderr.count("trained already") == 5
