@@ -44,6 +44,19 @@ def test_a_call_that_cannot_run_is_told_why(recipe, options, sentence):
     assert not (recipe / "data").exists()
 
 
+def test_pieces_of_a_recogniser_are_shared(recipe, tmp_path):
+    done = run(recipe, "generated", "--stop_stage", "1", "--datadir", str(tmp_path / "own"))
+    assert done.returncode == 0, done.stderr
+    for folder, ending in (("own/bpe", ""), ("nowhere", "has no bpe.model; name a recog")):
+        words = f"--generated 20 --bpe_dir {tmp_path}/{folder}"
+        options = ("--prepare_args", words, "--datadir", str(tmp_path / "shared"))
+        done = run(recipe, "generated", "--stop_stage", "1", *options)
+        assert (done.returncode == 0) == (not ending), done.stderr
+        assert ending in done.stderr
+    pieces = [(tmp_path / name / "bpe/tokens.txt").read_text() for name in ("own", "shared")]
+    assert pieces[0] == pieces[1]
+
+
 @pytest.mark.slow
 @pytest.mark.dealt
 def test_it_ends_in_a_table(recipe):

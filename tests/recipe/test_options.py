@@ -163,6 +163,20 @@ def test_what_goes_together(good, changed):
     assert read_options.problems_of(good | changed) == []
 
 
+def test_a_language_model_counts_as_its_configs_say(good, tmp_path):
+    """ESPnet gives one that is not weighed the weight 1."""
+    with_lm = good | {"lm_exp": "."}
+    assert read_options.problems_of(with_lm) == [
+        "--lm_exp: inference_configs.yaml has no lm_weight; write how much the language "
+        "model counts in that search, 0 for nothing"
+    ]
+    (tmp_path / "inference_configs.yaml").write_text("beam_size: 5\nlm_weight: 0.1\n")
+    assert read_options.problems_of(with_lm) == []
+    assert read_options.problems_of(with_lm | {"streaming": "true"}) == [
+        "--streaming true searches without a language model: leave out --lm_exp"
+    ]
+
+
 def test_audio_is_not_ready_features(good, tmp_path):
     (tmp_path / "train_all").mkdir()
     (tmp_path / "train_all/wav.scp").touch()

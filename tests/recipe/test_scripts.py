@@ -31,6 +31,17 @@ from espnet_kd.errors import KDError
         ),
         ("split_scp", "empty 2 out", "empty is empty"),
         ("train_tokens", "--text gone --output_dir out --nbpe 9", "gone is missing; run"),
+        ("check_lm", "--lm_exp gone --asr_exp with", "gone/config.yaml cannot be read"),
+        (
+            "check_lm",
+            "--lm_exp with --asr_exp bare",
+            "bare/config.yaml holds no token_list",
+        ),
+        (
+            "check_lm",
+            "--lm_exp with --asr_exp other",
+            "--lm_exp with has another token list",
+        ),
         ("landed", "mark with", "cannot write with: Is a directory"),
         (
             "teacher_option",
@@ -41,8 +52,11 @@ from espnet_kd.errors import KDError
 )
 def test_a_script_ends_in_a_sentence(script, options, ending, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for folder in ("with", "bare"):
+    for folder in ("with", "bare", "other"):
         (tmp_path / folder).mkdir()
+    (tmp_path / "with" / "config.yaml").write_text("token_list: [a, b]\n")
+    (tmp_path / "bare" / "config.yaml").write_text("token_list: null\n")
+    (tmp_path / "other" / "config.yaml").write_text("token_list: [b, a]\n")
     (tmp_path / "with" / "text").write_text("a A\n")
     (tmp_path / "empty").touch()
     (tmp_path / "broken.yaml").write_text("teachers: [")

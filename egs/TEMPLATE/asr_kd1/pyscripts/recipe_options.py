@@ -174,6 +174,14 @@ MODELS = (
         "Every model is decoded and scored by each of these files.",
     ),
     Option(
+        "lm_exp",
+        "",
+        optional(folder()),
+        "This language model over the same tokens helps every search, by the lm_weight of "
+        "its inference config; egs/an4/lm_kd1 trains such.",
+    ),
+    Option("lm_model", "valid.loss.ave.pth", name(), "This checkpoint of it does."),
+    Option(
         "streaming",
         "false",
         boolean(),

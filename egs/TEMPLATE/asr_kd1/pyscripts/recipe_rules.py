@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
 from corpora import SETS
+
+WEIGHT = re.compile(r"^lm_weight:", re.MULTILINE)
 
 
 def stages_that_run(settings: Mapping[str, str]) -> str:
@@ -67,6 +70,26 @@ def lattices_are_live(settings: Mapping[str, str]) -> str:
     )
 
 
+def weighed_language_model(settings: Mapping[str, str]) -> str:
+    """Refuse a language model whose weight nobody said, for ESPnet's is 1."""
+    if not settings["lm_exp"]:
+        return ""
+    for config in settings["inference_configs"].split():
+        if not WEIGHT.search(Path(config).read_text(encoding="utf-8")):
+            return (
+                f"--lm_exp: {config} has no lm_weight; write how much the language model "
+                "counts in that search, 0 for nothing"
+            )
+    return ""
+
+
+def whole_searches_have_it(settings: Mapping[str, str]) -> str:
+    """Refuse a language model for searches that go chunk by chunk."""
+    if not settings["lm_exp"] or settings["streaming"] != "true":
+        return ""
+    return "--streaming true searches without a language model: leave out --lm_exp"
+
+
 def ready_features(settings: Mapping[str, str]) -> str:
     """Refuse audio where features are to be ready."""
     folder = Path(settings["prepared"]) / settings["train_set"]
@@ -86,5 +109,7 @@ RULES = (
     unperturbed,
     one_origin,
     lattices_are_live,
+    weighed_language_model,
+    whole_searches_have_it,
     ready_features,
 )

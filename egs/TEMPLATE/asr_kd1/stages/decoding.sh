@@ -35,6 +35,9 @@ decodings() {
 
 decode_all() {
     local dir set conf out role search
+    if [ -n "${lm_exp}" ]; then
+        "${python}" "${pyscripts}/check_lm.py" --lm_exp "${lm_exp}" --asr_exp "${teacher_exp}"
+    fi
     decodings | while read -r dir set conf out role _; do
         search=search_whole
         if "${streaming}" && [ "${role}" != teacher ]; then search=search_stream; fi
@@ -49,6 +52,7 @@ decode() {
         "$(final "${set}")/${feature_file}")
     if [ "${search}" = search_stream ]; then
         key+=("${teacher_exp}/${inference_model}" -- streamed)
+    elif [ -n "${lm_exp}" ]; then key+=("${lm_exp}/${lm_model}")
     fi
     if is_fresh "${key[@]}"; then log "${out}: decoded already"; return; fi
     log "Stage 12: decode ${set} with ${dir##*/}, $(basename "${conf}")"
@@ -59,12 +63,15 @@ decode() {
 
 # search_whole MODEL_DIR SET INFERENCE_CONFIG DIR: utterances are heard whole, by stock ESPnet
 search_whole() {
-    local dir=$1 set=$2 conf=$3 out=$4 scp jobs
+    local dir=$1 set=$2 conf=$3 out=$4 scp jobs lm=()
+    if [ -n "${lm_exp}" ]; then
+        lm=(--lm_train_config "${lm_exp}/config.yaml" --lm_file "${lm_exp}/${lm_model}")
+    fi
     scp=$(final "${set}")/${feature_file}
     jobs=$("${python}" "${pyscripts}/split_scp.py" "${scp}" "${nj}" "${out}/logdir/keys")
     ${decode_cmd} JOB=1:"${jobs}" "${out}/logdir/decode.JOB.log" \
         "${python}" -m "espnet2.bin.${task}_inference" --ngpu 0 --batch_size 1 \
-        --config "${conf}" --key_file "${out}/logdir/keys.JOB.scp" \
+        --config "${conf}" "${lm[@]}" --key_file "${out}/logdir/keys.JOB.scp" \
         --data_path_and_name_and_type "$(features "${set}")" \
         --asr_train_config "${dir}/config.yaml" \
         --asr_model_file "${dir}/${inference_model}" --output_dir "${out}/logdir/output.JOB" \

@@ -8,6 +8,7 @@ drawn from the grammar of the mini corpus.
 
 import argparse
 import random
+import shutil
 from pathlib import Path
 
 import mini_grammar
@@ -15,6 +16,7 @@ import train_tokens
 from prepare_audio import split
 
 from espnet_kd.bin.command import named_errors
+from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import write_table
 
 NAMES = {"train_nodev": "train", "train_dev": "dev", "test": "test"}
@@ -29,14 +31,35 @@ def main(cmd: list[str] | None = None) -> None:
     source.add_argument("--an4_audio", type=Path, help="holds train.tsv and test.tsv")
     source.add_argument("--generated", type=int, help="how many sentences to draw")
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--nbpe", type=int, required=True)
+    pieces = parser.add_mutually_exclusive_group(required=True)
+    pieces.add_argument("--nbpe", type=int, help="how many pieces to find")
+    pieces.add_argument("--bpe_dir", type=Path, help="bpe.model and tokens.txt to share")
     args = parser.parse_args(cmd)
     with named_errors("prepare"):
         sets = an4(args.an4_audio) if args.an4_audio else generated(args.generated)
         for name, texts in sets.items():
             write_table(args.output_dir / name / "text", texts)
-        text = args.output_dir / "train" / "text"
-        train_tokens.train(text, args.output_dir / "bpe", args.nbpe, "unigram")
+        bpe = args.output_dir / "bpe"
+        if args.bpe_dir:
+            share(args.bpe_dir, bpe)
+        else:
+            text = args.output_dir / "train" / "text"
+            train_tokens.train(text, bpe, args.nbpe, "unigram")
+
+
+def share(source: Path, output_dir: Path) -> None:
+    """Copy a recogniser's pieces.
+
+    Raises:
+        KDError: If they are not there.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for name in ("bpe.model", "tokens.txt"):
+        if not (source / name).is_file():
+            raise KDError(
+                f"--bpe_dir {source} has no {name}; name a recogniser's token list"
+            )
+        shutil.copyfile(source / name, output_dir / name)
 
 
 def an4(source: Path) -> dict[str, dict[str, str]]:
