@@ -53,7 +53,9 @@ def test_pieces_of_a_recogniser_are_shared(recipe, tmp_path):
         done = run(recipe, "generated", "--stop_stage", "1", *options)
         assert (done.returncode == 0) == (not ending), done.stderr
         assert ending in done.stderr
-    pieces = [(tmp_path / name / "bpe/tokens.txt").read_text() for name in ("own", "shared")]
+    pieces = [
+        (tmp_path / name / "bpe/tokens.txt").read_text() for name in ("own", "shared")
+    ]
     assert pieces[0] == pieces[1]
 
 

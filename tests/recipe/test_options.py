@@ -135,6 +135,14 @@ def test_every_value_is_judged_by_its_own_option(good):
             "--prepared and --kaldi_data both name the data: keep one of them",
         ),
         (
+            {"teacher_hears": ".", "cache_targets": "true"},
+            "--teacher_hears teaches live: leave out --cache_targets true",
+        ),
+        (
+            {"teacher_hears": ".", "unlabelled_set": "more"},
+            "--teacher_hears teaches live: leave out --unlabelled_set more",
+        ),
+        (
             {"task": "asr_transducer", "cache_targets": "true"},
             "--cache_targets true holds no transducer's lattice: leave it out with --task "
             "asr_transducer, whose teacher teaches live",
@@ -157,6 +165,7 @@ def test_what_options_say_together(good, changed, problem):
         {"speed_perturb_factors": "0.9 1.0"},
         {"task": "asr_transducer"},
         {"cache_targets": "true"},
+        {"teacher_hears": "."},
     ],
 )
 def test_what_goes_together(good, changed):

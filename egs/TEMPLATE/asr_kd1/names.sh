@@ -68,3 +68,10 @@ final() {
 }
 # features SET: the option value by which ESPnet reads them
 features() { echo "$(final "$1")/${feature_file},speech,${feature_kind}"; }
+# heard SET NAME: what the teacher hears of a set, as a stream of that name
+heard() {
+    local dir
+    dir=$(final "$1")
+    if [ -n "${teacher_hears}" ]; then dir=${teacher_hears}/$1/final; fi
+    echo "${dir}/${feature_file},$2,${feature_kind}"
+}

@@ -96,6 +96,14 @@ DATA = (
         "These options of espnet_kd.bin.pseudo_label say what is asked of such "
         "transcripts.",
     ),
+    Option(
+        "teacher_hears",
+        "",
+        optional(folder()),
+        "The teacher hears other audio of the same utterances than the students, such as "
+        "clean speech: SET/final of this folder, which is another run's dump/fbank. The "
+        "kd_config's teacher hears: teacher_speech.",
+    ),
     Option("fs", "16000", whole(), "The audio has N samples a second."),
     Option(
         "feats_type",

@@ -70,6 +70,16 @@ def lattices_are_live(settings: Mapping[str, str]) -> str:
     )
 
 
+def heard_live(settings: Mapping[str, str]) -> str:
+    """Refuse what the recipe would let the teacher do on the students' audio."""
+    if not settings["teacher_hears"]:
+        return ""
+    for name, unset in (("cache_targets", "false"), ("unlabelled_set", "")):
+        if settings[name] != unset:
+            return f"--teacher_hears teaches live: leave out --{name} {settings[name]}"
+    return ""
+
+
 def weighed_language_model(settings: Mapping[str, str]) -> str:
     """Refuse a language model whose weight nobody said, for ESPnet's is 1."""
     if not settings["lm_exp"]:
@@ -109,6 +119,7 @@ RULES = (
     unperturbed,
     one_origin,
     lattices_are_live,
+    heard_live,
     weighed_language_model,
     whole_searches_have_it,
     ready_features,

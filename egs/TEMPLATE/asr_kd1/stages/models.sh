@@ -81,6 +81,12 @@ set_kd_opts() {
         --exp "${teacher_exp}" --file "${inference_model}")
     if [ -z "${option}" ]; then return; fi
     kd_opts+=(--kd_conf "${option}")
+    if [ -n "${teacher_hears}" ]; then
+        kd_opts+=(--allow_variable_data_keys true
+            --train_data_path_and_name_and_type
+            "$(heard "${distilled_data}" teacher_speech)"
+            --valid_data_path_and_name_and_type "$(heard "${valid_set}" teacher_speech)")
+    fi
     if "${cache_targets}"; then
         kd_opts+=(--kd_conf
             "targets=[$(cache_dir "${distilled_data}"), $(cache_dir "${valid_set}")]")

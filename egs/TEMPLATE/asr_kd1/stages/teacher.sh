@@ -10,7 +10,7 @@ check_teacher() {
     log "Stage 8: decode ${valid_set} with the teacher as the students will hear it"
     "${python}" -m espnet_kd.bin.check_teacher --task "${task}" --exp "${teacher_exp}" \
         --file "${inference_model}" --max_wer "${teacher_max_wer}" --ngpu "${ngpu}" \
-        --data_path_and_name_and_type "$(features "${valid_set}")" \
+        --data_path_and_name_and_type "$(heard "${valid_set}" speech)" \
         --text "$(final "${valid_set}")/text" --output "${teacher_exp}/gate.json"
 }
 
