@@ -318,9 +318,9 @@ SCRIPTS = (
     Command(
         "prepare_data",
         script("prepare_data"),
-        "--corpus mini --corpus_dir corpus --output_dir out --sets train_small --fs 8000",
-        ("corpus/train-small/1/1-1.trans.txt", "corpus/train-small/1/1-1-u1.flac"),
-        ("out/train_small/wav.scp", "out/train_small/text"),
+        "--corpus mini --corpus_dir corpus --output_dir out --sets train_more --fs 8000",
+        ("corpus/train-more/1/1-1.trans.txt", "corpus/train-more/1/1-1-u1.flac"),
+        ("out/train_more/wav.scp", "out/train_more/text"),
     ),
     Command(
         "train_tokens",

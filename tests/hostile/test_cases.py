@@ -27,7 +27,7 @@ MENDED = {
     "cache_resumed cache/targets.1.ark pipe 1000173": "is no file",
     "prune_units exp/valid.acc.ave.pth device 1000318": "a directory or a device",
     "check_teacher ark/feats.ark device 1000308": "which is no file",
-    "prepare_data corpus/train-small/1/1-1.trans.txt pipe 1000190": "a directory or a dev",
+    "prepare_data corpus/train-more/1/1-1.trans.txt pipe 1000190": "a directory or a dev",
     "perturb_speed audio/u3.flac pipe 1000260": "or no file",
     "unpack made/subset.tar.gz pipe 1000132": "or no file",
     # A circle of links is no file that is missing.

@@ -55,7 +55,7 @@ def write_world(root: Path) -> None:
             "stream",
             "decode",
             "made",
-            "corpus/train-small/1",
+            "corpus/train-more/1",
         ):
             Path(name).mkdir(parents=True)
         _write_data(Path("data"), Path("audio"))
@@ -180,7 +180,7 @@ TIMED = ("encoder", "search")
 
 
 def _write_corpora() -> None:
-    folder = Path("corpus/train-small/1")
+    folder = Path("corpus/train-more/1")
     lines = []
     for utt, text in UTTS.items():
         os.link(f"audio/{utt}.flac", folder / f"1-1-{utt}.flac")
@@ -202,4 +202,4 @@ def _write_corpora() -> None:
     Path("made/feats.1.shape").write_bytes(Path("feats_shape").read_bytes())
     Path("made/mark").write_text("0" * 64 + "\n")
     with tarfile.open("made/subset.tar.gz", "w:gz") as archive:
-        archive.add("corpus/train-small", "LibriSpeech/train-small")
+        archive.add("corpus/train-more", "LibriSpeech/train-more")

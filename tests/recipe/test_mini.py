@@ -48,8 +48,8 @@ def transcripts(corpus):
 
 def test_layout_is_librispeechs(corpora):
     names = {str(path) for path in corpora[0]}
-    assert "train-small/1000/1/1000-1-0000.flac" in names
-    assert "train-small/1000/1/1000-1.trans.txt" in names
+    assert "train-few/1000/1/1000-1-0000.flac" in names
+    assert "train-few/1000/1/1000-1.trans.txt" in names
     assert "SPEAKERS.TXT" in names
 
 

@@ -20,11 +20,21 @@ from espnet_kd.host.kaldi_dir import read_table
 from espnet_kd.student.compressed import is_compressed
 
 LIBRISPEECH = SHARED / "LibriSpeech"
+# A teacher that knows nothing transcribes nothing.
+TRANSCRIBED = (
+    "--student_train_set",
+    "train_small",
+    "--unlabelled_set",
+    "",
+    "--kd_args",
+    "",
+)
 TINY = [
     *("--teacher_config", "conf/tiny/teacher.yaml"),
     *("--student_config", "conf/tiny/student.yaml", "--kd_config", "conf/tiny/kd.yaml"),
     *("--inference_configs", "conf/tiny/decode.yaml"),
     *("--teacher_max_wer", "1000", "--nbpe", "60", "--deploy", "true"),
+    *TRANSCRIBED,
 ]
 ROLES = ("teacher", "control", "parameters", "distilled")
 STUDENTS = ("alone", "teacher's parameters", "distilled")
@@ -275,7 +285,7 @@ def test_transducers_go_from_teacher_to_results(recipe):
     options += ["--kd_config", "conf/lattice/kd.yaml", "--nbpe", "60", "--train_jobs", "2"]
     options += ["--inference_configs", "conf/lattice/decode.yaml", "--streaming", "true"]
     options += ["--teacher_max_wer", "100000", "--init_student", "true"]
-    options += ["--parameters_control", "false", "--cost_utterances", "2"]
+    options += ["--parameters_control", "false", "--cost_utterances", "2", *TRANSCRIBED]
     answer = run(recipe, *options, "--stage", "7", "--stop_stage", "15")
     assert answer.returncode == 0, answer.stderr[-3000:]
     table = (exp / "asr_teacher_s1/init/student.md").read_text()

@@ -46,9 +46,11 @@ SETS = {
     "librispeech": _LIBRISPEECH_SETS,
     "mini_librispeech": _LIBRISPEECH_SETS,
     "mini": {
-        "train_small": ("train-small",),
+        "train_few": ("train-few",),
+        "train_small": ("train-few", "train-small"),
         "train_more": ("train-more",),
-        "train_all": ("train-small", "train-more"),
+        "train_rest": ("train-small", "train-more"),
+        "train_all": ("train-few", "train-small", "train-more"),
         "dev": ("dev-clean",),
         "test": ("test-clean",),
     },

@@ -37,7 +37,8 @@ class Subset:
 
 
 SUBSETS = {
-    "train-small": Subset(60, 14),
+    "train-few": Subset(20, 14),
+    "train-small": Subset(40, 14),
     "train-more": Subset(100, 10),
     "dev-clean": Subset(10, 9),
     "test-clean": Subset(20, 10),
