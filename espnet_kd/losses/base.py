@@ -22,7 +22,8 @@ class Needs:
     ``labels`` (the transcript), ``joint`` (the student's transducer lattice, and of the
     teacher's ``classes``, ``path`` or ``logits``), ``nbest`` (so many hypotheses of the
     teacher), ``decode`` (the student's decoder, to be run along other prefixes); of other
-    tasks ``spectrum``, ``durations``, ``waveforms``, ``masks``, ``classes``.
+    tasks ``spectrum``, ``durations``, ``waveforms``, ``masks``, ``classes``, and of the
+    batch their ``truth``.
 
     Args:
         teacher: Whether there must be a teacher at all.

@@ -142,6 +142,7 @@ class ModelOutputs:
             sources, (B, T, S F).
         masks: A separator's masks, (B, T, S F), of complex ones both parts.
         durations: Logarithms of predicted durations, (B, U+1, 1).
+        truth: What outputs should be by the batch, by the name of their row.
         class_logits: Of a class an utterance, (B, 1, V), before the softmax.
         class_lens: 1 for each utterance, (B,).
         decode: Runs the attention decoder, with its graph, along other prefixes.
@@ -175,6 +176,7 @@ class ModelOutputs:
     spectrum: Hidden | None = None
     masks: Hidden | None = None
     durations: Hidden | None = None
+    truth: dict[str, Hidden] = field(default_factory=dict)
     class_logits: Tensor | None = None
     class_lens: Tensor | None = None
     decode: Decode | None = None

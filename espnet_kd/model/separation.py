@@ -134,6 +134,15 @@ def _is_in_stages(recorded: RecordedPass) -> bool:
     return isinstance(sources[0], list | tuple)
 
 
+def collected_references(recorded: RecordedPass) -> Tensor:
+    """What the sources should be, (B, S, N), of the reference channel.
+
+    Raises:
+        KDError: If the batch has not as many as the model separates.
+    """
+    return _references(recorded, len(_separated(recorded)))
+
+
 @torch.no_grad()
 def _order(recorded: RecordedPass, waves: Tensor, lens: Tensor) -> Tensor:
     """For each reference the source that is it, (B, S): the best of all permutations."""

@@ -20,6 +20,7 @@ from espnet_kd.model.parts import Parts
 from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Request
 from espnet_kd.model.spectrum import collect_spectrum, missing_spectrum
+from espnet_kd.model.truth import collect_truth, missing_truth
 
 Missing = Callable[[nn.Module, Parts, Request], str | None]
 Records = Callable[[Parts, Request], Iterable[str | None]]
@@ -91,6 +92,8 @@ TITLES = {
 }
 # What some models give that are asked by parts, and some that are not.
 SHARED = ("decoder",)
+# Of these the rows themselves know which models give them.
+OF_ANY = ("taps", "truth")
 OUTPUTS: dict[str, Row] = {
     row.name: row
     for row in (
@@ -206,6 +209,13 @@ OUTPUTS: dict[str, Row] = {
             lasting=False,
         ),
         Row(
+            "truth",
+            "truth",
+            missing=missing_truth,
+            collect=collect_truth,
+            teacher=False,
+        ),
+        Row(
             "taps",
             "hidden",
             missing=hidden.missing_tap,
@@ -270,7 +280,7 @@ def check_model(model: nn.Module, parts: Parts, request: Request, side: str) -> 
 def _foreign(model: nn.Module, row: Row) -> str | None:
     """Why models of a kind never give a part; None of parts that they may give."""
     family = family_of(model)
-    if family is not None and row.name not in (*family.outputs, "taps"):
+    if family is not None and row.name not in (*family.outputs, *OF_ANY):
         return (
             f" is a {family.title}, which has no {row.title}; it learns by {family.losses}"
         )

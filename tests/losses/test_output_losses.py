@@ -12,6 +12,8 @@ from espnet_kd.losses import (
     spectrum_l1,
     waveform_si_snr,
 )
+from espnet_kd.losses.spectrum import SpectrumL1
+from espnet_kd.model.outputs import Hidden, ModelOutputs, TeacherTargets
 from espnet_kd.model.separation import si_snr
 
 LENS = torch.tensor([2, 1])
@@ -96,3 +98,35 @@ def test_sources_count_alike():
 def test_shapes_are_named():
     with pytest.raises(ValueError, match=r"student_waveforms \(2, 2, 2\) and teacher_wave"):
         waveform_si_snr(STUDENT, TEACHER[:1], LENS)
+
+
+def outputs_of(values, kind=ModelOutputs, **more):
+    return kind(LENS, spectrum=Hidden(values, LENS), **more)
+
+
+@pytest.mark.parametrize(
+    ("truths", "expected"),
+    [
+        # The first frames' differences are 1 and 3.5, the last's 2, as above.
+        ((TEACHER, TEACHER), 6.5 / 3),
+        ((TEACHER, STUDENT), 4.5 / 3),
+        ((STUDENT, TEACHER), 2.0 / 3),
+        ((STUDENT, STUDENT), 0.0),
+    ],
+)
+def test_only_where_the_teacher_is_better(truths, expected):
+    truth = torch.stack([whole[b] for b, whole in enumerate(truths)])
+    student = outputs_of(STUDENT, truth={"spectrum": Hidden(truth, LENS)})
+    loss = SpectrumL1(where="teacher_better")
+    assert loss.needs().of_student["truth"] == ("spectrum",)
+    value = loss(student, outputs_of(TEACHER, TeacherTargets))
+    assert value.item() == pytest.approx(expected)
+    sure = outputs_of(TEACHER, TeacherTargets, weights=torch.tensor([2.0, 1.0]))
+    assert loss(student, sure).item() >= value.item()
+
+
+def test_a_teacher_as_far_from_the_truth_does_not_teach():
+    halfway = (STUDENT + TEACHER) / 2
+    student = outputs_of(STUDENT, truth={"spectrum": Hidden(halfway, LENS)})
+    loss = SpectrumL1(where="teacher_better")
+    assert loss(student, outputs_of(TEACHER, TeacherTargets)).item() == 0
