@@ -19,6 +19,7 @@ from espnet_kd.errors import KDError
 from espnet_kd.host.compat import default_settings, task_class
 from espnet_kd.host.experiment import open_experiment
 from espnet_kd.host.files import whole_file
+from espnet_kd.host.known_tasks import BY_PARTS
 from espnet_kd.student.build import build_student
 from espnet_kd.student.initialise import summary
 
@@ -32,6 +33,8 @@ python -m espnet2.bin.asr_train ... --config conf/student.yaml \\
 COMMON = ("token_list", "token_type", "bpemodel", "input_size", "cleaner", "g2p")
 # What a student takes over from its teacher unless its config says otherwise.
 INHERITED = ("normalize", "normalize_conf", "frontend", "frontend_conf")
+# Tasks whose models consist of an encoder and perhaps a decoder of layers.
+LAYERED = (*BY_PARTS, "mt")
 # The student's own recipe knows its statistics.
 LEFT_OUT = "normalize."
 
@@ -53,8 +56,18 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 def run(args: argparse.Namespace) -> str:
-    """Write the parameters and the table; give the table."""
+    """Write the parameters and the table; give the table.
+
+    Raises:
+        KDError: If models of the task have no layers that are known.
+    """
     task = task_class(args.task)
+    if args.task not in LAYERED:
+        raise KDError(
+            f"the layers of '{args.task}' models are not known by name, only those of "
+            f"{', '.join(LAYERED)}; let the student begin at random, or copy parts of one "
+            "shape by ESPnet's own --init_param FILE:PART:PART"
+        )
     with open_experiment(args.exp, args.file) as teacher:
         settings = student_settings(task, teacher.settings, args.student_config)
         state, origins = build_student(task, teacher, settings, choice_of(args))

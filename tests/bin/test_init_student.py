@@ -122,3 +122,9 @@ def test_what_cannot_be_is_refused(place):
     (place / "student.yaml").unlink()
     with pytest.raises(SystemExit, match=r"--student_config .*No such file"):
         main(command(place))
+
+
+def test_models_of_unknown_layers_are_refused(place):
+    with pytest.raises(SystemExit, match="the layers of 'lm' models are not known by name"):
+        main(command(place, "--task", "lm"))
+    assert not (place / "init.pth").exists()
