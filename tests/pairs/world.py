@@ -63,7 +63,7 @@ class World:
 
     def language_model(self, tokens: Sequence[str]) -> Path:
         """An experiment of an untrained language model."""
-        return self._once("lm", list(tokens), lambda to: _write_lm(to, tokens))
+        return self._once("lm", list(tokens), lambda to: write_lm(to, tokens))
 
     def caches(self, exp: Path, parts: Iterable[str], taps: Iterable[str]) -> list[str]:
         """The targets of both corpora, written by the command.
@@ -127,7 +127,8 @@ def _write(folder: Path, utts: list[str], random: np.random.Generator) -> None:
         (folder / name).write_text("".join(rows))
 
 
-def _write_lm(folder: Path, tokens: Sequence[str]) -> None:
+def write_lm(folder: Path, tokens: Sequence[str]) -> None:
+    """An experiment of an untrained language model over these tokens."""
     task = language_model_task()
     args = task.get_parser().parse_args(["--output_dir", "unused"])
     conf = vars(args) | {"lm": "transformer", "lm_conf": LM, "token_list": list(tokens)}

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from conftest import SHARED
+from pairs.world import write_lm
 from recipe_runs import NEEDS_SCLITE, WORDS, checkout, run
 
 from espnet_kd.host.kaldi_dir import read_table
@@ -328,6 +329,57 @@ def test_a_student_starts_from_its_teacher(recipe):
     state = torch.load(trained, weights_only=True)
     named = {n for n, _ in state.items() if "running" not in n and "batches" not in n}
     assert all(torch.equal(first[name], state[name]) for name in named & first.keys())
+
+
+@pytest.mark.dealt
+def test_a_teacher_hears_other_audio_of_the_same_utterances(recipe):
+    """Stages 8 and 11: louder audio, by which it is told from the students' own."""
+    for name in ("train_small", "dev"):
+        source = recipe / "dump/fbank" / name / "final"
+        target = recipe / "dump/louder" / name / "final"
+        target.mkdir(parents=True)
+        with kaldiio.WriteHelper(f"ark,scp:{target}/f.ark,{target}/feats.scp") as writer:
+            for utterance, features in kaldiio.load_scp(str(source / "feats.scp")).items():
+                writer(utterance, features + 1)
+    kd = yaml.safe_load((recipe / "conf/tiny/kd.yaml").read_text())
+    kd["teachers"] = [{"exp": "exp/asr_teacher_s1", "hears": "teacher_speech"}]
+    (recipe / "conf/tiny/kd_hears.yaml").write_text(yaml.safe_dump(kd))
+    exp = share_statistics(recipe, "exp_hears")
+    options = [*TINY, *RANDOM, "--expdir", exp.name, "--mini_scale", "0.1"]
+    options += ["--teacher_exp", "exp/asr_teacher_s1", "--teacher_hears", "dump/louder"]
+    options += ["--kd_config", "conf/tiny/kd_hears.yaml", "--kd_args", ONE_STEP]
+    for stage in ("8", "11"):
+        answer = run(recipe, *options, "--stage", stage, "--stop_stage", stage)
+        assert answer.returncode == 0, answer.stderr[-3000:]
+    log = (exp / "asr_distilled_s1/train.log").read_text()
+    assert "hears: teacher_speech" in log
+    assert "dump/louder/train_small/final/feats.scp" in log
+
+
+@pytest.mark.dealt
+def test_a_language_model_takes_part_in_the_search(recipe):
+    """Stage 12, by a model whose weight is so large that it decides alone."""
+    tokens = yaml.safe_load((recipe / "exp/asr_teacher_s1/config.yaml").read_text())
+    write_lm(recipe / "exp_lm", tokens["token_list"])
+    decode = yaml.safe_load((recipe / "conf/tiny/decode.yaml").read_text())
+    (recipe / "conf/tiny/with_lm.yaml").write_text(
+        yaml.safe_dump(decode | {"lm_weight": 50})
+    )
+    options = [*TINY, "--mini_scale", "0.1", "--stage", "12", "--stop_stage", "12"]
+    options += ["--lm_exp", "exp_lm", "--inference_configs", "conf/tiny/with_lm.yaml"]
+    options += ["--lm_model", "valid.acc.ave.pth"]
+    answer = run(recipe, *options)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    exp = recipe / "exp/asr_teacher_s1"
+    alone, helped = (
+        read_table(exp / name / "test" / "text") for name in ("decode", "with_lm")
+    )
+    assert alone.keys() == helped.keys()
+    assert alone != helped
+    write_lm(recipe / "exp_lm", [*tokens["token_list"][:2], "x", *tokens["token_list"][3:]])
+    answer = run(recipe, *options)
+    assert answer.returncode == 1
+    assert "check_lm: --lm_exp exp_lm has another token list than" in answer.stderr
 
 
 @pytest.fixture
