@@ -1,10 +1,14 @@
 """A checkout to run the recipes in, for a run writes beside its run.sh."""
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import REPO
@@ -47,3 +51,19 @@ def run(recipe: Path, *options: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+@contextmanager
+def local_scripts(recipe: Path) -> Iterator[SimpleNamespace]:
+    """A recipe's own scripts, as modules that no other recipe's take for their own."""
+    folder = recipe / "local"
+    names = [path.stem for path in folder.glob("*.py")]
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    sys.path.insert(0, str(folder))
+    try:
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    finally:
+        sys.path.remove(str(folder))
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)

@@ -29,6 +29,24 @@ class Recogniser(Protocol):
         """Decode one utterance into ``(text, tokens, ids, hypothesis)``, best first."""
 
 
+class WholeRecogniser:
+    """ESPnet's recogniser of the asr task, without what intermediate CTC says beside.
+
+    Args:
+        stock: ESPnet's.
+    """
+
+    def __init__(self, stock: Any) -> None:
+        self.stock = stock
+        self.asr_model: nn.Module = stock.asr_model
+
+    def __call__(self, speech: Tensor) -> list[tuple[Any, ...]]:
+        """Decode one utterance as any recogniser does."""
+        answer = self.stock(speech)
+        found: list[tuple[Any, ...]] = answer[0] if isinstance(answer, tuple) else answer
+        return found
+
+
 class TransducerRecogniser:
     """ESPnet's recogniser of the asr_transducer task, which answers by hypotheses.
 
@@ -79,5 +97,5 @@ def recogniser(
     if task == "asr_transducer":
         more = options | {"streaming": is_streaming}
         return TransducerRecogniser(stock(config, weights, device=device, **more))
-    found: Recogniser = stock(config, weights, device=device, **options)
-    return found
+    found = stock(config, weights, device=device, **options)
+    return found if is_streaming else WholeRecogniser(found)

@@ -20,10 +20,12 @@ class Metric:
     Attributes:
         value: The figure, finite.
         better: Which of two models is the better one by it.
+        without: The figure of what goes into the models, finite; None where there is none.
     """
 
     value: float
     better: Literal["lower", "higher"]
+    without: float | None = None
 
 
 def write_scores(output_dir: Path, metrics: Mapping[str, Metric], utterances: int) -> None:
@@ -40,10 +42,9 @@ def write_scores(output_dir: Path, metrics: Mapping[str, Metric], utterances: in
     if not utterances:
         raise KDError(f"{output_dir}: there was no utterance to measure")
     for name, metric in metrics.items():
-        if not math.isfinite(metric.value):
-            raise KDError(
-                f"{output_dir}: {name} is {metric.value}; look into the log there"
-            )
+        for value in (metric.value, metric.without):
+            if value is not None and not math.isfinite(value):
+                raise KDError(f"{output_dir}: {name} is {value}; look into the log there")
     found = {name: asdict(metric) for name, metric in metrics.items()}
     with whole_file(output_dir / "scores.json") as file:
         json.dump({"metrics": found, "utterances": utterances}, file, indent=1)

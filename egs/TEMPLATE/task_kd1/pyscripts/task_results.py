@@ -6,15 +6,18 @@
 
 A run's directory holds scores.json, as local/evaluate.py of the recipe writes it:
     {"metrics": {NAME: {"value": X, "better": "higher" or "lower"}, ...}, "utterances": N}
+A metric may also have "without": the figure of what goes into the models, for a row.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
@@ -42,6 +45,7 @@ class Measured:
         parameters: Number of the model's parameters.
         values: What each metric gave.
         signs: 1 for a metric that falls as models improve, -1 for one that rises.
+        without: What the metrics say of what goes into the model, where they say it.
     """
 
     role: str
@@ -50,6 +54,7 @@ class Measured:
     parameters: int
     values: dict[str, float]
     signs: dict[str, float]
+    without: dict[str, float] = field(default_factory=dict)
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -82,7 +87,8 @@ def read_run(text: str, task: str) -> Measured:
     path = Path(folder) / "scores.json"
     metrics = read_results(path, "evaluation").get("metrics")
     size = parameters_of(Path(model_dir) / "config.yaml", task_class(task))
-    return Measured(role, int(seed), test_set, size, *checked(metrics, path))
+    found = checked(metrics, path)
+    return Measured(role, int(seed), test_set, size, *found, without_models(metrics))
 
 
 def checked(metrics: object, path: Path) -> tuple[dict[str, float], dict[str, float]]:
@@ -96,13 +102,20 @@ def checked(metrics: object, path: Path) -> tuple[dict[str, float], dict[str, fl
         assert metrics
         values = {name: float(found["value"]) for name, found in metrics.items()}
         signs = {name: SIGNS[found["better"]] for name, found in metrics.items()}
-        assert all(map(math.isfinite, values.values()))
+        figures = (*values.values(), *without_models(metrics).values())
+        assert all(map(math.isfinite, figures))
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError):
         raise KDError(
             f"{path} has no metric with a finite value and what is better; run the "
             "evaluation stage again"
         ) from None
     return values, signs
+
+
+def without_models(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """What metrics say of what goes into the models, of those that say it."""
+    told = {name: found.get("without") for name, found in metrics.items()}
+    return {name: float(value) for name, value in told.items() if value is not None}
 
 
 def sections(runs: list[Measured]) -> list[Section]:
@@ -118,6 +131,10 @@ def section_of(runs: list[Measured], test_set: str, metric: str) -> Section:
     head = ["model", "parameters", "ratio", metric, *(f"seed {s}" for s in seeds), "gap"]
     roles = in_order(run.role for run in shown)
     rows = [row_of(shown, role, metric, seeds) for role in roles]
+    without = [run.without[metric] for run in shown if metric in run.without]
+    if without:
+        blank = [""] * (len(seeds) + 1)
+        rows.insert(0, ["without a model", "", "", f"{mean(without):.3f}", *blank])
     return Section(f"{test_set}, {metric}", head, rows, strong=3)
 
 
