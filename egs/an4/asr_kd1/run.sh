@@ -3,6 +3,7 @@
 #
 #   ./run.sh [EXPERIMENT] --an4_dir DIR [--option value ...]     see ../../librispeech
 #   ./run.sh audio|streaming|transducer --an4_audio DIR [--option value ...]
+#   ./run.sh noisy --an4_audio DIR --noise DIR [--option value ...]
 #
 # From features (39 coefficients):
 # hybrid   (default) teacher, control and distilled student on all of AN4
@@ -14,16 +15,17 @@
 # table    every loss in the place of that, each at the best of its weights; what follows goes
 #          to loss_table.py
 #
-# From audio; kept apart, in data/audio, dump/audio and exp/audio or exp/transducer:
+# From audio; kept apart, in data, dump and exp/audio, exp/transducer and exp/noisy:
 # audio       teacher, control and distilled student: run_audio.sh
 # streaming   students that answer while one speaks, of the same teacher: run_streaming.sh
 # transducer  the same among transducers, with a teacher of their own: run_transducer.sh
+# noisy       students that hear noise, of the teacher that hears none: run_noisy.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 experiment=hybrid
 case "${1:-}" in
-    audio | streaming | transducer) exec "./run_$1.sh" "${@:2}" ;;
+    audio | streaming | transducer | noisy) exec "./run_$1.sh" "${@:2}" ;;
     hybrid | cached | labels | scarce | table) experiment=$1; shift ;;
 esac
 if [ "${1:-}" != --an4_dir ] || [ $# -lt 2 ]; then

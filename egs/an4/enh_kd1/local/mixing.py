@@ -1,8 +1,13 @@
 """Speech with noise at a ratio that is told, the same every time."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+
+from espnet_kd.errors import KDError
+from espnet_kd.host.kaldi_dir import read_table
 
 # Frames of 64 ms whose power is below this part of the mean are pauses, as they are to
 # espnet2.train.preprocessor, which mixes for the training.
@@ -46,3 +51,22 @@ def mixed(speech: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
     power = max(float(np.mean(np.square(noise, dtype=np.float64))), 1e-10)
     scale = np.sqrt(speech_power(speech) / power * 10 ** (-snr / 10))
     return (speech + scale * noise).astype(np.float32)
+
+
+def clips_of(noise: Path, folds: Sequence[str]) -> list[Path]:
+    """The clips of some folds, sorted by name.
+
+    Raises:
+        KDError: If there are none, or one of them is missing.
+    """
+    listed = read_table(noise / "clips.tsv")
+    clips = sorted(noise.absolute() / name for name in listed if listed[name] in folds)
+    if not clips:
+        raise KDError(
+            f"{noise / 'clips.tsv'} has no clip of fold {' or '.join(folds)}; it lists a "
+            "file and its fold, from 1 to 4, in every line"
+        )
+    for clip in clips:
+        if not clip.is_file():
+            raise KDError(f"{noise / 'clips.tsv'} lists {clip}, which is missing")
+    return clips

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import soundfile
 from generate import generate
-from mixing import draws_of, mixed, stretch_of
+from mixing import clips_of, draws_of, mixed, stretch_of
 from prepare_audio import Recording, write_set
 from voices import FS, apart, read_mono
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.errors import KDError
 from espnet_kd.host.files import whole_file
-from espnet_kd.host.kaldi_dir import read_table, write_table
+from espnet_kd.host.kaldi_dir import write_table
 
 FOLDS = {"train": ("1", "2"), "dev": ("3",), "test": ("4",)}
 
@@ -92,25 +92,6 @@ def prepare(
     write_table(output_dir / "train" / "noise.scp", names)
     write_clean(output_dir / "train", voices["train"])
     write_set(output_dir / "train", voices["train"])
-
-
-def clips_of(noise: Path, folds: Sequence[str]) -> list[Path]:
-    """The clips of some folds, sorted by name.
-
-    Raises:
-        KDError: If there are none, or one of them is missing.
-    """
-    listed = read_table(noise / "clips.tsv")
-    clips = sorted(noise.absolute() / name for name in listed if listed[name] in folds)
-    if not clips:
-        raise KDError(
-            f"{noise / 'clips.tsv'} has no clip of fold {' or '.join(folds)}; it lists a "
-            "file and its fold, from 1 to 4, in every line"
-        )
-    for clip in clips:
-        if not clip.is_file():
-            raise KDError(f"{noise / 'clips.tsv'} lists {clip}, which is missing")
-    return clips
 
 
 def write_clean(folder: Path, recordings: Sequence[Recording]) -> None:
