@@ -14,6 +14,7 @@ prepare_data() {
 }
 
 collect_all_statistics() {
+    if [ -n "${ready_shapes}" ]; then return; fi
     log "Stage 2: statistics of ${train_set}"
     # shellcheck disable=SC2086
     collect_statistics "${train_set}" ${task_args} ${stats_args}

@@ -55,6 +55,11 @@ set_model_opts() { stats_settings=(); model_opts=(); }
 set_train_opts() {
     local name
     train_opts=()
+    if [ -n "${ready_shapes}" ]; then
+        train_opts=(--train_shape_file "$(final "$1")/${ready_shapes}"
+            --valid_shape_file "$(final "${valid_set}")/${ready_shapes}")
+        return
+    fi
     for name in ${shapes:-$(names_of "${streams}")}; do
         train_opts+=(--train_shape_file "${stats_dir}/$1/train/${name}_shape")
     done

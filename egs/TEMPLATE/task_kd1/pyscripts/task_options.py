@@ -56,6 +56,13 @@ DATA = (
         anything(),
         "Batches are made by the shapes of these streams; without names, of all.",
     ),
+    Option(
+        "ready_shapes",
+        "",
+        anything(),
+        "Batches are made by this file of a set, which local/prepare.py wrote; no "
+        "statistics are collected then.",
+    ),
 )
 
 MODELS = (
