@@ -55,6 +55,11 @@ labels_dir=${teacher_exp}/labels/${unlabelled_data}
 cache_dir() { echo "${teacher_exp}/targets/$1"; }
 init_file=${teacher_exp}/init/$(basename "${student_config}" .yaml)$(suffix "${tag}").pth
 
+# What helps every search.
+lm_opts=()
+if [ -n "${lm_exp}" ]; then
+    lm_opts=(--lm_train_config "${lm_exp}/config.yaml" --lm_file "${lm_exp}/${lm_model}")
+fi
 stats_dir=${expdir}/asr_stats_${feats_type}_bpe${nbpe}
 results_dir=${expdir}/results$(suffix "${tag}")
 feats_dir=${dumpdir}/${feats_type}

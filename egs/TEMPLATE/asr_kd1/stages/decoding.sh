@@ -35,9 +35,7 @@ decodings() {
 
 decode_all() {
     local dir set conf out role search
-    if [ -n "${lm_exp}" ]; then
-        "${python}" "${pyscripts}/check_lm.py" --lm_exp "${lm_exp}" --asr_exp "${teacher_exp}"
-    fi
+    check_language_model
     decodings | while read -r dir set conf out role _; do
         search=search_whole
         if "${streaming}" && [ "${role}" != teacher ]; then search=search_stream; fi
@@ -63,15 +61,12 @@ decode() {
 
 # search_whole MODEL_DIR SET INFERENCE_CONFIG DIR: utterances are heard whole, by stock ESPnet
 search_whole() {
-    local dir=$1 set=$2 conf=$3 out=$4 scp jobs lm=()
-    if [ -n "${lm_exp}" ]; then
-        lm=(--lm_train_config "${lm_exp}/config.yaml" --lm_file "${lm_exp}/${lm_model}")
-    fi
+    local dir=$1 set=$2 conf=$3 out=$4 scp jobs
     scp=$(final "${set}")/${feature_file}
     jobs=$("${python}" "${pyscripts}/split_scp.py" "${scp}" "${nj}" "${out}/logdir/keys")
     ${decode_cmd} JOB=1:"${jobs}" "${out}/logdir/decode.JOB.log" \
         "${python}" -m "espnet2.bin.${task}_inference" --ngpu 0 --batch_size 1 \
-        --config "${conf}" "${lm[@]}" --key_file "${out}/logdir/keys.JOB.scp" \
+        --config "${conf}" "${lm_opts[@]}" --key_file "${out}/logdir/keys.JOB.scp" \
         --data_path_and_name_and_type "$(features "${set}")" \
         --asr_train_config "${dir}/config.yaml" \
         --asr_model_file "${dir}/${inference_model}" --output_dir "${out}/logdir/output.JOB" \

@@ -20,6 +20,12 @@ set_data_key() {
 # key_file SET: the file whose keys are the set's utterances
 key_file() { echo "$(final "$1")/${feature_file}"; }
 
+# check_language_model: refuse one that speaks of other tokens
+check_language_model() {
+    if [ -z "${lm_exp}" ]; then return; fi
+    "${python}" "${pyscripts}/check_lm.py" --lm_exp "${lm_exp}" --asr_exp "${teacher_exp}"
+}
+
 # set_model_opts: what all trainings say of the data's form; statistics depend on the first
 set_model_opts() {
     stats_settings=("${feature_opts[@]}")
