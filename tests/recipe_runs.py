@@ -21,13 +21,18 @@ NEEDS_SCLITE = pytest.mark.skipif(
 )
 
 
-def checkout(root: Path, *corpora: str) -> Path:
-    """Copy the recipes of some corpora, as if nothing had run; gives the last one's."""
+def checkout(root: Path, *recipes: str) -> Path:
+    """Copy some recipes, as if nothing had run; gives the last one.
+
+    Args:
+        root: Where to.
+        recipes: Names such as ``voice_de/tts_kd1``; a corpus alone names its ``asr_kd1``.
+    """
     for name in ("espnet_kd", "conf"):
         (root / name).symlink_to(REPO / name)
-    for corpus in ("TEMPLATE", *corpora):
-        source = REPO / "egs" / corpus / "asr_kd1"
-        recipe = root / "egs" / corpus / "asr_kd1"
+    for name in ("TEMPLATE", "TEMPLATE/task_kd1", *recipes):
+        folder = name if "/" in name else f"{name}/asr_kd1"
+        source, recipe = REPO / "egs" / folder, root / "egs" / folder
         shutil.copytree(
             source,
             recipe,
