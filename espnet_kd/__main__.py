@@ -159,7 +159,8 @@ def _run(arguments: list[str]) -> None:
             sys.argv = arguments[1:]
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         else:
-            if not Path(arguments[0]).exists():
+            script = Path(arguments[0])
+            if not (script.is_file() or (script / "__main__.py").is_file()):
                 raise KDError(_no_script(arguments[0]))
             sys.argv = arguments
             # A script finds its neighbours, as it does without the plugin.

@@ -65,6 +65,11 @@ def test_without_a_module_the_usage_is_an_error(arguments):
         (["-m", "no.such.module"], "no module named 'no.such.module' in "),
         (["-m", "espnet2.bin.asr_trian"], "no module named 'espnet2.bin.asr_trian' in "),
         (["no/such.py"], "no script no/such.py; a module's name comes after -m"),
+        # The checkout has a folder of this name.
+        (
+            ["conf"],
+            "no script conf; a module's name comes after -m; did you mean the command 'confs'?",
+        ),
     ],
 )
 def test_what_is_not_there_is_named_in_a_sentence(arguments, sentence):

@@ -100,6 +100,11 @@ class DistillationLoss(nn.Module):
         raise NotImplementedError
 
     @property
+    def may_be_silent(self) -> bool:
+        """Whether 0 in a whole epoch is an answer, and no sign of a mistake."""
+        return False
+
+    @property
     def same_frame(self) -> bool:
         """Whether it asks a student to spell at the very frame where its teacher does."""
         return False

@@ -41,6 +41,11 @@ class OutputLoss(MeasuredLoss, own=OutputOptions):
     output: ClassVar[str]
     own: OutputOptions
 
+    @property
+    def may_be_silent(self) -> bool:
+        """Of a student that is nearer to the references than its teacher everywhere."""
+        return self.own.where == "teacher_better"
+
     def needs(self) -> Needs:
         """The row, of both models, and its reference where that is asked."""
         wanted: dict[str, Any] = {self.output: True}

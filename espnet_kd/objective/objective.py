@@ -199,10 +199,10 @@ class Objective:
 
         Every process of a distributed training must call it, and each finds the same.
         """
-        ended = self.endings.ended
-        trained = [t for t in self.terms if t.is_trained and t.config.name not in ended]
+        trained = [t for t in self.terms if t.is_trained and not t.loss.may_be_silent]
         fired = _anywhere([term.fired for term in trained])
-        return [t.config.name for t, did in zip(trained, fired, strict=True) if not did]
+        said = zip((t.config.name for t in trained), fired, strict=True)
+        return [name for name, did in said if not did and name not in self.endings.ended]
 
     def check_fired(self) -> None:
         """Refuse to go on when a term never contributed, in any process.

@@ -125,6 +125,11 @@ def test_only_where_the_teacher_is_better(truths, expected):
     assert loss(student, sure).item() >= value.item()
 
 
+def test_a_student_that_is_better_everywhere_stops_no_training():
+    assert SpectrumL1(where="teacher_better").may_be_silent
+    assert not SpectrumL1().may_be_silent
+
+
 def test_a_teacher_as_far_from_the_truth_does_not_teach():
     halfway = (STUDENT + TEACHER) / 2
     student = outputs_of(STUDENT, truth={"spectrum": Hidden(halfway, LENS)})

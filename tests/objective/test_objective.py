@@ -89,6 +89,13 @@ def test_a_term_that_never_fired_is_named():
     assert goal.check_fired() is None
 
 
+def test_a_term_that_may_be_silent_is_not(monkeypatch):
+    goal = objective(MSE | {"weight": 1.0})
+    monkeypatch.setattr(type(goal.terms[0].loss), "may_be_silent", True)
+    goal(torch.tensor([8.0]), *sides(2.0, 2.0), step=0)
+    assert goal.check_fired() is None
+
+
 def test_validation_does_not_count_as_having_fired():
     goal = objective(MSE | {"weight": 1.0})
     with torch.no_grad():

@@ -78,7 +78,7 @@ def refusal(corpus, out, dev_utterances=3):
 
 def test_what_cannot_be_prepared_is_named_with_a_remedy(corpus, tmp_path):
     out = tmp_path / "data"
-    assert "lower --dev_utterances" in refusal(corpus, out, 12)
+    assert "give the whole corpus" in refusal(corpus, out, 12)
     (corpus / "train.tsv").write_text("fa-an1-b\ttrain/fa-an1-b.flac\n")
     assert "train.tsv, line 1 has 2 fields instead of 3" in refusal(corpus, out)
     (corpus / "train.tsv").unlink()

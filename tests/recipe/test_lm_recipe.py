@@ -34,6 +34,14 @@ def recipe(tmp_path_factory):
             "unknown option --strems; did you mean --streams?",
         ),
         (["generated", "--task", "asr"], "--task: must be lm or tts"),
+        (
+            ["generated", "--streams", "text"],
+            "--streams: must be FILE,NAME,KIND, got 'text'",
+        ),
+        (
+            ["generated", "--other_tags", "gone"],
+            "there is no exp/lm_distilled_gone_s1/valid",
+        ),
         (["generated", "--stage", "4", "--stop_stage", "3"], "no stage is left to run"),
     ],
 )
@@ -80,3 +88,10 @@ def test_it_ends_in_a_table(recipe):
     for done_already in ("data are there", "statistics are there", "evaluated already"):
         assert done_already in again.stderr
     assert again.stderr.count("trained already") == 5
+    other = run(recipe, "generated", "--prepare_args", "--generated 400 --nbpe 40")
+    assert other.returncode == 1
+    assert "was begun with other data or settings; remove it" in other.stderr
+    gone = run(recipe, "generated", "--stage", "6", "--seeds", "7")
+    assert gone.returncode == 1
+    missing = "exp/lm_control_s7/valid.loss.ave.pth is missing: train that model first"
+    assert missing in gone.stderr

@@ -136,11 +136,36 @@ def test_every_value_is_judged_by_its_own_option(good):
         ),
         (
             {"teacher_hears": ".", "cache_targets": "true"},
-            "--teacher_hears teaches live: leave out --cache_targets true",
+            "--teacher_hears teaches live: give --cache_targets false with it",
         ),
         (
             {"teacher_hears": ".", "unlabelled_set": "more"},
-            "--teacher_hears teaches live: leave out --unlabelled_set more",
+            "--teacher_hears teaches live: give --unlabelled_set '' with it",
+        ),
+        (
+            {"teacher_hears": "."},
+            "--teacher_hears: dev/final/feats.scp is missing; name another run's "
+            "dump/fbank",
+        ),
+        (
+            {"unlabelled_set": "dev"},
+            "--unlabelled_set dev is one of --valid_set and --test_sets, too; a model is "
+            "judged by what it has not heard",
+        ),
+        (
+            {"student_train_set": "test"},
+            "--student_train_set test is one of --valid_set and --test_sets, too; a model "
+            "is judged by what it has not heard",
+        ),
+        (
+            {"student_train_set": "train_small", "unlabelled_set": "train_rest"},
+            "--unlabelled_set train_rest and --student_train_set train_small share "
+            "train-small; name audio whose transcripts the student has not",
+        ),
+        (
+            {"corpus": "an4", "stage": "2", "unlabelled_set": "train_small"},
+            "--unlabelled_set train_small and --student_train_set train_small share "
+            "train_small; name audio whose transcripts the student has not",
         ),
         (
             {"task": "asr_transducer", "cache_targets": "true"},
@@ -165,16 +190,42 @@ def test_what_options_say_together(good, changed, problem):
         {"speed_perturb_factors": "0.9 1.0"},
         {"task": "asr_transducer"},
         {"cache_targets": "true"},
-        {"teacher_hears": "."},
+        {"student_train_set": "train_few", "unlabelled_set": "train_rest"},
     ],
 )
 def test_what_goes_together(good, changed):
     assert read_options.problems_of(good | changed) == []
 
 
+@pytest.mark.parametrize("value", ["recommended", "conf"])
+def test_a_name_is_no_path_of_a_recipe(value):
+    assert "which is a path here, such as conf/NAME.yaml" in kinds.config().problem(value)
+
+
+@pytest.mark.parametrize("value", ["01", "00"])
+def test_one_number_is_written_in_one_way(value):
+    assert "must be a whole number" in kinds.whole(0).problem(value)
+
+
+def test_what_the_teacher_hears_is_there(good, tmp_path):
+    (tmp_path / "dump/dev/final").mkdir(parents=True)
+    (tmp_path / "dump/dev/final/feats.scp").touch()
+    assert read_options.problems_of(good | {"teacher_hears": "dump"}) == []
+
+
 def test_a_language_model_counts_as_its_configs_say(good, tmp_path):
     """ESPnet gives one that is not weighed the weight 1."""
-    with_lm = good | {"lm_exp": "."}
+    (tmp_path / "lm").mkdir()
+    with_lm = good | {"lm_exp": "lm"}
+    for name, text in (("config.yaml", "asr: conformer\n"), ("valid.loss.ave.pth", "")):
+        assert read_options.problems_of(with_lm) == [
+            f"--lm_exp: lm/{name} is missing; see --lm_model"
+        ]
+        (tmp_path / "lm" / name).write_text(text)
+    assert read_options.problems_of(with_lm) == [
+        "--lm_exp: lm is no language model, such as lm_train trains"
+    ]
+    (tmp_path / "lm/config.yaml").write_text("lm: transformer\n")
     assert read_options.problems_of(with_lm) == [
         "--lm_exp: inference_configs.yaml has no lm_weight; write how much the language "
         "model counts in that search, 0 for nothing"

@@ -27,8 +27,6 @@ TRANSCRIBED = (
     "train_small",
     "--unlabelled_set",
     "",
-    "--kd_args",
-    "",
 )
 TINY = [
     *("--teacher_config", "conf/tiny/teacher.yaml"),

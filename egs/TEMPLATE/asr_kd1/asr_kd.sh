@@ -6,7 +6,7 @@
 set -euo pipefail
 
 # shellcheck disable=SC2034  # the results show it
-command="$0 $*"
+command="$0$(printf ' %q' "$@")"
 template=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') ${*}" >&2; }
 

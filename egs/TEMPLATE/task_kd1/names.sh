@@ -24,8 +24,11 @@ final() { echo "${datadir}/$1"; }
 
 # Without streams of its own, the valid set has the training set's.
 valid_streams=${valid_streams:-${streams}}
-# The recipe's options may name statistics before these are there.
-train_args=${train_args//\{stats\}/${stats_dir}/${train_set}}
+# The recipe's options may name data and statistics before these are there.
+for _args in task_args stats_args train_args evaluate_args; do
+    printf -v "${_args}" '%s' "${!_args//\{data\}/${datadir}}"
+    printf -v "${_args}" '%s' "${!_args//\{stats\}/${stats_dir}/${train_set}}"
+done
 
 # set_data_opts SET: the streams of a training set and of the valid set, as ESPnet reads them
 set_data_opts() {
@@ -38,10 +41,11 @@ set_data_opts() {
         data_opts+=(--valid_data_path_and_name_and_type "$(final "${valid_set}")/${stream}")
     done
 }
-# set_data_key SET: the files that a result of this set depends on
+# set_data_key SET: the files that a result of this set depends on; the mark stands for what
+# stage 1 made beside the streams, such as tokens
 set_data_key() {
     local stream
-    data_key=()
+    data_key=("${datadir}/.done")
     for stream in ${streams}; do data_key+=("$(final "$1")/${stream%%,*}"); done
     for stream in ${valid_streams}; do
         data_key+=("$(final "${valid_set}")/${stream%%,*}")

@@ -27,6 +27,20 @@ models() {
     done
 }
 
+# check_other_tags: students that the results are to show are there
+check_other_tags() {
+    local other seed file
+    for other in ${other_tags}; do
+        for seed in ${seeds}; do
+            file=$(distilled_exp "${seed}" "${other}")/${inference_model}
+            if [ ! -f "${file}" ]; then
+                log "--other_tags ${other}: there is no ${file}; train that student first"
+                exit 2
+            fi
+        done
+    done
+}
+
 evaluate_all() {
     local dir set out
     evaluations | while read -r _ _ dir set out; do evaluate "${dir}" "${set}" "${out}"; done
@@ -35,8 +49,12 @@ evaluate_all() {
 # evaluate MODEL_DIR SET DIR
 evaluate() {
     local dir=$1 set=$2 out=$3 key
-    key=("${out}/.done" "${dir}/${inference_model}" local/evaluate.py "$(key_file "${set}")"
-        -- "${evaluate_args}")
+    key=("${out}/.done" "${dir}/${inference_model}" local/evaluate.py "${datadir}/.done"
+        "$(key_file "${set}")" -- "${evaluate_args}")
+    if [ ! -f "${dir}/${inference_model}" ]; then
+        log "${dir}/${inference_model} is missing: train that model first, stages 3 to 5"
+        exit 1
+    fi
     if is_fresh "${key[@]}"; then log "${out}: evaluated already"; return; fi
     log "Stage 6: ${set} with ${dir##*/}"
     rm -rf "${out}"; mkdir -p "${out}/logdir"

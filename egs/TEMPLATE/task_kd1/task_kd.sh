@@ -7,7 +7,7 @@
 set -euo pipefail
 
 # shellcheck disable=SC2034  # the results show it
-command="$0 $*"
+command="$0$(printf ' %q' "$@")"
 template=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 asr=${template}/../asr_kd1
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') ${*}" >&2; }
@@ -34,6 +34,8 @@ done
 # shellcheck disable=SC2154  # options
 on() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
 stage() { if on "$1"; then "$3"; fi; }
+
+check_other_tags
 
 # models.sh
 stage 1 "data, by the recipe's local/prepare.py" prepare_data

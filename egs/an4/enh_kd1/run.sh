@@ -26,7 +26,7 @@ esac
 
 ./task_kd.sh --task enh --prepare_args "${source}" \
     --streams "wav.scp,speech_mix,sound spk1.scp,speech_ref1,sound" \
-    --task_args "--noise_scp data/train/noise.scp" \
+    --task_args "--noise_scp {data}/train/noise.scp" \
     --teacher_config conf/teacher.yaml --student_config conf/student.yaml \
     --inference_model valid.snr_loss.ave.pth \
     --kd_config ../../../conf/kd/enhancement.yaml "$@"

@@ -17,14 +17,16 @@ case "${1:-}" in
             exit 2
         fi
         source="--an4_audio $3"; shift 3
-        if [ "${1:-}" = --bpe_dir ]; then tokens="--bpe_dir $2"; shift 2; fi ;;
+        if [ "${1:-}" = --bpe_dir ]; then
+            tokens="--bpe_dir ${2:?run.sh: a folder follows --bpe_dir}"; shift 2
+        fi ;;
     generated) source="--generated 400"; shift ;;
     *) echo "run.sh: say first what to train on: an4 --an4_audio DIR, or generated" >&2
         exit 2 ;;
 esac
 
 ./task_kd.sh --task lm --prepare_args "${source} ${tokens}" --streams text,text,text \
-    --task_args "--token_type bpe --bpemodel data/bpe/bpe.model \
-        --token_list data/bpe/tokens.txt --cleaner none --g2p none" \
+    --task_args "--token_type bpe --bpemodel {data}/bpe/bpe.model \
+        --token_list {data}/bpe/tokens.txt --cleaner none --g2p none" \
     --teacher_config conf/teacher.yaml --student_config conf/student.yaml \
     --kd_config ../../../conf/kd/language_model_student.yaml "$@"

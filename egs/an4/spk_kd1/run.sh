@@ -23,6 +23,6 @@ esac
 ./task_kd.sh --task spk --prepare_args "${source}" --ready_shapes speech_shape \
     --streams "wav.scp,speech,sound labels,spk_labels,text_int" \
     --valid_streams "wav.scp,speech,npy wav2.scp,speech2,npy labels,spk_labels,text_int" \
-    --task_args "--spk2utt data/train/spk2utt --spk_num ${voices}" \
+    --task_args "--spk2utt {data}/train/spk2utt --spk_num ${voices}" \
     --teacher_config conf/teacher.yaml --student_config conf/student.yaml \
     --inference_model valid.eer.ave.pth --kd_config ../../../conf/kd/speaker.yaml "$@"

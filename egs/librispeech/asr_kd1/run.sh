@@ -26,7 +26,7 @@ case "${experiment}" in
         # Of the audio that the teacher learned from, the students have 280 transcripts; the
         # distilled one hears the rest too. Seven epochs of all are 45 of these, in updates.
         options=(--corpus mini --train_set train_all --student_train_set train_few
-            --unlabelled_set train_rest --kd_args "--max_epoch 7"
+            --unlabelled_set train_rest --unlabelled_args "--max_epoch 7"
             --valid_set dev --test_sets test --nbpe 240 --train_jobs 2
             --teacher_config conf/mini/teacher.yaml
             --student_config conf/mini/student.yaml --kd_config conf/mini/kd.yaml

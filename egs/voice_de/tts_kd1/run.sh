@@ -35,7 +35,7 @@ done
 ./task_kd.sh --task tts --prepare_args "${source}" \
     --streams "text,text,text wav.scp,speech,sound durations,durations,text_int" \
     --shapes "text speech" \
-    --task_args "--token_type char --token_list data/tokens.txt --cleaner none --g2p none" \
+    --task_args "--token_type char --token_list {data}/tokens.txt --cleaner none --g2p none" \
     --stats_args "--normalize none --pitch_normalize none --energy_normalize none \
         --write_collected_feats true" \
     --train_args "${normalised}${collected}" \

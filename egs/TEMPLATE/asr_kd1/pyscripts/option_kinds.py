@@ -29,7 +29,7 @@ def whole(at_least: int = 1) -> Kind:
     """A whole number in digits, of no more than the shell can compare."""
 
     def problem(value: str) -> str:
-        if not re.fullmatch("[0-9]+", value) or int(value) < at_least:
+        if not re.fullmatch("0|[1-9][0-9]*", value) or int(value) < at_least:
             return f"must be a whole number of at least {at_least}, got '{value}'"
         return f"must have at most nine digits, got '{value}'" if len(value) > 9 else ""
 
@@ -109,7 +109,12 @@ def config() -> Kind:
     def problem(value: str) -> str:
         if not value:
             return "is needed: name a configuration file"
-        missing = "" if Path(value).is_file() else f"no such config: '{value}'"
+        hint = (
+            ""
+            if set("/.") & set(value)
+            else ", which is a path here, such as conf/NAME.yaml"
+        )
+        missing = "" if Path(value).is_file() else f"no such config: '{value}'{hint}"
         return written.problem(value) or missing
 
     return Kind("FILE", problem)

@@ -223,6 +223,12 @@ MODELS = (
     Option("teacher_args", "", anything(), "The teacher's training has these options too."),
     Option("student_args", "", anything(), "Both students' trainings have these options."),
     Option(
+        "unlabelled_args",
+        "",
+        anything(),
+        "It has these too if it hears an --unlabelled_set, before --student_args.",
+    ),
+    Option(
         "kd_args", "", anything(), "The distilled student's training has these options."
     ),
     Option(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from corpora import SETS
 
+LANGUAGE_MODEL = re.compile(r"^lm:", re.MULTILINE)
+EMPTY = "''"
 WEIGHT = re.compile(r"^lm_weight:", re.MULTILINE)
 
 
@@ -70,20 +72,69 @@ def lattices_are_live(settings: Mapping[str, str]) -> str:
     )
 
 
+def sets_apart(settings: Mapping[str, str]) -> str:
+    """Refuse a student that trains on what it is judged by."""
+    judged = [settings["valid_set"], *settings["test_sets"].split()]
+    for name in ("train_set", "student_train_set", "unlabelled_set"):
+        if settings[name] in judged:
+            return (
+                f"--{name} {settings[name]} is one of --valid_set and --test_sets, too; a "
+                "model is judged by what it has not heard"
+            )
+    return ""
+
+
+def transcripts_apart(settings: Mapping[str, str]) -> str:
+    """Refuse audio that is to be transcribed and has transcripts already."""
+    student, unlabelled = settings["student_train_set"], settings["unlabelled_set"]
+    known = SETS.get(settings["corpus"], {})
+    parts, others = (set(known.get(name, (name,))) for name in (student, unlabelled))
+    if not unlabelled or not parts & others:
+        return ""
+    return (
+        f"--unlabelled_set {unlabelled} and --student_train_set {student} share "
+        f"{min(parts & others)}; name audio whose transcripts the student has not"
+    )
+
+
+def heard_is_there(settings: Mapping[str, str]) -> str:
+    """Refuse a folder that holds nothing for the teacher to hear."""
+    file = "wav.scp" if settings["feats_type"] == "raw" else "feats.scp"
+    path = Path(settings["teacher_hears"]) / settings["valid_set"] / "final" / file
+    if not settings["teacher_hears"] or path.is_file():
+        return ""
+    return f"--teacher_hears: {path} is missing; name another run's dump/fbank"
+
+
+def language_model_is_there(settings: Mapping[str, str]) -> str:
+    """Refuse a folder that holds no language model."""
+    folder, file = Path(settings["lm_exp"]), settings["lm_model"]
+    if not settings["lm_exp"]:
+        return ""
+    for name in ("config.yaml", file):
+        if not (folder / name).is_file():
+            return f"--lm_exp: {folder / name} is missing; see --lm_model"
+    if not LANGUAGE_MODEL.search((folder / "config.yaml").read_text(encoding="utf-8")):
+        return f"--lm_exp: {folder} is no language model, such as lm_train trains"
+    return ""
+
+
 def heard_live(settings: Mapping[str, str]) -> str:
     """Refuse what the recipe would let the teacher do on the students' audio."""
     if not settings["teacher_hears"]:
         return ""
     for name, unset in (("cache_targets", "false"), ("unlabelled_set", "")):
         if settings[name] != unset:
-            return f"--teacher_hears teaches live: leave out --{name} {settings[name]}"
-    return ""
+            return f"--teacher_hears teaches live: give --{name} {unset or EMPTY} with it"
+    return heard_is_there(settings)
 
 
 def weighed_language_model(settings: Mapping[str, str]) -> str:
     """Refuse a language model whose weight nobody said, for ESPnet's is 1."""
     if not settings["lm_exp"]:
         return ""
+    if problem := language_model_is_there(settings):
+        return problem
     for config in settings["inference_configs"].split():
         if not WEIGHT.search(Path(config).read_text(encoding="utf-8")):
             return (
@@ -119,6 +170,8 @@ RULES = (
     unperturbed,
     one_origin,
     lattices_are_live,
+    sets_apart,
+    transcripts_apart,
     heard_live,
     weighed_language_model,
     whole_searches_have_it,

@@ -62,7 +62,8 @@ train_distilled() {
         log "Stage 11: distilled student, seed ${seed}; log: ${out}/train.log"
         # shellcheck disable=SC2086
         start "${out}" "${distilled_data}" "${student_config}" "${seed}" \
-            "${launcher}" "${opts[@]}" ${student_args} ${kd_args}
+            "${launcher}" "${opts[@]}" \
+            ${unlabelled_set:+${unlabelled_args}} ${student_args} ${kd_args}
     done
 }
 

@@ -6,7 +6,7 @@ A new option is a line here; task_kd.sh and its stages then find a variable of i
 
 from __future__ import annotations
 
-from option_kinds import anything, choice, config, name, optional, several
+from option_kinds import Kind, anything, choice, config, folder, name, optional, several
 from option_table import Option, Table
 from read_options import main
 from recipe_options import TABLE as RECOGNITION
@@ -19,6 +19,17 @@ SHARED = RECOGNITION.options
 def shared(*names: str) -> tuple[Option, ...]:
     """Options of recognition's recipe that this one has as well."""
     return tuple(SHARED[name] for name in names)
+
+
+def stream() -> Kind:
+    """What a model reads: FILE,NAME,KIND."""
+
+    def problem(value: str) -> str:
+        if len(value.split(",")) == 3 and all(value.split(",")):
+            return ""
+        return f"must be FILE,NAME,KIND, got '{value}'"
+
+    return Kind("FILE,NAME,KIND", problem)
 
 
 GENERAL = (
@@ -40,14 +51,14 @@ DATA = (
     Option(
         "streams",
         "",
-        several(anything()),
+        several(stream()),
         "Models read these files of a set, FILE,NAME,KIND each as ESPnet's "
         "train_data_path_and_name_and_type has them; the first holds every utterance.",
     ),
     Option(
         "valid_streams",
         "",
-        anything(),
+        optional(several(stream())),
         "The valid set has these instead, if it has others.",
     ),
     Option(
@@ -79,9 +90,16 @@ MODELS = (
         "",
         anything(),
         "Trainings have these options too; {stats} in them is the folder of the training "
-        "set's statistics.",
+        "set's statistics, {data} that of the data.",
     ),
-    *shared("teacher_config", "teacher_exp", "student_config"),
+    *shared("teacher_config"),
+    Option(
+        "teacher_exp",
+        "",
+        optional(folder()),
+        "This teacher is trained already; stage 3 then has nothing to do.",
+    ),
+    *shared("student_config"),
     Option("kd_config", "", config(), "This file is the distilled student's kd_conf."),
     Option(
         "inference_model",

@@ -60,7 +60,7 @@ def split(source: Path, dev_utterances: int) -> dict[str, list[Recording]]:
     if len(train) <= dev_utterances:
         raise KDError(
             f"{source / 'train.tsv'} has {len(train)} utterances, which leaves none to "
-            f"train on beside the {dev_utterances} of train_dev; lower --dev_utterances"
+            f"train on beside the {dev_utterances} for validation; give the whole corpus"
         )
     return {
         "test": read_list(source / "test.tsv"),
