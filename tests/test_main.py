@@ -68,7 +68,8 @@ def test_without_a_module_the_usage_is_an_error(arguments):
         # The checkout has a folder of this name.
         (
             ["conf"],
-            "no script conf; a module's name comes after -m; did you mean the command 'confs'?",
+            "no script conf; a module's name comes after -m; did you mean the command "
+            "'confs'?",
         ),
     ],
 )
