@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import kaldiio
 import numpy as np
@@ -330,11 +331,12 @@ def test_a_student_starts_from_its_teacher(recipe):
 
 
 @pytest.mark.dealt
-def test_a_teacher_hears_other_audio_of_the_same_utterances(recipe):
+def test_a_teacher_hears_other_audio_of_the_same_utterances(recipe, monkeypatch):
     """Stages 8 and 11: louder audio, by which it is told from the students' own."""
+    monkeypatch.chdir(recipe)
     for name in ("train_small", "dev"):
-        source = recipe / "dump/fbank" / name / "final"
-        target = recipe / "dump/louder" / name / "final"
+        source = Path("dump/fbank") / name / "final"
+        target = Path("dump/louder") / name / "final"
         target.mkdir(parents=True)
         with kaldiio.WriteHelper(f"ark,scp:{target}/f.ark,{target}/feats.scp") as writer:
             for utterance, features in kaldiio.load_scp(str(source / "feats.scp")).items():
