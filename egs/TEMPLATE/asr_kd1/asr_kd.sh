@@ -23,7 +23,7 @@ eval "${_settings}"
 . ./cmd.sh
 
 # What things are called, how results are marked and trainings run; the stages' functions.
-for _part in names utils/{marks,asr_data,training,background} \
+for _part in utils/students names utils/{marks,asr_data,training,background} \
     stages/{data,audio,models,teacher,decoding,results,packing}; do
     # shellcheck source=/dev/null
     . "${template}/${_part}.sh"

@@ -6,8 +6,6 @@ set -euo pipefail
 
 # unique WORD ...: the words, or lines of words, each once
 unique() { printf '%s\n' "$@" | awk 'NF && !seen[$0]++'; }
-# suffix TAG: what a tag adds to a name
-suffix() { if [ -n "$1" ] && [ "$1" != untagged ]; then echo "_$1"; fi; }
 
 # Data sets: as they come, and as they are trained on, with copies at other speeds.
 corpus_dir=${librispeech_dir:-downloads/${corpus}}
@@ -43,14 +41,7 @@ kd_trainer="-m espnet_kd ${trainer}"
 if [ "${task}" = asr_transducer ]; then trainer=${kd_trainer}; fi
 
 # Models, and what the teacher gives.
-own_teacher=false
-if [ -z "${teacher_exp}" ]; then
-    own_teacher=true; teacher_exp=${expdir}/asr_teacher_s${teacher_seed}
-fi
-control_exp() { echo "${expdir}/asr_control$(suffix "${control_tag:-${tag}}")_s$1"; }
-parameters_exp() { echo "${expdir}/asr_parameters$(suffix "${tag}")_s$1"; }
-# distilled_exp SEED [TAG]: of this run, or of a run with another tag
-distilled_exp() { echo "${expdir}/asr_distilled$(suffix "${2-${tag}}")_s$1"; }
+name_models asr
 labels_dir=${teacher_exp}/labels/${unlabelled_data}
 cache_dir() { echo "${teacher_exp}/targets/$1"; }
 init_file=${teacher_exp}/init/$(basename "${student_config}" .yaml)$(suffix "${tag}").pth

@@ -4,19 +4,12 @@
 # shellcheck disable=SC2034,SC2154
 set -euo pipefail
 
-# suffix TAG: what a tag adds to a name
-suffix() { if [ -n "$1" ] && [ "$1" != untagged ]; then echo "_$1"; fi; }
-
 trainer="-m espnet2.bin.${task}_train"
 kd_trainer="-m espnet_kd ${trainer}"
 
-own_teacher=false
-if [ -z "${teacher_exp}" ]; then
-    own_teacher=true; teacher_exp=${expdir}/${task}_teacher_s${teacher_seed}
-fi
-control_exp() { echo "${expdir}/${task}_control$(suffix "${control_tag:-${tag}}")_s$1"; }
-# distilled_exp SEED [TAG]: of this run, or of a run with another tag
-distilled_exp() { echo "${expdir}/${task}_distilled$(suffix "${2-${tag}}")_s$1"; }
+# No student here starts from its teacher's parameters.
+parameters_control=false
+name_models "${task}"
 
 stats_dir=${expdir}/${task}_stats
 results_dir=${expdir}/results$(suffix "${tag}")

@@ -14,33 +14,6 @@ evaluations() {
     done
 }
 
-# models: role, seed and directory of every trained model, a line each
-models() {
-    local seed other
-    echo "teacher ${teacher_seed} ${teacher_exp}"
-    for seed in ${seeds}; do
-        echo "control ${seed} $(control_exp "${seed}")"
-        echo "distilled ${seed} $(distilled_exp "${seed}")"
-        for other in ${other_tags}; do
-            echo "distilled:${other} ${seed} $(distilled_exp "${seed}" "${other}")"
-        done
-    done
-}
-
-# check_other_tags: students that the results are to show are there
-check_other_tags() {
-    local other seed file
-    for other in ${other_tags}; do
-        for seed in ${seeds}; do
-            file=$(distilled_exp "${seed}" "${other}")/${inference_model}
-            if [ ! -f "${file}" ]; then
-                log "--other_tags ${other}: there is no ${file}; train that student first"
-                exit 2
-            fi
-        done
-    done
-}
-
 evaluate_all() {
     local dir set out
     evaluations | while read -r _ _ dir set out; do evaluate "${dir}" "${set}" "${out}"; done

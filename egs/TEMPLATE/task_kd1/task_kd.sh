@@ -24,7 +24,8 @@ eval "${_settings}"
 . ./cmd.sh
 
 # What things are called, how results are marked and trainings run; the stages' functions.
-for _part in "${template}/names" "${asr}"/utils/{marks,training,background} \
+for _part in "${asr}/utils/students" "${template}/names" \
+    "${asr}"/utils/{marks,training,background} \
     "${template}"/{models,results}; do
     # shellcheck source=/dev/null
     . "${_part}.sh"

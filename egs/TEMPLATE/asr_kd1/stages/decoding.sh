@@ -4,22 +4,6 @@
 # shellcheck disable=SC2154  # variables come from asr_kd.sh
 set -euo pipefail
 
-# models: role, seed and directory of every trained model, a line each
-models() {
-    local seed other
-    echo "teacher ${teacher_seed} ${teacher_exp}"
-    for seed in ${seeds}; do
-        echo "control ${seed} $(control_exp "${seed}")"
-        if "${parameters_control}"; then
-            echo "parameters ${seed} $(parameters_exp "${seed}")"
-        fi
-        echo "distilled ${seed} $(distilled_exp "${seed}")"
-        for other in ${other_tags}; do
-            echo "distilled:${other} ${seed} $(distilled_exp "${seed}" "${other}")"
-        done
-    done
-}
-
 # decodings: model directory, test set, inference config, output directory, role, seed
 decodings() {
     local role seed dir set conf

@@ -3,20 +3,6 @@
 # shellcheck disable=SC2154  # variables come from asr_kd.sh
 set -euo pipefail
 
-# check_other_tags: students that the results are to show are there
-check_other_tags() {
-    local other seed file
-    for other in ${other_tags}; do
-        for seed in ${seeds}; do
-            file=$(distilled_exp "${seed}" "${other}")/${inference_model}
-            if [ ! -f "${file}" ]; then
-                log "--other_tags ${other}: there is no ${file}; train that student first"
-                exit 2
-            fi
-        done
-    done
-}
-
 # set_cost_key: the models that are measured, and what their cost depends on
 set_cost_key() {
     local seed=${seeds%% *}

@@ -112,12 +112,7 @@ MODELS = (
 )
 
 RESULTS = (
-    Option(
-        "evaluate_args",
-        "",
-        optional(anything()),
-        "local/evaluate.py has these options.",
-    ),
+    Option("evaluate_args", "", anything(), "local/evaluate.py has these options."),
     *shared("other_tags"),
 )
 
