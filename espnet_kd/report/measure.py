@@ -31,6 +31,11 @@ def parameters_of(config: Path, task: type[Any]) -> int:
     return sum(parameters_by_part(model).values())
 
 
+def size_cells(parameters: int, largest: int) -> tuple[str, str]:
+    """Show a model's size in a table: in millions, and as a part of the largest one's."""
+    return f"{parameters / 1e6:.3f} M", f"1/{largest / parameters:.1f}"
+
+
 def gap_recovered(teacher: float, control: float, distilled: float) -> float:
     """Compute the share of the control's distance to the teacher that was closed.
 

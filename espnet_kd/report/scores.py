@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from espnet_kd.report.measure import gap_recovered
+from espnet_kd.report.measure import gap_recovered, size_cells
 from espnet_kd.report.roles import has_of_teacher, in_order, title_of
 from espnet_kd.report.section import Section
 
@@ -73,13 +73,11 @@ def _section(runs: Sequence[Run], group: tuple[str, str], figure: str) -> Sectio
 
 def _row(runs: Sequence[Run], role: str, seeds: Sequence[int]) -> list[str]:
     own = of_role(runs, role)
-    size = own[0].parameters
     largest = max(run.parameters for run in runs)
     by_seed = {run.seed: f"{run.wer:.2f}" for run in own}
     return [
         title_of(role),
-        f"{size / 1e6:.3f} M",
-        f"1/{largest / size:.1f}",
+        *size_cells(own[0].parameters, largest),
         f"{mean(run.wer for run in own):.2f}",
         *(by_seed.get(seed, "") for seed in seeds),
         f"{mean(run.cer for run in own):.2f}",

@@ -24,7 +24,7 @@ from espnet_kd.errors import KDError
 from espnet_kd.host.compat import task_class
 from espnet_kd.host.files import whole_file
 from espnet_kd.report.environment import environment
-from espnet_kd.report.measure import gap_recovered, parameters_of
+from espnet_kd.report.measure import gap_recovered, parameters_of, size_cells
 from espnet_kd.report.results import read_results
 from espnet_kd.report.roles import has_of_teacher, in_order, is_role, title_of
 from espnet_kd.report.section import Section, markdown
@@ -145,8 +145,7 @@ def row_of(runs: list[Measured], role: str, metric: str, seeds: list[int]) -> li
     by_seed = {run.seed: f"{run.values[metric]:.3f}" for run in own}
     return [
         title_of(role),
-        f"{own[0].parameters / 1e6:.3f} M",
-        f"1/{largest / own[0].parameters:.1f}",
+        *size_cells(own[0].parameters, largest),
         f"{mean_of(runs, role, metric):.3f}",
         *(by_seed.get(seed, "") for seed in seeds),
         gap_of(runs, role, metric) if has_of_teacher(role) else "",
