@@ -14,7 +14,6 @@ fi
     --teacher_config conf/teacher_transducer_audio.yaml \
     --student_config conf/student_transducer_streaming_audio.yaml \
     --kd_config conf/kd_transducer_streaming_audio.yaml \
-    --inference_model valid.cer_transducer.ave.pth --init_student true \
-    --parameters_control true --streaming true --test_sets test \
+    --init_student true --parameters_control true --streaming true --test_sets test \
     --inference_configs "conf/decode_transducer_greedy.yaml conf/decode_transducer_beam.yaml" \
     "${@:3}"
