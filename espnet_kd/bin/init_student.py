@@ -7,6 +7,7 @@ also written beside the output.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from espnet_kd.bin.command import add_choice, choice_of, command_parser, run_command
-from espnet_kd.documents import read_yaml
+from espnet_kd.documents import read_text, read_yaml
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import default_settings, task_class
 from espnet_kd.host.experiment import open_experiment
@@ -45,6 +46,11 @@ def get_parser() -> argparse.ArgumentParser:
     add_choice(parser, "teacher")
     text = "Training configuration of the student, a YAML file."
     parser.add_argument("--student_config", type=Path, required=True, help=text)
+    text = (
+        "The student's tokens, a line each, as its training is given them; rows of the "
+        "same tokens in another order are put in order. Without it: the teacher's."
+    )
+    parser.add_argument("--token_list", type=Path, help=text)
     text = "File to write, a .pth of parameters; a table of origins is written beside."
     parser.add_argument("--output", type=Path, required=True, help=text)
     return parser
@@ -70,6 +76,8 @@ def run(args: argparse.Namespace) -> str:
         )
     with open_experiment(args.exp, args.file) as teacher:
         settings = student_settings(task, teacher.settings, args.student_config)
+        if args.token_list is not None:
+            settings["token_list"] = read_tokens(args.token_list)
         state, origins = build_student(task, teacher, settings, choice_of(args))
     kept = {name: v for name, v in state.items() if not name.startswith(LEFT_OUT)}
     table = summary([origin for origin in origins if origin.name in kept])
@@ -78,6 +86,23 @@ def run(args: argparse.Namespace) -> str:
     with whole_file(args.output.with_suffix(".md")) as file:
         file.write(f"# {args.output.name}, from {args.exp}\n\n{table}\n")
     return table
+
+
+def read_tokens(path: Path) -> list[str]:
+    """Read a token list as ESPnet does, a token a line.
+
+    Raises:
+        KDError: If it cannot be read, or one token has two numbers.
+    """
+    text = read_text(path, f"--token_list {path} cannot be read")
+    tokens = [line.rstrip() for line in text.rstrip("\n").split("\n")]
+    twice = [token for token, count in Counter(tokens).items() if count > 1]
+    if twice:
+        raise KDError(
+            f"--token_list {path} names '{twice[0]}' more than once; give the file of "
+            "tokens that the student's training is given, a token a line"
+        )
+    return tokens
 
 
 def student_settings(

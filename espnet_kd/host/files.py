@@ -21,7 +21,8 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Raises:
         KDError: If the disk is full or cannot be written; ``path`` is then as before.
     """
-    partial = path.with_name(path.name + ".partial")
+    # Of this process alone: two runs of a recipe may write the same file at once.
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     encoding = None if "b" in mode else "utf-8"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

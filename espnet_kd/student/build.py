@@ -17,6 +17,7 @@ from espnet_kd.student.axes import LAYER, Axes
 from espnet_kd.student.importance import KINDS_WITH_DATA, importance_of
 from espnet_kd.student.initialise import Initialiser, Origin
 from espnet_kd.student.layers import layer_map
+from espnet_kd.student.token_rows import TokenRows
 from espnet_kd.student.wider import Shape
 
 SIDES = ("encoder", "decoder")
@@ -74,7 +75,18 @@ def build_student(
     layers = _layers(*states, choice.layers)
     importance = _importance(task, experiment.settings, teacher, choice)
     shapes = (_shape(settings), _shape(experiment.settings))
-    return Initialiser(states[1], importance, layers, *shapes)(states[0])
+    tokens = _token_rows(settings, experiment.settings)
+    return Initialiser(states[1], importance, layers, *shapes, tokens)(states[0])
+
+
+def _token_rows(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> TokenRows:
+    lists = (student.get("token_list"), teacher.get("token_list"))
+    if (
+        not all(isinstance(tokens, list | tuple) for tokens in lists)
+        or lists[0] == lists[1]
+    ):
+        return TokenRows()
+    return TokenRows(*lists, of_ctc="src_token_list" not in teacher)
 
 
 def can_start(

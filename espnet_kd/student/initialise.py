@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from espnet_kd.student.axes import LAYER, POSITION, VOCABULARY, Axes, Dim
 from espnet_kd.student.sources import source_of
+from espnet_kd.student.token_rows import TokenRows
 from espnet_kd.student.wider import Shape, refuse_wider
 
 # Parameters whose output ESPnet multiplies by the root of the width.
@@ -44,6 +45,7 @@ class Initialiser:
             student's layers.
         student_shape: What the student's parameters do not show.
         teacher_shape: What the teacher's do not show.
+        tokens: How the rows of tokens are found; as they are where none is given.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Initialiser:
         layers: Mapping[str, Sequence[int]],
         student_shape: Shape,
         teacher_shape: Shape,
+        tokens: TokenRows | None = None,
     ) -> None:
         self.teacher_state = teacher_state
         self.teacher_axes = Axes(teacher_state)
@@ -60,6 +63,7 @@ class Initialiser:
         self.layers = layers
         self.student_shape = student_shape
         self.teacher_shape = teacher_shape
+        self.tokens = tokens or TokenRows()
 
     def __call__(
         self, student_state: Mapping[str, Tensor]
@@ -151,8 +155,12 @@ class Initialiser:
         if student_dims is None or teacher_dims is None:
             same = whole.shape == value.shape
             return (whole.clone(), "copied") if same else (value, "of another shape")
-        pairs = zip(student_dims, teacher_dims, strict=True)
+        pairs = list(zip(student_dims, teacher_dims, strict=True))
         units = {t.axis: chosen[s.axis] for s, t in pairs if s.axis in chosen}
+        if any(s.axis == VOCABULARY for s, _ in pairs):
+            if self.tokens.differ(source):
+                return value, "of other tokens"
+            units |= self.tokens.units(source)
         found = self.teacher_axes.take(whole, source, units)
         if past := self._hears_only_past(source):
             found = _past(found, value.shape[-1])

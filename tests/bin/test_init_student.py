@@ -47,6 +47,37 @@ def test_a_checkpoint_and_a_table(place, capsys):
     assert capsys.readouterr().out in table + "\n"
 
 
+def test_rows_follow_their_tokens(place):
+    """The same tokens in another order: every row belongs to the token of its name."""
+    teacher = torch.load(place / "teacher" / "valid.acc.ave.pth", weights_only=True)
+    tokens = asr_options()["token_list"]
+    order = [tokens[0], *tokens[-2:0:-1], tokens[-1]]
+    (place / "tokens.txt").write_text("".join(f"{token}\n" for token in order))
+    main(command(place, "--token_list", str(place / "tokens.txt")))
+    student = torch.load(place / "init.pth", weights_only=True)
+    by_token = ("ctc.ctc_lo", "decoder.output_layer", "decoder.embed.0")
+    names = [n for n in student if n.rpartition(".")[0] in by_token]
+    assert len(names) == 5  # weights of three, biases of two
+    for name in names:
+        for row, token in enumerate(order):
+            assert torch.equal(student[name][row], teacher[name][tokens.index(token)])
+
+
+def test_other_tokens_stay_random(place):
+    tokens = asr_options()["token_list"]
+    (place / "tokens.txt").write_text("\n".join([*tokens[:-1], "new", tokens[-1]]))
+    main(command(place, "--token_list", str(place / "tokens.txt")))
+    assert "| ctc.ctc_lo | random | of other tokens |" in (place / "init.md").read_text()
+    student = torch.load(place / "init.pth", weights_only=True)
+    assert len(student["ctc.ctc_lo.weight"]) == len(tokens) + 1
+
+
+def test_a_token_with_two_numbers(place):
+    (place / "tokens.txt").write_text("<blank>\na\na\n<sos/eos>\n")
+    with pytest.raises(SystemExit, match=r"tokens.txt names 'a' more than once; give the"):
+        main(command(place, "--token_list", str(place / "tokens.txt")))
+
+
 def test_stock_training_starts_from_it(place, features):
     """Without a step of learning the first model is the checkpoint."""
     from espnet2.tasks.asr import ASRTask

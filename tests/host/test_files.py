@@ -1,6 +1,7 @@
 """Files are written whole or not at all; digests are of contents."""
 
 import hashlib
+import multiprocessing
 import os
 
 import pytest
@@ -23,6 +24,25 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         fail_in_the_middle(path)
     assert path.read_text() == "first"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_two_processes_write_one_file(tmp_path):
+    """The last one's text is there, whole, and nothing beside it."""
+    path = tmp_path / "list"
+    with whole_file(path) as file:
+        file.write("first")
+        other = multiprocessing.get_context("fork").Process(target=write, args=(path,))
+        other.start()
+        other.join()
+        assert other.exitcode == 0
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["list"]
+
+
+def write(path):
+    with whole_file(path) as file:
+        file.write("second")
 
 
 def test_a_full_disk_is_said(tmp_path, monkeypatch):

@@ -81,12 +81,14 @@ initialise_student() {
 
 # initialise FILE: a student's first parameters, and beside them where each came from
 initialise() {
-    local key=("$1.done" "${teacher_exp}/${inference_model}" "${student_config}" -- "${init_args}")
+    local tokens=${bpe_dir}/tokens.txt
+    local key=("$1.done" "${teacher_exp}/${inference_model}" "${student_config}" "${tokens}"
+        -- "${init_args}")
     if is_fresh "${key[@]}"; then log "$1: is there"; return; fi
     mkdir -p "${1%/*}"
     # shellcheck disable=SC2086
     "${python}" -m espnet_kd.bin.init_student --task "${task}" --exp "${teacher_exp}" \
         --file "${inference_model}" --student_config "${student_config}" --output "$1" \
-        ${init_args} > "${1%.pth}.log" 2>&1 || { tail -n 5 "${1%.pth}.log" >&2; exit 1; }
+        --token_list "${tokens}" ${init_args} > "${1%.pth}.log" 2>&1 || { tail -n 5 "${1%.pth}.log" >&2; exit 1; }
     mark_fresh "${key[@]}"
 }

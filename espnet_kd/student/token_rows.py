@@ -1,0 +1,41 @@
+"""Which row of a teacher's embeddings and outputs belongs to each of a student's tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from espnet_kd.student.axes import VOCABULARY
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Rows of tokens, by their names.
+
+    The same corpus gives SentencePiece's releases the same pieces in other orders. Rows
+    that are copied by number would then give every token the parameters of another one.
+
+    Attributes:
+        student: The student's tokens; none if they are the teacher's, in its order.
+        teacher: The teacher's.
+        of_ctc: Whether CTC has these tokens; not in speech translation.
+    """
+
+    student: Sequence[str] = ()
+    teacher: Sequence[str] = ()
+    of_ctc: bool = True
+
+    def differ(self, name: str) -> bool:
+        """Whether the teacher's parameter of a name has rows of other tokens."""
+        return self._apply(name) and set(self.student) != set(self.teacher)
+
+    def units(self, name: str) -> dict[str, Tensor]:
+        """The teacher's row of each of the student's tokens, (V,), by the axis's name."""
+        if not self._apply(name):
+            return {}
+        place = {token: index for index, token in enumerate(self.teacher)}
+        return {VOCABULARY: torch.tensor([place[token] for token in self.student])}
+
+    def _apply(self, name: str) -> bool:
+        return bool(self.student) and (self.of_ctc or not name.startswith("ctc."))
