@@ -1,5 +1,6 @@
 """Trainings of ESPnet's tasks beside recognition, on generated data, in this process."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 import yaml
 from conftest import LETTERS, TOKENS, write_exp
-from kinds import SETTINGS, SPEAKERS, settings
+from kinds import RATE, SETTINGS, SPEAKERS, settings
 
 from espnet_kd.host.compat import build_model, task_class
 from espnet_kd.host.known_tasks import TASKS
@@ -25,6 +26,12 @@ DATA = {
         ("durations", "durations", "text_int"),
         ("wav.scp", "speech", "npy"),
     ],
+    "svs": [
+        ("text", "text", "text"),
+        ("wav.scp", "singing", "npy"),
+        ("score.scp", "score", "score"),
+        ("label", "label", "duration"),
+    ],
     "enh": [
         ("wav.scp", "speech_mix", "npy"),
         ("one.scp", "speech_ref1", "npy"),
@@ -39,7 +46,7 @@ DATA = {
         ("text", "text_ctc", "text"),
     ],
 }
-TEXTS = {"lm", "mt", "tts", "slu", "s2t"}
+TEXTS = {"lm", "mt", "tts", "svs", "slu", "s2t"}
 
 
 def write_corpus(root: Path) -> Path:
@@ -74,6 +81,7 @@ def _rows(
         cuts = sorted(rng.choice(np.arange(1, frames + 1), 4, replace=False))
         durations = np.diff([0, *cuts, frames + 1])
         letters = "".join(rng.choice(LETTERS, 4))
+        paths |= _score(folder, utt, letters, [0, *cuts])
         yield paths | {
             "text": f"{utt} {letters}",
             "owsm": f"{utt} {letters}",
@@ -83,6 +91,17 @@ def _rows(
             "speech_shape": f"{utt} {frames * HOP}",
             "text_shape": f"{utt} 4,{len(TOKENS)}",
         }
+
+
+def _score(folder: Path, utt: str, letters: str, starts: list[int]) -> dict[str, str]:
+    """A letter a note, as its label is sung: from each cut to the next, in seconds."""
+    times = [float(start) * HOP / RATE for start in starts]
+    spans = list(zip(letters, times[:-1], times[1:], strict=True))
+    notes = [[st, et, letter, 60 + i, letter] for i, (letter, st, et) in enumerate(spans)]
+    path = folder / f"{utt}.score.json"
+    path.write_text(json.dumps({"tempo": 120, "item_list": [], "note": notes}))
+    label = " ".join(f"{st} {et} {letter}" for letter, st, et in spans)
+    return {"score.scp": f"{utt} {path}", "label": f"{utt} {label}"}
 
 
 def _write_trials(folder: Path, pairs: list[list[str]]) -> None:

@@ -62,6 +62,36 @@ def tts(width: int, kind: str = "fastspeech", **more: Any) -> dict[str, Any]:
     }
 
 
+def svs(width: int, kind: str = "xiaoice", **more: Any) -> dict[str, Any]:
+    """Settings of a singing synthesiser that predicts durations, of either kind."""
+    mel = {"fs": RATE, "fmin": 80, "fmax": 3800, "n_mels": 10, "win_length": None}
+    conf = {
+        "eunits": 16,
+        "dunits": 16,
+        "postnet_layers": 1,
+        "postnet_chans": 8,
+        "duration_predictor_chans": 8,
+        "duration_predictor_layers": 1,
+    }
+    if kind == "xiaoice":
+        conf |= {"adim": width, "aheads": 2, "elayers": 1, "dlayers": 1}
+        conf |= {"loss_function": "FastSpeech1"}
+    if kind == "naive_rnn_dp":
+        conf |= {"embed_dim": 8, "eunits": width, "elayers": 1, "dlayers": 1}
+    return {
+        "token_list": list(TOKENS),
+        "score_feats_extract": "syllable_score_feats",
+        "feats_extract": "fbank",
+        "feats_extract_conf": {"n_fft": 256, "hop_length": 80} | mel,
+        "normalize": None,
+        "pitch_extract": None,
+        "pitch_normalize": None,
+        "fs": RATE,
+        "svs": kind,
+        "svs_conf": conf | more,
+    }
+
+
 def enh(width: int, speakers: int = 2, **more: Any) -> dict[str, Any]:
     """Settings of a separator that masks a spectrum."""
     separator = {"rnn_type": "lstm", "num_spk": speakers, "layer": 1, "unit": width}
@@ -164,7 +194,7 @@ def cls(width: int) -> dict[str, Any]:
     }
 
 
-SETTINGS = {f.__name__: f for f in (lm, tts, enh, spk, mt, slu, s2t, diar, cls)}
+SETTINGS = {f.__name__: f for f in (lm, tts, svs, enh, spk, mt, slu, s2t, diar, cls)}
 
 
 def build(task: str, width: int, *args: Any, **more: Any) -> torch.nn.Module:
@@ -185,6 +215,21 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def _score() -> dict[str, torch.Tensor]:
+    """Notes of three utterances of 31, 26 and 21 frames; of the last two are too many."""
+    count = torch.tensor([4, 3, 2])
+    lasting = torch.tensor([[8, 9, 7, 7], [9, 8, 9, 0], [11, 12, 0, 0]])
+    streams = {
+        "label": LABELS.clone(),
+        "midi": torch.tensor([[60, 62, 64, 65], [67, 0, 60, 0], [72, 71, 0, 0]]),
+        "duration_phn": lasting,
+        "duration_ruled_phn": lasting + (lasting > 0),
+        "duration_syb": lasting.clone(),
+        "slur": torch.zeros_like(lasting),
+    }
+    return streams | {f"{name}_lengths": count.clone() for name in streams}
+
+
 def batch_of(task: str) -> dict[str, torch.Tensor]:
     """Three utterances of different lengths, as the task's trainer gives them."""
     text = {"text": LABELS.clone(), "text_lengths": torch.tensor([4, 3, 2])}
@@ -200,6 +245,8 @@ def batch_of(task: str) -> dict[str, torch.Tensor]:
         durations = torch.tensor([[8, 7, 6, 5, 5], [9, 8, 7, 2, 0], [9, 9, 3, 0, 0]])
         counts = {"durations": durations, "durations_lengths": torch.tensor([5, 4, 3])}
         return text | speech | counts
+    if task == "svs":
+        return text | {f"singing{k[6:]}": v for k, v in speech.items()} | _score()
     if task == "enh":
         one, other = audio, noise(3, 2400, seed=1) * (audio != 0)
         mix = {"speech_mix": one + other, "speech_mix_lengths": lens}

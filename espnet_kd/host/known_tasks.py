@@ -10,6 +10,7 @@ TASKS = {
     "mt": ("espnet2.tasks.mt", "MTTask"),
     "lm": ("espnet2.tasks.lm", "LMTask"),
     "tts": ("espnet2.tasks.tts", "TTSTask"),
+    "svs": ("espnet2.tasks.svs", "SVSTask"),
     "enh": ("espnet2.tasks.enh", "EnhancementTask"),
     "spk": ("espnet2.tasks.spk", "SpeakerTask"),
     "diar": ("espnet2.tasks.diar", "DiarizationTask"),
@@ -31,7 +32,7 @@ MASKED = (
 # ESPnet's module that trains -> why it has no distillation, and what there is instead.
 REFUSED = {
     "gan_tts_train": f"{TURNS}; distil an acoustic model by tts_train",
-    "gan_svs_train": f"{TURNS}; distil an acoustic model by tts_train",
+    "gan_svs_train": f"{TURNS}; distil an acoustic model by svs_train",
     "gan_codec_train": TURNS,
     "rst_vocoder_train": TURNS,
     "uasr_train": TURNS,
@@ -70,9 +71,5 @@ REFUSED = {
     "rst_train": (
         "the features that it restores are compared by no loss here; distil an enhancer by "
         "enh_train"
-    ),
-    "svs_train": (
-        "its models take their notes in ways of their own, for which no lengths are known; "
-        "distil an acoustic model by tts_train"
     ),
 }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
 from espnet_kd.model.classes import class_count
-from espnet_kd.model.families import family_of
+from espnet_kd.model.families import family_of, synthesiser_of
 from espnet_kd.model.request import Request
 
 Settings = Mapping[str, Any]
@@ -88,9 +88,10 @@ def _audio(model: nn.Module) -> Settings:
 
 def _spectrum(model: nn.Module) -> Settings:
     """How a spectrum is made: of which frames and bins, and how it is normalised."""
-    if not hasattr(model, "tts"):
+    name, synthesiser = synthesiser_of(model)
+    if not name:
         return {**_of_part(model, "encoder"), **_scale(model), **_sources(model)}
-    found = {"bins of the spectrum": int(getattr(model.tts, "odim", 0))}
+    found = {"bins of the spectrum": int(getattr(synthesiser, "odim", 0))}
     return {**found, **_of_part(model, "feats_extract"), **_of_part(model, "normalize")}
 
 
@@ -112,7 +113,7 @@ def _durations(model: nn.Module) -> Settings:
     """What a duration is counted in, and what its logarithm is taken of."""
     extract = _of_part(model, "feats_extract")
     hop = {k: v for k, v in extract.items() if k.endswith((".hop_length", ".fs"))}
-    predictor = getattr(getattr(model, "tts", None), "duration_predictor", None)
+    predictor = getattr(synthesiser_of(model)[1], "duration_predictor", None)
     return {**hop, "offset of the durations": getattr(predictor, "offset", None)}
 
 

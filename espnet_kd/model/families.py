@@ -7,6 +7,7 @@ are recognised by what they have, not by the name of their task. To add a family
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -64,9 +65,9 @@ class Family:
         return longest if longest is not None and longest.axis else None
 
 
-def _predictor(name: str) -> tuple[Rule, ...]:
+def _predictor(name: str, axis: str = "labels") -> tuple[Rule, ...]:
     """A predictor of FastSpeech: convolutions over labels, then a number for each."""
-    return Rule(name, "labels"), Rule(f"{name}.conv", "labels", last=True)
+    return Rule(name, axis), Rule(f"{name}.conv", axis, last=True)
 
 
 TAPS = Family.losses
@@ -108,6 +109,28 @@ FAMILIES = (
             "tts.postnet",
             "tts.dec",
             "tts.duration_predictor",
+        ),
+        tokens=("text",),
+    ),
+    Family(
+        "singing synthesiser",
+        has=("svs", "feats_extract"),
+        stream="singing",
+        axis="mel",
+        rules=(
+            Rule("svs.encoder", "notes"),
+            *_predictor("svs.duration_predictor", "notes"),
+            Rule("svs.length_regulator", "steps"),
+            Rule("svs.decoder", "steps"),
+            Rule("svs.postnet", "mel", last=True),
+        ),
+        outputs=("spectrum", "durations"),
+        losses=f"spectrum_l1, duration_mse, and {TAPS}",
+        reads=(
+            "feats_extract",
+            "svs.postnet",
+            "svs.duration_predictor",
+            "svs.length_regulator",
         ),
         tokens=("text",),
     ),
@@ -182,6 +205,16 @@ FAMILIES = (
         reads=("encoder", "decoder"),
     ),
 )
+
+
+# Attributes that hold a synthesiser, of speech and of singing.
+SYNTHESISERS = ("tts", "svs")
+
+
+def synthesiser_of(model: nn.Module) -> tuple[str, Any]:
+    """The synthesiser inside of a model, and the attribute that it is; "", None if none."""
+    found = ((name, getattr(model, name)) for name in SYNTHESISERS if hasattr(model, name))
+    return next(found, ("", None))
 
 
 def family_of(model: nn.Module) -> Family | None:

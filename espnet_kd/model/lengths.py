@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from espnet_kd.errors import KDError
-from espnet_kd.model.families import Rule
+from espnet_kd.model.families import Rule, family_of, synthesiser_of
 from espnet_kd.model.outputs import Hidden
 from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.taps import first_tensor
@@ -105,9 +105,24 @@ def _labels(recorded: RecordedPass, _width: int) -> Tensor:
     return lens + 1  # the end of the sentence
 
 
+def _notes(recorded: RecordedPass, _width: int) -> Tensor:
+    """Of what is sung, as the predictor of its durations is told."""
+    calls = recorded.called("svs.duration_predictor")
+    if not calls or len(calls[0].args) < 2:
+        raise KDError(
+            "the singing synthesiser predicts no durations, so that the lengths of its "
+            "score are not known; tap its decoder, or distil xiaoice or naive_rnn_dp"
+        )
+    padding: Tensor = calls[0].args[1]
+    return (~padding).sum(1)
+
+
 def _mel(recorded: RecordedPass, _width: int) -> Tensor:
     lens = _own(recorded, "feats_extract")
-    lens = recorded.batch["speech_lengths"] if lens is None else lens
+    family = family_of(recorded.model)
+    assert family is not None, "frames of mel are a family's"
+    # Where features are ready, they are the stream itself.
+    lens = recorded.batch[f"{family.stream}_lengths"] if lens is None else lens
     return lens - lens % _reduction(recorded)
 
 
@@ -118,7 +133,7 @@ def _steps(recorded: RecordedPass, width: int) -> Tensor:
 
 def _reduction(recorded: RecordedPass) -> int:
     """Mel frames that one step of a synthesiser's decoder gives."""
-    return int(getattr(recorded.model.tts, "reduction_factor", 1))
+    return int(getattr(synthesiser_of(recorded.model)[1], "reduction_factor", 1))
 
 
 def _samples(recorded: RecordedPass, _width: int) -> Tensor:
@@ -154,6 +169,7 @@ def _utterance(recorded: RecordedPass, _width: int) -> Tensor:
 AXES: dict[str, Axis] = {
     "prefix": _prefix,
     "labels": _labels,
+    "notes": _notes,
     "mel": _mel,
     "steps": _steps,
     "samples": _samples,

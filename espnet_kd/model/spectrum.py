@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from espnet_kd.model.families import synthesiser_of
 from espnet_kd.model.outputs import ModelOutputs
 from espnet_kd.model.parts import Parts
 from espnet_kd.model.recorded import RecordedPass
@@ -13,16 +14,23 @@ from espnet_kd.model.separation import (
 )
 from espnet_kd.model.synthesis import collect_mel, mel_modules
 
+# Synthesisers whose spectrum is known.
+KNOWN = {
+    "tts": "tacotron2, transformer, fastspeech and fastspeech2",
+    "svs": "xiaoice, naive_rnn and naive_rnn_dp with a postnet",
+}
+
 
 def missing_spectrum(model: nn.Module, parts: Parts, request: Request) -> str | None:
     """Why there is no spectrum that another model's could be compared with."""
-    if hasattr(model, "tts"):
+    name, synthesiser = synthesiser_of(model)
+    if name:
         if mel_modules(model):
             return None
-        kind = type(model.tts).__name__
+        kind = type(synthesiser).__name__
         return (
-            f" ({kind}) gives no mel spectrum in one pass; spectrum_l1 compares tacotron2, "
-            "transformer, fastspeech and fastspeech2, so remove it"
+            f" ({kind}) gives no mel spectrum in one pass; spectrum_l1 compares "
+            f"{KNOWN[name]}, so remove it"
         )
     learned = missing_magnitudes(model, "spectrum_l1")
     return learned or missing_waveforms(model, parts, request)
@@ -30,5 +38,5 @@ def missing_spectrum(model: nn.Module, parts: Parts, request: Request) -> str | 
 
 def collect_spectrum(recorded: RecordedPass, outputs: ModelOutputs) -> None:
     """Take a synthesiser's mel spectrum, or the magnitudes of an enhancer's sources."""
-    collect = collect_mel if hasattr(recorded.model, "tts") else collect_magnitudes
+    collect = collect_mel if synthesiser_of(recorded.model)[0] else collect_magnitudes
     collect(recorded, outputs)

@@ -1,10 +1,9 @@
-"""What a speech synthesiser says, forced along given durations: rows of the table."""
-
-from typing import Any
+"""What a synthesiser says, forced along given durations: rows of the table."""
 
 from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
+from espnet_kd.model.families import family_of, synthesiser_of
 from espnet_kd.model.lengths import lengths_along
 from espnet_kd.model.outputs import Hidden, ModelOutputs
 from espnet_kd.model.parts import Parts
@@ -12,16 +11,17 @@ from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Request
 from espnet_kd.model.taps import first_tensor
 
-PREDICTOR = "tts.duration_predictor"
-
 
 def mel_modules(model: nn.Module) -> list[str]:
     """Modules from which a synthesiser's mel spectrum is read; none if it is not known."""
-    tts = getattr(model, "tts", None)
-    if isinstance(getattr(tts, "feat_out", None), nn.Module):
-        postnet = getattr(tts, "postnet", None)
-        return ["tts.feat_out", *(["tts.postnet"] if postnet is not None else [])]
-    return ["tts.dec"] if isinstance(getattr(tts, "dec", None), nn.Module) else []
+    name, parts = synthesiser_of(model)
+    postnet = isinstance(getattr(parts, "postnet", None), nn.Module)
+    if name == "svs":
+        # What is before the postnet is given to it; one of discrete units is another thing.
+        return ["svs.postnet"] if postnet and not hasattr(parts, "proj_out_dim") else []
+    if isinstance(getattr(parts, "feat_out", None), nn.Module):
+        return ["tts.feat_out", *(["tts.postnet"] if postnet else [])]
+    return ["tts.dec"] if isinstance(getattr(parts, "dec", None), nn.Module) else []
 
 
 def collect_mel(recorded: RecordedPass, outputs: ModelOutputs) -> None:
@@ -34,22 +34,28 @@ def collect_mel(recorded: RecordedPass, outputs: ModelOutputs) -> None:
     given = [_output(recorded, path) for path in paths]
     if not given:
         raise KDError("the synthesiser gives no mel spectrum that is known")
-    values, tts = given[0], _synthesiser(recorded.model)
+    values = given[0]
+    if paths[0] == "svs.postnet":
+        before: Tensor = recorded.called(paths[0])[0].args[0]
+        values = (before + values).transpose(1, 2)
     if paths[0] == "tts.feat_out":
         # Each step of the decoder may give several frames.
-        values = values.reshape(len(values), -1, int(tts.odim))
+        width = int(synthesiser_of(recorded.model)[1].odim)
+        values = values.reshape(len(values), -1, width)
         values = values + given[1].transpose(1, 2) if len(given) > 1 else values
     outputs.spectrum = Hidden(values, lengths_along("mel", recorded))
 
 
-def _synthesiser(model: Any) -> Any:
-    return model.tts
+def predictor_of(model: nn.Module) -> str | None:
+    """Module path of what predicts durations; None if nothing does."""
+    name, parts = synthesiser_of(model)
+    has_one = isinstance(getattr(parts, "duration_predictor", None), nn.Module)
+    return f"{name}.duration_predictor" if has_one else None
 
 
 def missing_durations(model: nn.Module, _parts: Parts, _request: Request) -> str | None:
     """Why there are no durations."""
-    tts = getattr(model, "tts", None)
-    if isinstance(getattr(tts, "duration_predictor", None), nn.Module):
+    if predictor_of(model) is not None:
         return None
     return (
         " predicts no durations; duration_mse compares models of fastspeech's kind, so "
@@ -59,9 +65,28 @@ def missing_durations(model: nn.Module, _parts: Parts, _request: Request) -> str
 
 def collect_durations(recorded: RecordedPass, outputs: ModelOutputs) -> None:
     """Take the logarithms of the durations."""
-    values = _output(recorded, PREDICTOR)
+    path = predictor_of(recorded.model)
+    assert path is not None, "the model was checked"
+    values = _output(recorded, path)
     values = values[..., None] if values.dim() == 2 else values
-    outputs.durations = Hidden(values, lengths_along("labels", recorded))
+    outputs.durations = Hidden(values, duration_lengths(recorded))
+
+
+def duration_lengths(recorded: RecordedPass) -> Tensor:
+    """Labels that have a duration, (B,): of speech all and the end, of singing all."""
+    family = family_of(recorded.model)
+    is_sung = family is not None and family.stream == "singing"
+    return lengths_along("notes" if is_sung else "labels", recorded)
+
+
+def given_durations(recorded: RecordedPass) -> Tensor:
+    """The durations that the pass was forced along, in frames, (B, L) int64.
+
+    A singing synthesiser brings those of the batch to the frames of its audio first.
+    """
+    regulated = recorded.called("svs.length_regulator")
+    found: Tensor = regulated[0].args[1] if regulated else recorded.batch["durations"]
+    return found
 
 
 def _output(recorded: RecordedPass, path: str) -> Tensor:

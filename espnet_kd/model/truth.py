@@ -4,22 +4,23 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from espnet_kd.model.families import family_of, synthesiser_of
 from espnet_kd.model.lengths import lengths_along
 from espnet_kd.model.outputs import Hidden, ModelOutputs
 from espnet_kd.model.parts import Parts
 from espnet_kd.model.recorded import RecordedPass
 from espnet_kd.model.request import Request
 from espnet_kd.model.separation import collected_references
-from espnet_kd.model.synthesis import PREDICTOR
+from espnet_kd.model.synthesis import duration_lengths, given_durations, predictor_of
 from espnet_kd.model.taps import first_tensor
 
 
 def missing_truth(model: nn.Module, _parts: Parts, request: Request) -> str | None:
     """Why the batch does not say what an output should be."""
     for name in request.listed("truth"):
-        if name not in TRUTHS or (name == "spectrum" and not hasattr(model, "tts")):
+        if name not in TRUTHS or (name == "spectrum" and not synthesiser_of(model)[0]):
             return (
                 f" has no reference of its {name} in a batch, so that nobody knows where "
                 "the teacher is better; set 'where: everywhere', or use waveform_si_snr"
@@ -44,7 +45,9 @@ def _mel(recorded: RecordedPass) -> Hidden:
     """The mel spectrum of the recording, normalised as the model is trained."""
     model: Any = recorded.model
     calls = recorded.called("feats_extract")
-    given = first_tensor(calls[0].output) if calls else recorded.batch["speech"]
+    family = family_of(model)
+    assert family is not None, "its spectrum was asked for"
+    given = first_tensor(calls[0].output) if calls else recorded.batch[family.stream]
     lens = lengths_along("mel", recorded)
     assert given is not None, "a front end gives features"
     if getattr(model, "normalize", None) is not None:
@@ -53,11 +56,13 @@ def _mel(recorded: RecordedPass) -> Hidden:
 
 
 def _durations(recorded: RecordedPass) -> Hidden:
-    """Logarithms of the given durations, as the predictor's, (B, U+1, 1)."""
-    predictor: Any = recorded.model.get_submodule(PREDICTOR)
-    durations: Tensor = recorded.batch["durations"]
-    values = (durations.float() + float(getattr(predictor, "offset", 1.0))).log()
-    return Hidden(values[..., None], lengths_along("labels", recorded))
+    """Logarithms of the given durations, as the predictor's, (B, L, 1)."""
+    path = predictor_of(recorded.model)
+    assert path is not None, "its durations were asked for"
+    predictor: Any = recorded.model.get_submodule(path)
+    durations = given_durations(recorded).float()
+    values = (durations + float(getattr(predictor, "offset", 1.0))).log()
+    return Hidden(values[..., None], duration_lengths(recorded))
 
 
 TRUTHS: dict[str, Callable[[RecordedPass], Hidden]] = {

@@ -80,13 +80,13 @@ def build_student(
 
 
 def _token_rows(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> TokenRows:
-    lists = (student.get("token_list"), teacher.get("token_list"))
-    if (
-        not all(isinstance(tokens, list | tuple) for tokens in lists)
-        or lists[0] == lists[1]
-    ):
+    """The rows of tokens; by number where both have one list, or one of them none."""
+    own, given = (settings.get("token_list") for settings in (student, teacher))
+    if not isinstance(own, list | tuple) or not isinstance(given, list | tuple):
         return TokenRows()
-    return TokenRows(*lists, of_ctc="src_token_list" not in teacher)
+    if own == given:
+        return TokenRows()
+    return TokenRows(own, given, of_ctc="src_token_list" not in teacher)
 
 
 def can_start(

@@ -59,6 +59,33 @@ def test_what_is_read_is_what_the_models_own_loss_is_given(kind):
         assert outputs.durations.lengths.tolist() == [5, 4, 3]
 
 
+@pytest.mark.parametrize("kind", ["xiaoice", "naive_rnn_dp"])
+def test_of_singing_what_is_read_is_what_the_models_own_loss_is_given(kind):
+    """Durations of the third utterance are two frames too many; ESPnet shortens them."""
+    model, batch = build("svs", 8, kind), batch_of("svs")
+    given = []
+    model.svs.criterion.register_forward_pre_hook(lambda _module, args: given.extend(args))
+    request = Request(spectrum=True, durations=True, truth=("spectrum", "durations"))
+    with evaluating(model):
+        outputs = run_guest(model, batch, request)
+    after, _before, logs, mel, durations, labels, frames = given
+    torch.testing.assert_close(outputs.spectrum.values, after)
+    torch.testing.assert_close(outputs.durations.values[..., 0], logs)
+    assert outputs.spectrum.lengths.tolist() == frames.tolist() == [31, 26, 21]
+    assert outputs.durations.lengths.tolist() == labels.tolist() == [4, 3, 2]
+    torch.testing.assert_close(outputs.truth["spectrum"].values, mel)
+    truth = outputs.truth["durations"]
+    assert truth.values[2, :2, 0].exp().tolist() == pytest.approx([12, 11])
+    assert torch.equal(truth.values[..., 0].exp().round().long() - 1, durations)
+
+
+def test_singing_without_a_known_spectrum():
+    student, teacher = (build("svs", 8, postnet_layers=0) for _ in range(2))
+    terms = {"losses": [{"type": "spectrum_l1", "weight": 1.0}]}
+    with pytest.raises(ConfigError, match="compares xiaoice, naive_rnn and naive_rnn_dp"):
+        espnet_kd.attach(student, terms, teacher)
+
+
 def test_durations_of_a_model_that_predicts_none():
     student, teacher = (model_and_batch("transformer")[0] for _ in range(2))
     terms = {"losses": [{"type": "duration_mse", "weight": 1.0}]}

@@ -21,6 +21,7 @@ def tapped(kind, tap):
 SHIPPED = {
     "lm": "language_model_student",
     "tts": "synthesis",
+    "svs": "singing",
     "enh": "enhancement",
     "spk": "speaker",
 }
