@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import yaml
 from conftest import REPO, SHARED
+from recipe_options import OF_TASK
 from recipe_runs import WORDS, checkout, run
 
 from espnet_kd.errors import KDError
@@ -135,6 +136,12 @@ def test_streaming_students_are_trained_by_tags_and_then_streamed(recipe):
     for line in lines:
         named = [word for word in line.split() if word.endswith(".yaml")]
         assert all((AN4 / name).is_file() for name in named)
+    said.unlink()
+    answer = run(recipe, *folder, "D", "--stage", "12")
+    assert answer.returncode == 0, answer.stderr
+    (decoded,) = said.read_text().splitlines()  # of stages 9 to 11 nothing is left
+    assert "--tag streaming " in decoded
+    assert decoded.endswith("--test_sets test --stage 12")
     answer = run(recipe, "streaming")
     assert answer.returncode == 2
     assert "--an4_audio DIR comes first: train.tsv, test.tsv" in answer.stderr
@@ -192,7 +199,9 @@ def test_transducers_are_told_apart_from_the_rest(recipe):
     ((_, criterion, _),) = yaml.safe_load((AN4 / named[0]).read_text())[
         "best_model_criterion"
     ]
-    assert f" --inference_model valid.{criterion}.ave.pth " in line
+    chosen = OF_TASK["asr_transducer"]["inference_model"]
+    assert chosen == f"valid.{criterion}.ave.pth"  # no other is named
+    assert "--inference_model" not in line
     answer = run(recipe, "transducer")
     assert answer.returncode == 2
     assert "--an4_audio DIR comes first: train.tsv, test.tsv" in answer.stderr

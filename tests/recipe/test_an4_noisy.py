@@ -86,6 +86,11 @@ def test_students_of_both_teachers_are_trained_then_shown_together(tmp_path):
     alike = yaml.safe_load((recipe / "conf/kd_audio.yaml").read_text())
     assert kd["teachers"][0].pop("hears") == "teacher_speech"
     assert kd == alike
+    said.unlink()
+    answer = run(recipe, "noisy", *folders, "--stage", "12")
+    assert answer.returncode == 0, answer.stderr
+    _teacher, decoded = said.read_text().splitlines()
+    assert "--tag clean " in decoded
     answer = run(recipe, "noisy", "--an4_audio", "A")
     assert answer.returncode == 2
     assert "--an4_audio DIR --noise DIR come first" in answer.stderr

@@ -15,6 +15,8 @@ fi
 an4_audio=$2; noise=$4; shift 4
 # shellcheck source=egs/TEMPLATE/asr_kd1/path.sh
 . ./path.sh
+# shellcheck source=egs/an4/asr_kd1/local/stages.sh
+. local/stages.sh
 
 # The teacher, and what it hears.
 ./run_audio.sh --an4_audio "${an4_audio}" --stop_stage 8
@@ -29,7 +31,9 @@ students() {
         --teacher_exp exp/audio/asr_teacher_s1 --init_student true --tag "$@"
 }
 # The gate lets pass a teacher that noise makes deaf.
-students noisy --teacher_max_wer inf --kd_config conf/kd_audio.yaml --parameters_control true \
-    --stop_stage 11 "$@"
+if begins_by 11 "$@"; then
+    students noisy --teacher_max_wer inf --kd_config conf/kd_audio.yaml \
+        --parameters_control true --stop_stage 11 "$@"
+fi
 students clean --control_tag noisy --kd_config conf/kd_audio_clean.yaml \
     --teacher_hears dump/audio/fbank --other_tags noisy "$@"

@@ -13,6 +13,8 @@ if [ "${1:-}" != --an4_audio ] || [ $# -lt 2 ]; then
     exit 2
 fi
 an4_audio=$2; shift 2
+# shellcheck source=egs/an4/asr_kd1/local/stages.sh
+. local/stages.sh
 
 # students TAG [--option value ...]: stages for the students of a tag, of one student_config
 students() {
@@ -20,10 +22,12 @@ students() {
         --student_config conf/student_audio_streaming.yaml --tag "$@"
 }
 main=(--parameters_control true --kd_config conf/kd_audio_streaming.yaml)
-students streaming "${main[@]}" --stop_stage 11 "$@"
-students streaming_unshifted --control_tag streaming \
-    --kd_config conf/kd_audio_streaming_unshifted.yaml --stop_stage 11 "$@"
-students streaming_cr --control_tag streaming --kd_config ../../../conf/kd/cr_ctc.yaml \
-    --stop_stage 11 "$@"
+if begins_by 11 "$@"; then
+    students streaming "${main[@]}" --stop_stage 11 "$@"
+    students streaming_unshifted --control_tag streaming \
+        --kd_config conf/kd_audio_streaming_unshifted.yaml --stop_stage 11 "$@"
+    students streaming_cr --control_tag streaming --kd_config ../../../conf/kd/cr_ctc.yaml \
+        --stop_stage 11 "$@"
+fi
 students streaming "${main[@]}" --other_tags "streaming_unshifted streaming_cr" \
     --test_sets test "$@"
