@@ -140,6 +140,7 @@ def test_a_student_that_is_not_there_is_said_at_once(recipe):
     assert "--other_tags gone: there is no exp/asr_distilled_gone_s1/" in answer.stderr
 
 
+@pytest.mark.dealt
 @pytest.mark.skipif(not LIBRISPEECH.is_dir(), reason="needs the LibriSpeech sample")
 @pytest.mark.parametrize("feats_type", ["fbank", "raw"])
 def test_every_stage_on_real_audio(recipe, feats_type):
