@@ -357,32 +357,6 @@ def test_a_teacher_hears_other_audio_of_the_same_utterances(recipe, monkeypatch)
     assert "dump/louder/train_small/final/feats.scp" in log
 
 
-@pytest.mark.dealt
-def test_a_language_model_takes_part_in_the_search(recipe):
-    """Stage 12, by a model whose weight is so large that it decides alone."""
-    tokens = yaml.safe_load((recipe / "exp/asr_teacher_s1/config.yaml").read_text())
-    write_lm(recipe / "exp_lm", tokens["token_list"])
-    decode = yaml.safe_load((recipe / "conf/tiny/decode.yaml").read_text())
-    (recipe / "conf/tiny/with_lm.yaml").write_text(
-        yaml.safe_dump(decode | {"lm_weight": 50})
-    )
-    options = [*TINY, "--mini_scale", "0.1", "--stage", "12", "--stop_stage", "12"]
-    options += ["--lm_exp", "exp_lm", "--inference_configs", "conf/tiny/with_lm.yaml"]
-    options += ["--lm_model", "valid.acc.ave.pth"]
-    answer = run(recipe, *options)
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    exp = recipe / "exp/asr_teacher_s1"
-    alone, helped = (
-        read_table(exp / name / "test" / "text") for name in ("decode", "with_lm")
-    )
-    assert alone.keys() == helped.keys()
-    assert alone != helped
-    write_lm(recipe / "exp_lm", [*tokens["token_list"][:2], "x", *tokens["token_list"][3:]])
-    answer = run(recipe, *options)
-    assert answer.returncode == 1
-    assert "check_lm: --lm_exp exp_lm has another token list than" in answer.stderr
-
-
 @pytest.fixture
 def features(tmp_path):
     """A folder as an4's: archives of 39 coefficients, texts and speakers."""
@@ -431,3 +405,29 @@ def test_prepared_features_and_a_quarter_of_the_transcripts(recipe, features):
         assert report.count(f"\n| {title} | ") == 1
     assert "\n| distilled:labels 1 - distilled 1 | " in report
     assert "\n#### Worst utterances of distilled 1\n" in report
+
+
+@pytest.mark.dealt
+def test_a_language_model_takes_part_in_the_search(recipe):
+    """Stage 12, by a model whose weight is so large that it decides alone."""
+    tokens = yaml.safe_load((recipe / "exp/asr_teacher_s1/config.yaml").read_text())
+    write_lm(recipe / "exp_lm", tokens["token_list"])
+    decode = yaml.safe_load((recipe / "conf/tiny/decode.yaml").read_text())
+    (recipe / "conf/tiny/with_lm.yaml").write_text(
+        yaml.safe_dump(decode | {"lm_weight": 50})
+    )
+    options = [*TINY, "--mini_scale", "0.1", "--stage", "12", "--stop_stage", "12"]
+    options += ["--lm_exp", "exp_lm", "--inference_configs", "conf/tiny/with_lm.yaml"]
+    options += ["--lm_model", "valid.acc.ave.pth"]
+    answer = run(recipe, *options)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    exp = recipe / "exp/asr_teacher_s1"
+    alone, helped = (
+        read_table(exp / name / "test" / "text") for name in ("decode", "with_lm")
+    )
+    assert alone.keys() == helped.keys()
+    assert alone != helped
+    write_lm(recipe / "exp_lm", [*tokens["token_list"][:2], "x", *tokens["token_list"][3:]])
+    answer = run(recipe, *options)
+    assert answer.returncode == 1
+    assert "check_lm: --lm_exp exp_lm has another token list than" in answer.stderr
