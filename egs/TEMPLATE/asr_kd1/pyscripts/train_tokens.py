@@ -2,6 +2,7 @@
 """Train a BPE model on a text and write ESPnet's token list."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -26,8 +27,25 @@ def main(cmd: list[str] | None = None) -> None:
         train(args.text, args.output_dir, args.nbpe, args.model_type)
 
 
-def train(text: Path, output_dir: Path, nbpe: int, model_type: str) -> None:
-    """Train on the transcripts of a Kaldi ``text`` file."""
+def train(
+    text: Path,
+    output_dir: Path,
+    nbpe: int,
+    model_type: str,
+    *,
+    marks: Sequence[str] = (),
+    ends: Sequence[str] = ("<sos/eos>",),
+) -> None:
+    """Train on the transcripts of a Kaldi ``text`` file.
+
+    Args:
+        text: The file.
+        output_dir: For bpe.model and tokens.txt.
+        nbpe: Number of pieces, marks among them.
+        model_type: SentencePiece's kind.
+        marks: Pieces of their own that no transcript holds, one number after the other.
+        ends: What stands behind all pieces in the token list.
+    """
     output_dir.mkdir(parents=True, exist_ok=True)
     sentences = [line for line in read_table(text).values() if line]
     prefix = output_dir / "training"
@@ -38,6 +56,7 @@ def train(text: Path, output_dir: Path, nbpe: int, model_type: str) -> None:
             vocab_size=nbpe,
             model_type=model_type,
             character_coverage=1.0,
+            user_defined_symbols=list(marks),
             input_sentence_size=100_000_000,
             minloglevel=1,
         )
@@ -48,7 +67,7 @@ def train(text: Path, output_dir: Path, nbpe: int, model_type: str) -> None:
     prefix.with_suffix(".vocab").unlink()
     prefix.with_suffix(".model").replace(output_dir / "bpe.model")
     with whole_file(output_dir / "tokens.txt") as file:
-        file.writelines(f"{t}\n" for t in ["<blank>", "<unk>", *pieces, "<sos/eos>"])
+        file.writelines(f"{t}\n" for t in ["<blank>", "<unk>", *pieces, *ends])
 
 
 if __name__ == "__main__":

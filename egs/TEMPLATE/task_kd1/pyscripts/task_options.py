@@ -80,7 +80,7 @@ MODELS = (
     Option(
         "task",
         "lm",
-        choice("lm", "tts", "enh", "spk", "mt", "diar", "cls"),
+        choice("lm", "tts", "svs", "enh", "spk", "s2t", "mt", "slu", "diar", "cls"),
         "All models are of this task of ESPnet's.",
     ),
     Option("task_args", "", anything(), "Statistics and trainings have these options."),

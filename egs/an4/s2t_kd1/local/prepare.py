@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Lay AN4 out for models of OWSM's kind, which are told what to write before they write.
+
+Beside the audio and its transcript (text, which CTC learns) every set holds prompted, what
+the decoder writes: language, task and transcript; and before, what was said before, which
+of single utterances is nothing. In train ESPnet's preprocessor adds that no times follow.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import train_tokens
+from generate import generate
+from prepare_audio import Recording, split, write_set
+from voices import FS
+
+from espnet_kd.bin.command import named_errors
+from espnet_kd.host.kaldi_dir import write_table
+
+SETS = {"test": "test", "train_dev": "dev", "train_nodev": "train"}
+UNAVAILABLE, WITHOUT_TIMES = "<na>", "<notimestamps>"
+PROMPT = ("<eng>", "<asr>")
+# Times are numbers that follow each other; here none is written, and two are enough.
+TIMES = ("<0.00>", "<8.00>")
+ENDS = ("<sos>", "<eos>", "<sop>")
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Write three sets, and bpe/; train last, which says that all are whole."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--an4_audio", type=Path, help="folder of AN4 as audio")
+    source.add_argument("--generated", action="store_true", help="make a few signals up")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--dev_utterances", type=int, default=100)
+    parser.add_argument("--nbpe", type=int, required=True, help="pieces, marks included")
+    args = parser.parse_args(cmd)
+    with named_errors("prepare"):
+        speech = args.an4_audio
+        if args.generated:
+            speech, _ = generate(args.output_dir / "generated", FS, 0)
+        for name, recordings in split(speech, args.dev_utterances).items():
+            write_prompted(args.output_dir / SETS[name], recordings)
+        marks = (UNAVAILABLE, *PROMPT, WITHOUT_TIMES, *TIMES)
+        text, bpe = args.output_dir / "train" / "text", args.output_dir / "bpe"
+        train_tokens.train(text, bpe, args.nbpe, "unigram", marks=marks, ends=ENDS)
+
+
+def write_prompted(folder: Path, recordings: Sequence[Recording]) -> None:
+    """Write a set."""
+    prompt = PROMPT if folder.name == "train" else (*PROMPT, WITHOUT_TIMES)
+    told = {r.utterance: f"{''.join(prompt)} {r.text}" for r in recordings}
+    write_table(folder / "prompted", told)
+    write_table(folder / "before", dict.fromkeys(told, UNAVAILABLE))
+    write_set(folder, recordings)
+
+
+if __name__ == "__main__":
+    main()

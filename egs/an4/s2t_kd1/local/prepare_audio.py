@@ -1,0 +1,1 @@
+../../asr_kd1/local/prepare_audio.py

@@ -1,0 +1,1 @@
+../../enh_kd1/local/voices.py

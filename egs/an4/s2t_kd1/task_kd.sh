@@ -1,0 +1,1 @@
+../../TEMPLATE/task_kd1/task_kd.sh
