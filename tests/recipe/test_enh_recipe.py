@@ -242,14 +242,14 @@ def si_snr(clean, heard):
 
 def test_what_cannot_be_evaluated_is_named(local, corpus, tmp_path):
     exp, _ = write_enhancer(tmp_path / "exp", speakers=2)
-    command = ["--exp", str(exp), "--data_dir", str(corpus / "test"), "--output_dir", "out"]
+    command = ["--exp", str(exp), "--file", "valid.acc.ave.pth", "--output_dir", "out"]
     with pytest.raises(SystemExit) as end:
-        local.evaluate.main(command)
+        local.evaluate.main([*command, "--data_dir", str(corpus / "test")])
     assert "separates 2 speakers; an enhancer with num_spk: 1" in str(end.value)
     write_table(tmp_path / "data" / "wav.scp", {"a": "a.wav"})
     write_table(tmp_path / "data" / "spk1.scp", {"b": "b.wav"})
     with pytest.raises(SystemExit) as end:
-        local.evaluate.main([*command[:3], str(tmp_path / "data"), *command[4:]])
+        local.evaluate.main([*command, "--data_dir", str(tmp_path / "data")])
     assert "wav.scp and spk1.scp do not list the same" in str(end.value)
     track = local.evaluate.Track([], lambda samples: "A")
     track.add("a", np.zeros(2), np.zeros(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from collections.abc import Mapping
@@ -26,6 +27,22 @@ class Metric:
     value: float
     better: Literal["lower", "higher"]
     without: float | None = None
+
+
+def evaluation_parser(about: str, data: str) -> argparse.ArgumentParser:
+    """Give a parser of what stage 6 tells every recipe's local/evaluate.py.
+
+    Args:
+        about: The script's documentation.
+        data: What is read of the test set, for the help.
+    """
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    add = parser.add_argument
+    add("--exp", type=Path, required=True, help="the model's experiment")
+    add("--file", required=True, help="its checkpoint")
+    add("--data_dir", type=Path, required=True, help=data)
+    add("--output_dir", type=Path, required=True, help="where scores.json goes")
+    return parser
 
 
 def write_scores(output_dir: Path, metrics: Mapping[str, Metric], utterances: int) -> None:

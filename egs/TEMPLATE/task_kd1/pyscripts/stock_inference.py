@@ -16,7 +16,7 @@ from espnet_kd.student.compressed import is_compressed
 from espnet_kd.student.forms import load_compressed
 
 
-def open_stock(exp: str, file: str | None, place: str, part: str) -> Any:
+def open_stock(exp: Path | str, file: str | None, place: str, part: str) -> Any:
     """Open a model, whose weights are read without running anything in them.
 
     Args:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scores_file import Metric, write_scores
+from scores_file import Metric, evaluation_parser, write_scores
 from speech_measures import Means, Measure, usable
 from stock_inference import open_stock
 from voices import FS, read_mono
@@ -34,12 +34,8 @@ WER = "WER, %"
 
 def get_parser() -> argparse.ArgumentParser:
     """Give the script's parser."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = evaluation_parser(__doc__, "wav.scp, spk1.scp, perhaps text")
     add = parser.add_argument
-    add("--exp", required=True, help="experiment of an enhancer")
-    add("--file", help="its checkpoint")
-    add("--data_dir", type=Path, required=True, help="wav.scp, spk1.scp, perhaps text")
-    add("--output_dir", type=Path, required=True, help="where scores.json goes")
     add("--asr_exp", help="experiment of a recogniser")
     add("--asr_file", default="valid.acc.ave.pth", help="its checkpoint")
     add("--asr_inference_config", type=Path, default=SEARCH, help="how it decodes")
@@ -141,7 +137,7 @@ class Clock:
         return self.spent / self.heard
 
 
-def open_enhancer(exp: str, file: str | None) -> Enhancer:
+def open_enhancer(exp: Path, file: str) -> Enhancer:
     """Open a model in ESPnet's own inference.
 
     Raises:

@@ -5,12 +5,11 @@ The gap is recovered in nats a token, the logarithm of the perplexity: equal ste
 are equal shares of what a model does not know.
 """
 
-import argparse
 import math
 from pathlib import Path
 
 from espnet2.bin.lm_calc_perplexity import main as calc_perplexity
-from scores_file import Metric, write_scores
+from scores_file import Metric, evaluation_parser, write_scores
 
 from espnet_kd.bin.command import named_errors
 from espnet_kd.documents import read_text
@@ -19,12 +18,7 @@ from espnet_kd.host.kaldi_dir import read_table
 
 def main(cmd: list[str] | None = None) -> None:
     """Write scores.json beside what ESPnet's tool writes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--exp", type=Path, required=True)
-    parser.add_argument("--file", required=True)
-    parser.add_argument("--data_dir", type=Path, required=True)
-    parser.add_argument("--output_dir", type=Path, required=True)
-    args = parser.parse_args(cmd)
+    args = evaluation_parser(__doc__, "text").parse_args(cmd)
     with named_errors("evaluate"):
         text = args.data_dir / "text"
         perplexity = perplexity_of(args.exp, args.file, text, args.output_dir)

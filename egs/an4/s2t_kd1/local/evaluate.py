@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Transcribe a test set with a model of OWSM's kind by ESPnet's search; sclite scores."""
 
-import argparse
 from pathlib import Path
 
 import torch
-from scores_file import Metric, write_scores
+from scores_file import Metric, evaluation_parser, write_scores
 from stock_inference import open_stock
 from voices import read_mono
 
@@ -16,12 +15,7 @@ from espnet_kd.report.score import score
 
 def main(cmd: list[str] | None = None) -> None:
     """Write text, what the model heard, and scores.json."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--exp", required=True, help="experiment of a s2t model")
-    parser.add_argument("--file", help="its checkpoint")
-    parser.add_argument("--data_dir", type=Path, required=True, help="wav.scp and text")
-    parser.add_argument("--output_dir", type=Path, required=True)
-    args = parser.parse_args(cmd)
+    args = evaluation_parser(__doc__, "wav.scp and text").parse_args(cmd)
     with named_errors("evaluate"):
         waves, texts = (read_table(args.data_dir / name) for name in ("wav.scp", "text"))
         heard = transcribed(args.exp, args.file, waves)
@@ -34,7 +28,7 @@ def main(cmd: list[str] | None = None) -> None:
         write_scores(args.output_dir, metrics, len(texts))
 
 
-def transcribed(exp: str, file: str | None, waves: dict[str, str]) -> dict[str, str]:
+def transcribed(exp: Path, file: str, waves: dict[str, str]) -> dict[str, str]:
     """What the model writes of each utterance, without what it was told."""
     torch.set_num_threads(1)
     stock = open_stock(exp, file, "espnet2.bin.s2t_inference:Speech2Text", "s2t_model")

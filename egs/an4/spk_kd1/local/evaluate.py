@@ -6,13 +6,12 @@ rates are ESPnet's own (espnet2.utils.eer, over scikit-learn's curve); the detec
 is the least one at a prior of 0.05, where both errors cost 1.
 """
 
-import argparse
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import torch
-from scores_file import Metric, write_scores
+from scores_file import Metric, evaluation_parser, write_scores
 from stock_inference import open_stock
 from voices import read_mono
 
@@ -25,12 +24,7 @@ PRIOR = 0.05
 
 def main(cmd: list[str] | None = None) -> None:
     """Write scores.json."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--exp", required=True, help="experiment of a speaker model")
-    parser.add_argument("--file", help="its checkpoint")
-    parser.add_argument("--data_dir", type=Path, required=True, help="wav.scp, utt2spk")
-    parser.add_argument("--output_dir", type=Path, required=True)
-    args = parser.parse_args(cmd)
+    args = evaluation_parser(__doc__, "wav.scp and utt2spk").parse_args(cmd)
     with named_errors("evaluate"):
         waves, speakers = (read_table(args.data_dir / n) for n in ("wav.scp", "utt2spk"))
         if missing := waves.keys() - speakers.keys():
@@ -40,7 +34,7 @@ def main(cmd: list[str] | None = None) -> None:
         write_scores(args.output_dir, metrics, len(waves))
 
 
-def embeddings_of(exp: str, file: str | None, waves: dict[str, str]) -> np.ndarray:
+def embeddings_of(exp: Path, file: str, waves: dict[str, str]) -> np.ndarray:
     """The embedding of each utterance, of length 1, (N, D)."""
     torch.set_num_threads(1)
     stock = open_stock(exp, file, "espnet2.bin.spk_inference:Speech2Embedding", "spk_model")

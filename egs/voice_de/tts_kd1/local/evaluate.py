@@ -14,7 +14,6 @@ What Griffin-Lim alone takes away is in recordings.json: the same of the recordi
 own spectra. The speech is left in audio/, to be listened to.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ import soundfile
 import torch
 from espnet2.bin.tts_inference import Text2Speech
 from recogniser import Recogniser, error_rate
-from scores_file import Metric, write_scores
+from scores_file import Metric, evaluation_parser, write_scores
 from spectra import mel_cepstral_distortion, mel_l1
 from torch import Tensor
 
@@ -137,11 +136,7 @@ class Speaker:
 
 def main(cmd: list[str] | None = None) -> None:
     """Measure, and write scores.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--exp", type=Path, required=True)
-    parser.add_argument("--file", required=True)
-    parser.add_argument("--data_dir", type=Path, required=True)
-    parser.add_argument("--output_dir", type=Path, required=True)
+    parser = evaluation_parser(__doc__, "wav.scp, text and durations")
     parser.add_argument("--recogniser", type=Path, required=True, help="its checkpoint")
     parser.add_argument("--vocoder_config", type=Path, required=True)
     args = parser.parse_args(cmd)
