@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 
 from espnet_kd.errors import KDError
@@ -14,7 +15,10 @@ from espnet_kd.teachers.base import Teacher
 from espnet_kd.teachers.build import single_teachers
 from espnet_kd.teachers.language_model import LanguageModelTeacher
 from espnet_kd.teachers.live import LiveTeacher
+from espnet_kd.teachers.vocabulary import TokenMap, vocabulary_of
 
+# Parameters with a row a token, and the list that numbers them; of any width of the model.
+OUTPUTS = {"ctc.ctc_lo.bias": "ctc", "decoder.output_layer.bias": "text"}
 # Axes on which a time warp of the student's moves nothing.
 STILL = ("utterance",)
 
@@ -36,9 +40,30 @@ def pair_problems(
                 check_comparable(student, one.model, request)
             except KDError as error:
                 yield str(error)
+            yield from _copied_by_number(student, one.model)
         if family is not None:
             yield from _not_served(family, one)
     yield from _warped(student, request)
+
+
+def _copied_by_number(student: nn.Module, teacher: nn.Module) -> Iterator[str]:
+    """Outputs that are the teacher's, row by row, where its tokens have other numbers."""
+    own, given = (dict(model.named_parameters()) for model in (student, teacher))
+    lists = (vocabulary_of(student), vocabulary_of(teacher))
+    for name, kind in OUTPUTS.items():
+        tokens = [getattr(vocabulary, kind) for vocabulary in lists]
+        if tokens[0] == tokens[1] or sorted(tokens[0]) != sorted(tokens[1]):
+            continue
+        if name not in own or name not in given or not torch.equal(own[name], given[name]):
+            continue
+        order = TokenMap(*tokens).teacher_index.to(given[name].device)
+        if not torch.equal(own[name], given[name][order]):
+            yield (
+                f"the student's '{name}' is its teacher's row by row, whose tokens stand "
+                "in another order, so that every token begins as another one; make the "
+                "student's first parameters again by init_student --token_list"
+            )
+            return
 
 
 def _not_served(family: Family, teacher: Teacher) -> Iterator[str]:

@@ -88,6 +88,27 @@ def test_tokens_in_another_order_are_read_in_the_teachers():
     assert stats["loss_kd_token_kl"].item() == pytest.approx(0.0, abs=1e-6)
 
 
+def test_rows_that_were_copied_by_number_are_refused():
+    """Biases of outputs are of one size in every width, and so tell whence they came."""
+    turned = [TOKENS[0], *reversed(TOKENS[1:-1]), TOKENS[-1]]
+    student, teacher = build_asr(width=8), build_asr(width=12, seed=1, tokens=turned)
+    with torch.no_grad():
+        student.ctc.ctc_lo.bias.copy_(teacher.ctc.ctc_lo.bias)
+    frames = term("ctc_frame_kl")
+    text = refusal(student, teacher, frames)
+    assert "the student's 'ctc.ctc_lo.bias' is its teacher's row by row" in text
+    assert "init_student --token_list" in text
+    rows = torch.tensor([turned.index(token) for token in TOKENS])
+    with torch.no_grad():
+        student.ctc.ctc_lo.bias.copy_(teacher.ctc.ctc_lo.bias[rows])
+    espnet_kd.attach(student, {"losses": [frames]}, teacher)  # by name: as it should be
+    equal = build_asr(width=8)
+    with torch.no_grad():
+        for model in (equal, teacher):
+            model.ctc.ctc_lo.bias.zero_()
+    espnet_kd.attach(equal, {"losses": [frames]}, teacher)  # in any order the same
+
+
 @pytest.mark.parametrize(
     ("terms", "options", "match"),
     [
