@@ -8,6 +8,9 @@ from torch import Tensor
 
 from espnet_kd.student.axes import VOCABULARY
 
+# Parameters over CTC's tokens, which an encoder may read as well.
+CTC = ("ctc.", "encoder.conditioning_layer.")
+
 
 @dataclass(frozen=True)
 class TokenRows:
@@ -38,4 +41,4 @@ class TokenRows:
         return {VOCABULARY: torch.tensor([place[token] for token in self.student])}
 
     def _apply(self, name: str) -> bool:
-        return bool(self.student) and (self.of_ctc or not name.startswith("ctc."))
+        return bool(self.student) and (self.of_ctc or not name.startswith(CTC))

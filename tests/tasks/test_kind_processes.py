@@ -33,6 +33,7 @@ CASES = {
     "mt": ([by_utterance("token_kl"), tapped("encoder")], 0.0),
     "enh": ([SNR, SNR | {"where": "teacher_better", "name": "better"}], 1.0),
     "tts": ([by_utterance("spectrum_l1"), tapped("tts.decoder")], 0.0),
+    "svs": ([by_utterance("spectrum_l1"), tapped("svs.decoder")], 0.0),
 }
 PARTS = ([0, 2], [1])
 
