@@ -31,7 +31,10 @@ python -m espnet2.bin.asr_train ... --config conf/student.yaml \\
     --init_param exp/student_init.pth
 """
 # What a student has in common with its teacher, whatever its own config says or not.
-COMMON = ("token_list", "token_type", "bpemodel", "input_size", "cleaner", "g2p")
+COMMON = (
+    *("token_list", "token_type", "bpemodel", "input_size", "cleaner", "g2p"),
+    *("src_token_list", "src_token_type", "src_bpemodel"),
+)
 # What a student takes over from its teacher unless its config says otherwise.
 INHERITED = ("normalize", "normalize_conf", "frontend", "frontend_conf")
 # Tasks whose models consist of an encoder and perhaps a decoder of layers.
@@ -92,10 +95,15 @@ def read_tokens(path: Path) -> list[str]:
     """Read a token list as ESPnet does, a token a line.
 
     Raises:
-        KDError: If it cannot be read, or one token has two numbers.
+        KDError: If it cannot be read, is none, or one token has two numbers.
     """
     text = read_text(path, f"--token_list {path} cannot be read")
-    tokens = [line.rstrip() for line in text.rstrip("\n").split("\n")]
+    tokens = [line.rstrip() for line in text.removesuffix("\n").split("\n")]
+    if tokens[0] != "<blank>":
+        raise KDError(
+            f"--token_list {path} begins with '{tokens[0][:20]}', and ESPnet's lists with "
+            "'<blank>'; give the file of tokens that the student's training is given"
+        )
     twice = [token for token, count in Counter(tokens).items() if count > 1]
     if twice:
         raise KDError(

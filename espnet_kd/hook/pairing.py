@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from espnet_kd.errors import KDError
 from espnet_kd.hook.time_warp import time_warp_of
@@ -18,7 +18,13 @@ from espnet_kd.teachers.live import LiveTeacher
 from espnet_kd.teachers.vocabulary import TokenMap, vocabulary_of
 
 # Parameters with a row a token, and the list that numbers them; of any width of the model.
-OUTPUTS = {"ctc.ctc_lo.bias": "ctc", "decoder.output_layer.bias": "text"}
+OUTPUTS = {
+    "ctc.ctc_lo.bias": "ctc",
+    "decoder.output_layer.bias": "text",
+    "decoder.output.bias": "text",
+    "joint_network.lin_out.bias": "text",
+    "ctc_lin.bias": "text",
+}
 # Axes on which a time warp of the student's moves nothing.
 STILL = ("utterance",)
 
@@ -54,16 +60,22 @@ def _copied_by_number(student: nn.Module, teacher: nn.Module) -> Iterator[str]:
         tokens = [getattr(vocabulary, kind) for vocabulary in lists]
         if tokens[0] == tokens[1] or sorted(tokens[0]) != sorted(tokens[1]):
             continue
-        if name not in own or name not in given or not torch.equal(own[name], given[name]):
+        if name not in own or name not in given or own[name].is_meta:
             continue
-        order = TokenMap(*tokens).teacher_index.to(given[name].device)
-        if not torch.equal(own[name], given[name][order]):
+        order = TokenMap(*tokens).teacher_index
+        if _same(own[name], given[name]) and not _same(own[name], given[name][order]):
             yield (
                 f"the student's '{name}' is its teacher's row by row, whose tokens stand "
                 "in another order, so that every token begins as another one; make the "
                 "student's first parameters again by init_student --token_list"
             )
             return
+
+
+def _same(own: Tensor, given: Tensor) -> bool:
+    """Whether values are a teacher's, wherever they lie and however they are rounded."""
+    one, other = (value.detach().float().cpu() for value in (own, given))
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0.01)
 
 
 def _not_served(family: Family, teacher: Teacher) -> Iterator[str]:

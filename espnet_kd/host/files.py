@@ -2,12 +2,17 @@
 
 import hashlib
 import os
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import IO, Any
 
 from espnet_kd.errors import KDError
+
+LASTING = 3600.0  # seconds; nobody writes a file for longer
 
 
 @contextmanager
@@ -21,8 +26,9 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Raises:
         KDError: If the disk is full or cannot be written; ``path`` is then as before.
     """
-    # Of this process alone: two runs of a recipe may write the same file at once.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    # Of this writer alone: two runs of a recipe may write the same file at once.
+    writer = f"{os.getpid()}-{threading.get_ident()}"
+    partial = path.with_name(f"{path.name}.{writer}.partial")
     encoding = None if "b" in mode else "utf-8"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,6 +37,7 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        _remove_left(path)
     except OSError as error:
         with suppress(OSError):  # where there is no folder, there is nothing to remove
             partial.unlink()
@@ -39,6 +46,14 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what writers of a file left that were killed more than an hour ago."""
+    for left in path.parent.glob(f"{escape(path.name)}.*.partial"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > LASTING:
+                left.unlink()
 
 
 def hash_files(paths: Sequence[Path]) -> str:

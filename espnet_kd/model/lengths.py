@@ -54,8 +54,8 @@ def laid_out(recorded: RecordedPass, rule: Rule, tap: str, output: Any) -> Hidde
             f"tap '{tap}' gives complex numbers, which hidden losses do not compare; tap "
             "a layer inside of the separator, or use spectrum_l1"
         )
-    if rule.axis == "utterance" and values.dim() == 2:
-        values = values[:, None]
+    if values.dim() == 2:  # one vector an utterance, or one number a position
+        values = values[:, None] if rule.axis == "utterance" else values[..., None]
     if rule.last and values.dim() == 3:
         values = values.transpose(1, 2)
     width = values.shape[1] if values.dim() > 1 else 0

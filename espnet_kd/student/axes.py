@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 VOCABULARY = "vocabulary"
+# CTC's, which in speech translation are the source language's.
+CTC_VOCABULARY = "ctc.vocabulary"
 POSITION = "encoder.position"
 LAYER = re.compile(r"(encoder\.encoders(?:\.blocks)?|decoder\.decoders)\.(\d+)\.")
 
@@ -63,8 +65,12 @@ _RULES = [
     (r"encoder\.embed\.conv\.4", "encoder.embed.4", "encoder.embed.2"),
     (r"encoder\.embed\.out(?:\.0|put)?", _ENCODER, "encoder.embed.{last}/"),
     (r"encoder\.embed\.[01]", _ENCODER, ""),
-    (r"encoder\.conditioning_layer", _ENCODER, VOCABULARY),
-    (r"ctc\.ctc_lo|ctc_lin", VOCABULARY, _ENCODER),
+    (r"encoder\.conditioning_layer", _ENCODER, CTC_VOCABULARY),
+    (r"ctc\.ctc_lo", CTC_VOCABULARY, _ENCODER),
+    (r"st_ctc\.ctc_lo|ctc_lin", VOCABULARY, _ENCODER),
+    (r"lm_lin|am_proj|lm_proj|decoder\.output", VOCABULARY, ""),
+    (r"extra_mt_decoder\.(?:embed\.0|output_layer)", VOCABULARY, ""),
+    (r"extra_asr_decoder\.(?:embed\.0|output_layer)", CTC_VOCABULARY, ""),
     (r"decoder\.embed\.0", VOCABULARY, "decoder.stream"),
     (r"decoder\.output_layer", VOCABULARY, "decoder.stream"),
     (r"decoder\.embed", VOCABULARY, "predictor.embed"),
@@ -75,6 +81,7 @@ _RULES = [
 _LAYER = r"(?P<l>(?:encoder\.encoders(?:\.blocks)?|decoder\.decoders)\.\d+)"
 RULES = [(re.compile(p.replace("{l}", _LAYER)), out, into) for p, out, into in _RULES]
 _RNN = r"decoder\.(?:decoder|rnn)\.(\d+)"
+LINEAR = re.compile(r"((?:decoder|extra_\w+)\.embed\.0)\.bias")
 RECURRENT = re.compile(_RNN + r"\.(weight_ih|weight_hh|bias_\w\w)_l0")
 
 
@@ -93,6 +100,9 @@ class Axes:
         self._last = _greatest(r"encoder\.embed\.conv\.(\d+)\.weight", state)
         layers = [int(match[1]) for name in state if (match := RECURRENT.fullmatch(name))]
         self._deepest = max(layers) if layers else "embed"  # of a stateless predictor
+        # Inputs that are no tokens have a linear layer where others have an embedding.
+        found = (LINEAR.fullmatch(name) for name in state)
+        self._linear = {match[1] for match in found if match}
         self._gates = next((_gates(v) for k, v in state.items() if "weight_hh_l0" in k), 1)
         self.dims = {name: self._dims(name, value) for name, value in state.items()}
         self.sizes: dict[str, int] = {}
@@ -180,7 +190,7 @@ class Axes:
         module, _, kind = name.rpartition(".")
         if kind in ("pos_bias_u", "pos_bias_v") and LAYER.match(name):
             return (Dim(f"{module}.qk"),)
-        if value.dim() == 0:
+        if value.dim() == 0 or module in self._linear:
             return None
         for pattern, out, into in RULES:
             if match := pattern.fullmatch(module):

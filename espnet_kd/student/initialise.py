@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from espnet_kd.student.axes import LAYER, POSITION, VOCABULARY, Axes, Dim
+from espnet_kd.student.axes import LAYER, POSITION, Axes, Dim
 from espnet_kd.student.sources import source_of
-from espnet_kd.student.token_rows import TokenRows
+from espnet_kd.student.token_rows import VOCABULARIES, TokenRows
 from espnet_kd.student.wider import Shape, refuse_wider
 
 # Parameters whose output ESPnet multiplies by the root of the width.
@@ -106,7 +106,7 @@ class Initialiser:
         for axis, size in student_axes.sizes.items():
             teacher_axis = self._teacher_axis(axis)
             full = self.teacher_axes.sizes.get(teacher_axis)
-            if full is None or axis == VOCABULARY:
+            if full is None or axis in VOCABULARIES:
                 continue
             if size == full and not self._heads_differ(axis):
                 chosen[axis] = torch.arange(full)
@@ -157,10 +157,10 @@ class Initialiser:
             return (whole.clone(), "copied") if same else (value, "of another shape")
         pairs = list(zip(student_dims, teacher_dims, strict=True))
         units = {t.axis: chosen[s.axis] for s, t in pairs if s.axis in chosen}
-        if any(s.axis == VOCABULARY for s, _ in pairs):
-            if self.tokens.differ(source):
+        for axis in {s.axis for s, _ in pairs} & set(VOCABULARIES):
+            if self.tokens.differ(axis):
                 return value, "of other tokens"
-            units |= self.tokens.units(source)
+            units |= self.tokens.units(axis)
         found = self.teacher_axes.take(whole, source, units)
         if past := self._hears_only_past(source):
             found = _past(found, value.shape[-1])

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from espnet_kd.student.axes import VOCABULARY
+from espnet_kd.student.axes import CTC_VOCABULARY, VOCABULARY
 
-# Parameters over CTC's tokens, which an encoder may read as well.
-CTC = ("ctc.", "encoder.conditioning_layer.")
+VOCABULARIES = (VOCABULARY, CTC_VOCABULARY)
 
 
 @dataclass(frozen=True)
@@ -29,16 +28,16 @@ class TokenRows:
     teacher: Sequence[str] = ()
     of_ctc: bool = True
 
-    def differ(self, name: str) -> bool:
-        """Whether the teacher's parameter of a name has rows of other tokens."""
-        return self._apply(name) and set(self.student) != set(self.teacher)
+    def differ(self, axis: str) -> bool:
+        """Whether the teacher's rows along an axis are of other tokens."""
+        return self._apply(axis) and set(self.student) != set(self.teacher)
 
-    def units(self, name: str) -> dict[str, Tensor]:
-        """The teacher's row of each of the student's tokens, (V,), by the axis's name."""
-        if not self._apply(name):
+    def units(self, axis: str) -> dict[str, Tensor]:
+        """The teacher's row of each of the student's tokens, (V,), by the axis."""
+        if not self._apply(axis):
             return {}
         place = {token: index for index, token in enumerate(self.teacher)}
-        return {VOCABULARY: torch.tensor([place[token] for token in self.student])}
+        return {axis: torch.tensor([place[token] for token in self.student])}
 
-    def _apply(self, name: str) -> bool:
-        return bool(self.student) and (self.of_ctc or not name.startswith(CTC))
+    def _apply(self, axis: str) -> bool:
+        return bool(self.student) and (self.of_ctc or axis != CTC_VOCABULARY)

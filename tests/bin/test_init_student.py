@@ -72,9 +72,18 @@ def test_other_tokens_stay_random(place):
     assert len(student["ctc.ctc_lo.weight"]) == len(tokens) + 1
 
 
-def test_a_token_with_two_numbers(place):
-    (place / "tokens.txt").write_text("<blank>\na\na\n<sos/eos>\n")
-    with pytest.raises(SystemExit, match=r"tokens.txt names 'a' more than once; give the"):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("<blank>\na\na\n<sos/eos>\n", "names 'a' more than once; give the"),
+        ("<blank>\na\n\n\n", "names '' more than once"),
+        ("", "begins with '', and ESPnet's lists with '<blank>'"),
+        ("<blank> 0\na 1\n", "begins with '<blank> 0', and ESPnet's"),
+    ],
+)
+def test_a_list_that_is_none(place, text, problem):
+    (place / "tokens.txt").write_text(text)
+    with pytest.raises(SystemExit, match=f"tokens.txt {problem}"):
         main(command(place, "--token_list", str(place / "tokens.txt")))
 
 

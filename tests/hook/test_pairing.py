@@ -98,6 +98,10 @@ def test_rows_that_were_copied_by_number_are_refused():
     text = refusal(student, teacher, frames)
     assert "the student's 'ctc.ctc_lo.bias' is its teacher's row by row" in text
     assert "init_student --token_list" in text
+    half = build_asr(width=8)
+    with torch.no_grad():
+        half.ctc.ctc_lo.bias.copy_(teacher.ctc.ctc_lo.bias.bfloat16())
+    assert "row by row" in refusal(half, teacher, frames)  # rounded on the way
     rows = torch.tensor([turned.index(token) for token in TOKENS])
     with torch.no_grad():
         student.ctc.ctc_lo.bias.copy_(teacher.ctc.ctc_lo.bias[rows])

@@ -40,6 +40,15 @@ def test_two_processes_write_one_file(tmp_path):
     assert os.listdir(tmp_path) == ["list"]
 
 
+def test_what_a_killed_writer_left_is_removed_later(tmp_path):
+    old, new = tmp_path / "list.7-7.partial", tmp_path / "list.8-8.partial"
+    for left in (old, new):
+        left.touch()
+    os.utime(old, (0, 0))
+    write(tmp_path / "list")
+    assert sorted(os.listdir(tmp_path)) == ["list", "list.8-8.partial"]
+
+
 def write(path):
     with whole_file(path) as file:
         file.write("second")

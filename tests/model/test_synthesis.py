@@ -79,6 +79,15 @@ def test_of_singing_what_is_read_is_what_the_models_own_loss_is_given(kind):
     assert torch.equal(truth.values[..., 0].exp().round().long() - 1, durations)
 
 
+@pytest.mark.parametrize(("task", "count"), [("tts", 5), ("svs", 4)])
+def test_a_predictor_is_tapped_one_number_a_label(task, count):
+    model, path = build(task, 8), f"{task}.duration_predictor"
+    with evaluating(model):
+        hidden = run_guest(model, batch_of(task), Request(taps=(path,))).hidden[path]
+    assert hidden.values.shape == (3, count, 1)
+    assert hidden.lengths.tolist() == [count, count - 1, count - 2]
+
+
 def test_singing_without_a_known_spectrum():
     student, teacher = (build("svs", 8, postnet_layers=0) for _ in range(2))
     terms = {"losses": [{"type": "spectrum_l1", "weight": 1.0}]}

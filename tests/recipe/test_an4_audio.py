@@ -142,6 +142,10 @@ def test_streaming_students_are_trained_by_tags_and_then_streamed(recipe):
     (decoded,) = said.read_text().splitlines()  # of stages 9 to 11 nothing is left
     assert "--tag streaming " in decoded
     assert decoded.endswith("--test_sets test --stage 12")
+    said.unlink()
+    answer = run(recipe, *folder, "D", "--stage", "ten", "--stop_stage", "9")
+    assert answer.returncode == 0, answer.stderr  # that is for the stages
+    assert len(said.read_text().splitlines()) == 3
     answer = run(recipe, "streaming")
     assert answer.returncode == 2
     assert "--an4_audio DIR comes first: train.tsv, test.tsv" in answer.stderr

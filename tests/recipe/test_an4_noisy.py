@@ -91,6 +91,20 @@ def test_students_of_both_teachers_are_trained_then_shown_together(tmp_path):
     assert answer.returncode == 0, answer.stderr
     _teacher, decoded = said.read_text().splitlines()
     assert "--tag clean " in decoded
+    said.unlink()
+    answer = run(recipe, "noisy", *folders, "--stop_stage", "10")
+    assert answer.returncode == 0, answer.stderr
+    assert "--other_tags" not in said.read_text()  # which are not trained yet
+    said.unlink()
+    for mistyped, sentence in (
+        (["--sedes", "1"], "did you mean --seeds?"),
+        (["--stage", "ten"], "--stage: "),
+    ):
+        answer = run(recipe, "noisy", *folders, *mistyped)
+        assert answer.returncode == 2
+        assert sentence in answer.stderr
+    assert "Stages:" in run(recipe, "noisy", *folders, "--help").stdout
+    assert not said.exists()  # not even the teacher
     answer = run(recipe, "noisy", "--an4_audio", "A")
     assert answer.returncode == 2
     assert "--an4_audio DIR --noise DIR come first" in answer.stderr

@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import sentencepiece
+import soundfile
 import yaml
 from conftest import REPO
 from recipe_runs import NEEDS_SCLITE, checkout, local_scripts, run
 
+from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import read_table
 
 RECIPE = REPO / "egs" / "an4" / "s2t_kd1"
@@ -57,14 +60,33 @@ def test_marks_are_pieces_of_their_own(data):
     assert set(found[4:]) <= set(tokens)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "rate", "text", "sentence"),
+    [
+        (9.0, 16000, "ONE", "lasts 9.0 s, and the models hear 7.7"),
+        (1.0, 16000, "", "'u' has no transcript"),
+        (1.0, 8000, "ONE", "8000 samples at 8000 Hz"),
+    ],
+)
+def test_what_the_models_would_not_hear_is_named(
+    local, tmp_path, seconds, rate, text, sentence
+):
+    soundfile.write(tmp_path / "u.wav", np.zeros(int(seconds * rate)), rate)
+    recording = local.prepare.Recording("u", tmp_path / "u.wav", text)
+    with pytest.raises(KDError, match=sentence):
+        local.prepare.check([recording])
+
+
 @pytest.mark.parametrize("role", ["teacher", "student"])
-def test_no_times_are_ever_written(role):
+def test_no_times_are_ever_written(local, role):
     """Their probability, and what ESPnet 202511's search reads of the preprocessor."""
     conf = yaml.safe_load((RECIPE / "conf" / f"{role}.yaml").read_text())
     prepared = conf["preprocessor_conf"]
     assert prepared["time_apply_prob"] == prepared["text_prev_apply_prob"] == 0
     names = ("na", "notime", "first_time", "last_time")
     assert {prepared[f"{name}_symbol"] for name in names} <= set(MARKS)
+    heard = prepared["speech_length"] - prepared["speech_init_silence"]
+    assert heard == pytest.approx(local.prepare.LONGEST)
 
 
 @pytest.mark.parametrize(

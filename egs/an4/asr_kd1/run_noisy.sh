@@ -18,6 +18,15 @@ an4_audio=$2; noise=$4; shift 4
 # shellcheck source=egs/an4/asr_kd1/local/stages.sh
 . local/stages.sh
 
+# A mistyped option is named before the teacher is trained, and help given.
+template=$(dirname "$(readlink -f asr_kd.sh)")
+said=$("${python}" "${template}/pyscripts/read_options.py" "${template}/asr_kd.sh" \
+    --kaldi_data data/noisy/kaldi --train_set train_nodev --test_sets test \
+    --student_train_set train_nodev --valid_set train_dev \
+    --teacher_config conf/teacher_audio.yaml --student_config conf/student_audio.yaml \
+    --kd_config conf/kd_audio.yaml --inference_configs conf/decode_ctc_greedy.yaml "$@")
+if [[ "${said}" == printf* ]]; then eval "${said}"; fi
+
 # The teacher, and what it hears.
 ./run_audio.sh --an4_audio "${an4_audio}" --stop_stage 8
 if [ ! -f data/noisy/kaldi/train_nodev/wav.scp ]; then
@@ -35,5 +44,7 @@ if begins_by 11 "$@"; then
     students noisy --teacher_max_wer inf --kd_config conf/kd_audio.yaml \
         --parameters_control true --stop_stage 11 "$@"
 fi
-students clean --control_tag noisy --kd_config conf/kd_audio_clean.yaml \
-    --teacher_hears dump/audio/fbank --other_tags noisy "$@"
+clean=(--control_tag noisy --kd_config conf/kd_audio_clean.yaml
+    --teacher_hears dump/audio/fbank)
+if goes_beyond 11 "$@"; then clean+=(--other_tags noisy); fi
+students clean "${clean[@]}" "$@"

@@ -29,5 +29,7 @@ if begins_by 11 "$@"; then
     students streaming_cr --control_tag streaming --kd_config ../../../conf/kd/cr_ctc.yaml \
         --stop_stage 11 "$@"
 fi
-students streaming "${main[@]}" --other_tags "streaming_unshifted streaming_cr" \
-    --test_sets test "$@"
+if goes_beyond 11 "$@"; then
+    students streaming "${main[@]}" --other_tags "streaming_unshifted streaming_cr" \
+        --test_sets test "$@"
+fi

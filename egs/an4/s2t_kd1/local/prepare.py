@@ -13,9 +13,10 @@ from pathlib import Path
 import train_tokens
 from generate import generate
 from prepare_audio import Recording, split, write_set
-from voices import FS
+from voices import FS, read_mono
 
 from espnet_kd.bin.command import named_errors
+from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import write_table
 
 SETS = {"test": "test", "train_dev": "dev", "train_nodev": "train"}
@@ -24,6 +25,8 @@ PROMPT = ("<eng>", "<asr>")
 # Times are numbers that follow each other; here none is written, and two are enough.
 TIMES = ("<0.00>", "<8.00>")
 ENDS = ("<sos>", "<eos>", "<sop>")
+# preprocessor_conf: speech_length, less the silence that a training puts before.
+LONGEST = 8.0 - 0.3
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -40,11 +43,41 @@ def main(cmd: list[str] | None = None) -> None:
         speech = args.an4_audio
         if args.generated:
             speech, _ = generate(args.output_dir / "generated", FS, 0)
-        for name, recordings in split(speech, args.dev_utterances).items():
+        sets = split(speech, args.dev_utterances)
+        for recordings in sets.values():
+            check(recordings)
+        write_tokens(args.output_dir, sets["train_nodev"], args.nbpe)
+        for name, recordings in sets.items():
             write_prompted(args.output_dir / SETS[name], recordings)
-        marks = (UNAVAILABLE, *PROMPT, WITHOUT_TIMES, *TIMES)
-        text, bpe = args.output_dir / "train" / "text", args.output_dir / "bpe"
-        train_tokens.train(text, bpe, args.nbpe, "unigram", marks=marks, ends=ENDS)
+
+
+def check(recordings: Sequence[Recording]) -> None:
+    """Require speech that the models hear whole, and transcripts.
+
+    Raises:
+        KDError: With the first that is something else.
+    """
+    for recording in recordings:
+        seconds = len(read_mono(recording.audio)) / FS
+        if seconds > LONGEST:
+            raise KDError(
+                f"{recording.audio} lasts {seconds:.1f} s, and the models hear "
+                f"{LONGEST:.1f} (speech_length in conf, less the silence before); leave it "
+                "out of the list, or raise both"
+            )
+        if not recording.text:
+            raise KDError(
+                f"'{recording.utterance}' has no transcript; leave it out of the list"
+            )
+
+
+def write_tokens(output_dir: Path, recordings: Sequence[Recording], nbpe: int) -> None:
+    """Write bpe/, of the transcripts of train."""
+    bpe = output_dir / "bpe"
+    text = bpe / "text"
+    write_table(text, {r.utterance: r.text for r in recordings})
+    marks = (UNAVAILABLE, *PROMPT, WITHOUT_TIMES, *TIMES)
+    train_tokens.train(text, bpe, nbpe, "unigram", marks=marks, ends=ENDS)
 
 
 def write_prompted(folder: Path, recordings: Sequence[Recording]) -> None:
