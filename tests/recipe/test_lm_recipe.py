@@ -70,7 +70,9 @@ def test_pieces_of_a_recogniser_are_shared(recipe, tmp_path):
 @pytest.mark.slow
 @pytest.mark.dealt
 def test_it_ends_in_a_table(recipe):
-    done = run(recipe, "generated", "--seeds", "1 2", "--train_jobs", "2")
+    short = ["--teacher_args", "--max_epoch 4", "--student_args", "--max_epoch 4"]
+    options = ["generated", *short, "--seeds", "1 2", "--train_jobs", "2"]
+    done = run(recipe, *options)
     assert done.returncode == 0, done.stderr
     sets = {name: read_table(recipe / "data" / name / "text") for name in ("train", "test")}
     assert [len(texts) for texts in sets.values()] == [320, 40]
@@ -83,15 +85,15 @@ def test_it_ends_in_a_table(recipe):
     assert f"{nats:.3f}" in results
     assert len(re.findall(r"^\| student, distilled \|", results, re.M)) == 2
     assert "loss_kd_token_kl" in (exp / "lm_distilled_s1" / "train.log").read_text()
-    again = run(recipe, "generated", "--seeds", "1 2", "--train_jobs", "2")
+    again = run(recipe, *options)
     assert again.returncode == 0, again.stderr
     for done_already in ("data are there", "statistics are there", "evaluated already"):
         assert done_already in again.stderr
     assert again.stderr.count("trained already") == 5
-    other = run(recipe, "generated", "--prepare_args", "--generated 400 --nbpe 40")
+    other = run(recipe, *options, "--prepare_args", "--generated 400 --nbpe 40")
     assert other.returncode == 1
     assert "was begun with other data or settings; remove it" in other.stderr
-    gone = run(recipe, "generated", "--stage", "6", "--seeds", "7")
+    gone = run(recipe, "generated", *short, "--stage", "6", "--seeds", "7")
     assert gone.returncode == 1
     missing = "exp/lm_control_s7/valid.loss.ave.pth is missing: train that model first"
     assert missing in gone.stderr
