@@ -52,6 +52,20 @@ def test_a_call_that_cannot_run_is_told_why(recipe, options, sentence):
     assert not (recipe / "data").exists()
 
 
+def test_a_corrected_list_is_laid_out_anew(recipe, tmp_path):
+    rows = [f"s-an{n:03d}-b\ts/{n}.flac\tONE TWO {n % 3 * 'A'}X\n" for n in range(110)]
+    (tmp_path / "test.tsv").write_text(rows[0])
+    for text in (rows, [row.replace("ONE", "FOUR") for row in rows]):
+        (tmp_path / "train.tsv").write_text("".join(text))
+        options = ("an4", "--an4_audio", str(tmp_path), "--stop_stage", "1")
+        done = run(recipe, *options, "--prepare_args", f"--an4_audio {tmp_path} --nbpe 12")
+        assert done.returncode == 0, done.stderr
+        assert "data are there" not in done.stderr
+        assert text[100].split("\t")[2] in (recipe / "data/train/text").read_text()
+    again = run(recipe, *options, "--prepare_args", f"--an4_audio {tmp_path} --nbpe 12")
+    assert "data are there" in again.stderr
+
+
 def test_pieces_of_a_recogniser_are_shared(recipe, tmp_path):
     done = run(recipe, "generated", "--stop_stage", "1", "--datadir", str(tmp_path / "own"))
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,9 @@
 set -euo pipefail
 
 prepare_data() {
-    local key=("${datadir}/.done" local/prepare.py -- "${prepare_args}")
+    local lists key
+    mapfile -t lists < <(lists_of_corpora)
+    key=("${datadir}/.done" local/prepare.py "${lists[@]}" -- "${prepare_args}")
     if is_fresh "${key[@]}"; then
         log "data are there"
     else
@@ -20,6 +22,17 @@ prepare_data() {
         . local/more_data.sh
         make_more_data
     fi
+}
+
+# lists_of_corpora: the lists (*.tsv) of folders among local/prepare.py's options; a corpus
+# whose list was corrected is laid out anew
+lists_of_corpora() {
+    local word file
+    for word in ${prepare_args}; do
+        for file in "${word}"/*.tsv; do
+            if [ -f "${file}" ]; then echo "${file}"; fi
+        done
+    done
 }
 
 collect_all_statistics() {
