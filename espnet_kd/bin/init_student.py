@@ -50,8 +50,9 @@ def get_parser() -> argparse.ArgumentParser:
     text = "Training configuration of the student, a YAML file."
     parser.add_argument("--student_config", type=Path, required=True, help=text)
     text = (
-        "The student's tokens, a line each, as its training is given them; rows of the "
-        "same tokens in another order are put in order. Without it: the teacher's."
+        "File of the tokens that the student is trained with, a line each: rows of the "
+        "same tokens in another order are put in order. Without a file the tokens are the "
+        "teacher's."
     )
     parser.add_argument("--token_list", type=Path, help=text)
     text = "File to write, a .pth of parameters; a table of origins is written beside."
