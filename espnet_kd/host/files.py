@@ -2,17 +2,19 @@
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from glob import escape
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from espnet_kd.errors import KDError
 
 LASTING = 3600.0  # seconds; nobody writes a file for longer
+OURS = re.compile(r"\.\d+-\d+\.partial$")
 
 
 @contextmanager
@@ -32,12 +34,12 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     encoding = None if "b" in mode else "utf-8"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(path.parent)
         with open(partial, mode, encoding=encoding) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        _remove_left(path)
     except OSError as error:
         with suppress(OSError):  # where there is no folder, there is nothing to remove
             partial.unlink()
@@ -48,11 +50,12 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise
 
 
-def _remove_left(path: Path) -> None:
-    """Remove what writers of a file left that were killed more than an hour ago."""
-    for left in path.parent.glob(f"{escape(path.name)}.*.partial"):
+@lru_cache(maxsize=1024)  # a folder is looked through once, however many files it gets
+def _remove_left(folder: Path) -> None:
+    """Remove what writers left in a folder that were killed more than an hour ago."""
+    for left in folder.glob("*.partial"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > LASTING:
+            if OURS.search(left.name) and time.time() - left.stat().st_mtime > LASTING:
                 left.unlink()
 
 
