@@ -15,6 +15,7 @@ from torch import Tensor
 VOCABULARY = "vocabulary"
 # CTC's, which in speech translation are the source language's.
 CTC_VOCABULARY = "ctc.vocabulary"
+VOCABULARIES = (VOCABULARY, CTC_VOCABULARY)
 POSITION = "encoder.position"
 LAYER = re.compile(r"(encoder\.encoders(?:\.blocks)?|decoder\.decoders)\.(\d+)\.")
 

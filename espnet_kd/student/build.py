@@ -82,11 +82,9 @@ def build_student(
 def _token_rows(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> TokenRows:
     """The rows of tokens; by number where both have one list, or one of them none."""
     own, given = (settings.get("token_list") for settings in (student, teacher))
-    if not isinstance(own, list | tuple) or not isinstance(given, list | tuple):
-        return TokenRows()
-    if own == given:
-        return TokenRows()
-    return TokenRows(own, given, of_ctc="src_token_list" not in teacher)
+    if isinstance(own, list | tuple) and isinstance(given, list | tuple) and own != given:
+        return TokenRows(own, given, of_ctc="src_token_list" not in teacher)
+    return TokenRows()
 
 
 def can_start(

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from espnet_kd.student.axes import LAYER, POSITION, Axes, Dim
+from espnet_kd.student.axes import LAYER, POSITION, VOCABULARIES, Axes, Dim
 from espnet_kd.student.sources import source_of
-from espnet_kd.student.token_rows import VOCABULARIES, TokenRows
+from espnet_kd.student.token_rows import TokenRows
 from espnet_kd.student.wider import Shape, refuse_wider
 
 # Parameters whose output ESPnet multiplies by the root of the width.

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from espnet_kd.student.axes import CTC_VOCABULARY, VOCABULARY
-
-VOCABULARIES = (VOCABULARY, CTC_VOCABULARY)
+from espnet_kd.student.axes import CTC_VOCABULARY
+from espnet_kd.teachers.vocabulary import TokenMap
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,7 @@ class TokenRows:
         """The teacher's row of each of the student's tokens, (V,), by the axis."""
         if not self._apply(axis):
             return {}
-        place = {token: index for index, token in enumerate(self.teacher)}
-        return {axis: torch.tensor([place[token] for token in self.student])}
+        return {axis: TokenMap(self.student, self.teacher).teacher_index}
 
     def _apply(self, axis: str) -> bool:
         return bool(self.student) and (self.of_ctc or axis != CTC_VOCABULARY)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from espnet_kd.errors import ConfigError, Problem
-from espnet_kd.student.axes import CTC_VOCABULARY, POSITION, VOCABULARY, Axes
+from espnet_kd.student.axes import POSITION, VOCABULARIES, Axes
 
 # What a user changes to change the width of an axis, by the axis' end.
 SETTINGS = {
@@ -66,7 +66,7 @@ def refuse_wider(
     problems: dict[str, Problem] = {}
     for axis, size in student.sizes.items():
         full = teacher.sizes.get(teacher_axis(axis), size)
-        if size > full and axis not in (VOCABULARY, CTC_VOCABULARY, POSITION):
+        if size > full and axis not in (*VOCABULARIES, POSITION):
             setting = _setting(axis, settings)
             text = f"is {size}, wider than the teacher's {full}; {full} is the most"
             problems[setting] = Problem(setting, text)
