@@ -65,9 +65,20 @@ class Family:
         return longest if longest is not None and longest.axis else None
 
 
-def _predictor(name: str, axis: str = "labels") -> tuple[Rule, ...]:
+def _predictor(name: str, axis: str) -> tuple[Rule, ...]:
     """A predictor of FastSpeech: convolutions over labels, then a number for each."""
     return Rule(name, axis), Rule(f"{name}.conv", axis, last=True)
+
+
+def _forced(name: str, labels: str) -> tuple[Rule, ...]:
+    """What synthesisers of speech and of singing have in common, of FastSpeech's kind."""
+    return (
+        Rule(f"{name}.encoder", labels),
+        *_predictor(f"{name}.duration_predictor", labels),
+        Rule(f"{name}.length_regulator", "steps"),
+        Rule(f"{name}.decoder", "steps"),
+        Rule(f"{name}.postnet", "mel", last=True),
+    )
 
 
 TAPS = Family.losses
@@ -90,15 +101,11 @@ FAMILIES = (
         stream="speech",
         axis="mel",
         rules=(
-            Rule("tts.encoder", "labels"),
+            *_forced("tts", "labels"),
             Rule("tts.enc", "labels"),
-            *_predictor("tts.duration_predictor"),
-            *_predictor("tts.pitch_predictor"),
-            *_predictor("tts.energy_predictor"),
-            Rule("tts.length_regulator", "steps"),
-            Rule("tts.decoder", "steps"),
+            *_predictor("tts.pitch_predictor", "labels"),
+            *_predictor("tts.energy_predictor", "labels"),
             Rule("tts.feat_out", "steps"),
-            Rule("tts.postnet", "mel", last=True),
             Rule("tts.dec.postnet", "mel", last=True),
         ),
         outputs=("spectrum", "durations"),
@@ -109,6 +116,7 @@ FAMILIES = (
             "tts.postnet",
             "tts.dec",
             "tts.duration_predictor",
+            "tts.length_regulator",
         ),
         tokens=("text",),
     ),
@@ -117,13 +125,7 @@ FAMILIES = (
         has=("svs", "feats_extract"),
         stream="singing",
         axis="mel",
-        rules=(
-            Rule("svs.encoder", "notes"),
-            *_predictor("svs.duration_predictor", "notes"),
-            Rule("svs.length_regulator", "steps"),
-            Rule("svs.decoder", "steps"),
-            Rule("svs.postnet", "mel", last=True),
-        ),
+        rules=_forced("svs", "notes"),
         outputs=("spectrum", "durations"),
         losses=f"spectrum_l1, duration_mse, and {TAPS}",
         reads=(

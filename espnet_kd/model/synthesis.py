@@ -74,9 +74,10 @@ def collect_durations(recorded: RecordedPass, outputs: ModelOutputs) -> None:
 
 def duration_lengths(recorded: RecordedPass) -> Tensor:
     """Labels that have a duration, (B,): of speech all and the end, of singing all."""
-    family = family_of(recorded.model)
-    is_sung = family is not None and family.stream == "singing"
-    return lengths_along("notes" if is_sung else "labels", recorded)
+    family, path = family_of(recorded.model), predictor_of(recorded.model)
+    rule = family.rule_of(path) if family is not None and path is not None else None
+    assert rule is not None, "the model was checked"
+    return lengths_along(rule.axis, recorded)
 
 
 def given_durations(recorded: RecordedPass) -> Tensor:
@@ -84,8 +85,8 @@ def given_durations(recorded: RecordedPass) -> Tensor:
 
     A singing synthesiser brings those of the batch to the frames of its audio first.
     """
-    regulated = recorded.called("svs.length_regulator")
-    found: Tensor = regulated[0].args[1] if regulated else recorded.batch["durations"]
+    name, _ = synthesiser_of(recorded.model)
+    found: Tensor = recorded.called(f"{name}.length_regulator")[0].args[1]
     return found
 
 
