@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from conftest import REPO
@@ -51,6 +52,17 @@ def run(recipe: Path, *options: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def scripts_of(recipe: Path) -> Any:
+    """A fixture of a recipe's own scripts."""
+
+    @pytest.fixture(scope="module")
+    def local() -> Iterator[SimpleNamespace]:
+        with local_scripts(recipe) as scripts:
+            yield scripts
+
+    return local
 
 
 @contextmanager

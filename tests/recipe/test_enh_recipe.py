@@ -12,7 +12,7 @@ import yaml
 from conftest import REPO, write_exp
 from extract_fbank import fbank, read_audio
 from kinds import SETTINGS, settings
-from recipe_runs import checkout, local_scripts, run
+from recipe_runs import checkout, run, scripts_of
 from scipy import signal
 from task_results import Measured, sections
 
@@ -22,12 +22,7 @@ from espnet_kd.host.kaldi_dir import read_table, write_table
 
 RECIPE = REPO / "egs" / "an4" / "enh_kd1"
 FS = 16000
-
-
-@pytest.fixture(scope="module")
-def local():
-    with local_scripts(RECIPE) as scripts:
-        yield scripts
+local = scripts_of(RECIPE)
 
 
 @pytest.fixture(scope="module")

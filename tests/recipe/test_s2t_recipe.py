@@ -8,7 +8,7 @@ import sentencepiece
 import soundfile
 import yaml
 from conftest import REPO
-from recipe_runs import NEEDS_SCLITE, checkout, local_scripts, run
+from recipe_runs import NEEDS_SCLITE, checkout, run, scripts_of
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.kaldi_dir import read_table
@@ -16,12 +16,7 @@ from espnet_kd.host.kaldi_dir import read_table
 RECIPE = REPO / "egs" / "an4" / "s2t_kd1"
 MARKS = ["<na>", "<eng>", "<asr>", "<notimestamps>", "<0.00>", "<8.00>"]
 TINY = "--max_epoch 1 --num_iters_per_epoch 2 --batch_size 4"
-
-
-@pytest.fixture(scope="module")
-def local():
-    with local_scripts(RECIPE) as scripts:
-        yield scripts
+local = scripts_of(RECIPE)
 
 
 @pytest.fixture(scope="module")

@@ -10,19 +10,14 @@ import torch
 import yaml
 from conftest import REPO, write_exp
 from kinds import SETTINGS, settings
-from recipe_runs import checkout, local_scripts, run
+from recipe_runs import checkout, run, scripts_of
 
 from espnet_kd.errors import KDError
 from espnet_kd.host.compat import build_model, task_class
 from espnet_kd.host.kaldi_dir import read_table
 
 RECIPE = REPO / "egs" / "an4" / "spk_kd1"
-
-
-@pytest.fixture(scope="module")
-def local():
-    with local_scripts(RECIPE) as scripts:
-        yield scripts
+local = scripts_of(RECIPE)
 
 
 @pytest.fixture(scope="module")
