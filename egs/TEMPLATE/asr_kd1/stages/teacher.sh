@@ -89,6 +89,7 @@ initialise() {
     # shellcheck disable=SC2086
     "${python}" -m espnet_kd.bin.init_student --task "${task}" --exp "${teacher_exp}" \
         --file "${inference_model}" --student_config "${student_config}" --output "$1" \
-        --token_list "${tokens}" ${init_args} > "${1%.pth}.log" 2>&1 || { tail -n 5 "${1%.pth}.log" >&2; exit 1; }
+        --token_list "${tokens}" ${init_args} > "${1%.pth}.log" 2>&1 \
+        || { tail -n 5 "${1%.pth}.log" >&2; exit 1; }
     mark_fresh "${key[@]}"
 }
